@@ -1,0 +1,116 @@
+"""Mutated replies through parser, schema and flow: whatever a model says, the outcome is an outcome.
+
+`make fuzz` runs a minute (FUZZ_SECONDS); `make test` runs two seconds of it. Replies come from a few seeds here, and from
+the folder that LLMGUARD_CORPORA names. A finding is printed with the reply that made it, and ends with exit status 1.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+from llmguard.canonical import decode, encode
+from llmguard.drive import Run, drive
+from llmguard.flow import guarded
+from llmguard.ladder import ModelRung, SalvageRung
+from llmguard.messages import ModelReply
+from llmguard.policy import Policy
+from llmguard.prompts import compile_prompt
+from llmguard.schema import Schema, compile_schema
+from llmguard.testing import ScriptedModel
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "maxLength": 40},
+        "total": {"type": "number"},
+        "paid": {"type": "boolean"},
+        "kind": {"enum": ["invoice", "receipt"]},
+        "date": {"type": "string", "format": "date"},
+        "lines": {"type": "array", "items": {"type": "object", "properties": {"amount": {"type": "integer"}}}},
+    },
+    "required": ["name", "total"],
+    "additionalProperties": False,
+}
+SEEDS = [
+    '{"name": "Ada", "total": 12.50, "paid": true, "kind": "invoice", "date": "2026-03-03", "lines": [{"amount": 1}]}',
+    '```json\n{"name": "Ada", "total": 12.50}\n```',
+    "Sure! Here it is: {'name': 'Ada', 'total': 1,250.40 EUR, } // done",
+    '<think>{"name": "draft"}</think>{"name": "Ada\\ud83d\\ude00", "total": 1e400}',
+    '{"name": "Ada", "total": NaN, "total": -0}',
+    '[{"name": "a"}, {"name": "b"',
+]
+SPLINTERS = [*'{}[]",:\\/`\'\n\t \x00\ud800\u202e-+.eE09', "```", "<think>", "\\u", "null", "true", "NaN", "//", "/*", "...", '""', "é😀"]
+
+
+def replies(folder: str | None) -> list[str]:
+    """The seeds, and every `raw` or `reply` of the corpora."""
+    found = list(SEEDS)
+    for path in sorted(Path(folder).glob("*.jsonl")) if folder else []:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            found += [row[name] for name in ("raw", "reply") if isinstance(row.get(name), str)]
+    return found
+
+
+def mutated(text: str, rng: random.Random) -> str:
+    """One to eight cuts, doublings, swaps and splinters."""
+    for _ in range(rng.randint(1, 8)):
+        at, to = sorted((rng.randint(0, len(text)), rng.randint(0, len(text))))
+        piece = text[at : min(to, at + 40)]
+        text = rng.choice(
+            [
+                text[:at] + text[at + 1 :],
+                text[:at] + rng.choice(SPLINTERS) + text[at:],
+                text[:at] + piece * rng.randint(2, 9) + text[at:],
+                text[:at] + text[to:],
+                text[at:] + text[:at],
+            ]
+        )
+    return text
+
+
+def policy(model: ScriptedModel, schema: Schema) -> Policy:
+    return Policy(
+        name="fuzz",
+        prompt=compile_prompt("{{ n }}", name="fuzz"),
+        schema=schema,
+        output=schema.output_form("fuzz"),
+        ladder=(ModelRung(model=model, reasks=1), SalvageRung()),
+    )
+
+
+def tries(seconds: float, seed: int, folder: str | None = None) -> Iterator[tuple[str, str]]:
+    """(reply, what it raised) for each finding; runs for `seconds`."""
+    rng, known, schema = random.Random(seed), replies(folder), compile_schema(SCHEMA)
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        text = mutated(rng.choice(known), rng)
+        reply = ModelReply(text, finish_reason=rng.choice(["stop", "stop", "stop", "length"]))
+        try:
+            outcome = drive(guarded(policy(ScriptedModel([reply, reply]), schema), {"n": 1}), Run())
+            assert outcome.status != "fallback" or outcome.repairs
+            assert not outcome.has_value or not schema.violations(outcome.json)
+            decode(encode(outcome.json))
+        except Exception:
+            yield text, traceback.format_exc()
+
+
+def main() -> None:
+    seconds = float(os.environ.get("FUZZ_SECONDS", "60"))
+    seed = int(os.environ.get("FUZZ_SEED", time.time()))
+    print(f"fuzzing for {seconds:.0f} s with FUZZ_SEED={seed}", flush=True)
+    for text, raised in tries(seconds, seed, os.environ.get("LLMGUARD_CORPORA")):
+        print(ascii(text), raised, sep="\n")
+        sys.exit(1)
+    print("nothing raised")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,281 @@
+"""What a user hands to `Guard` into a policy: files are read here, and every mistake is named here."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import wraps
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+from llmguard.budget import Budget
+from llmguard.canonical import EncodingError, Json, crossed, decode, digest
+from llmguard.checks import Check, CheckFunction, as_check
+from llmguard.effects import Model
+from llmguard.errors import UsageError
+from llmguard.ladder import (
+    ConstantRung,
+    EscalateRung,
+    FunctionRung,
+    LastGoodRung,
+    ModelRung,
+    Retry,
+    Rung,
+    SalvageRung,
+    default_retry,
+    fallback,
+)
+from llmguard.messages import Sampling
+from llmguard.models.openai import OpenAIModel
+from llmguard.policy import Policy, fingerprint
+from llmguard.prompts import Prompt, compile_prompt
+from llmguard.schema import Schema, compile_schema
+
+PromptSource: TypeAlias = "str | Path | Callable[..., object]"
+SchemaSource: TypeAlias = "str | Path | Mapping[str, Json] | object"
+ModelSource: TypeAlias = "str | Model | PartialRung"
+RungSource: TypeAlias = (
+    "Callable[..., object] | FunctionRung | ConstantRung | LastGoodRung | SalvageRung | EscalateRung"
+)
+
+_NAME = re.compile(r"[a-z0-9_.-]{1,64}\Z")
+_PROMPT_FILES = (".prompty", ".j2", ".jinja", ".jinja2", ".txt", ".md")
+
+
+class GoodValues(Protocol):
+    """What `last_good` asks of a log."""
+
+    def last_good(self, guard: str, inputs_digest: str, not_before: float) -> Json: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartialRung:
+    """A model rung with what differs from the guard's defaults; `rung(...)` makes it."""
+
+    model: str | Model
+    reasks: int | None = None
+    retry: Retry | None = None
+    sampling: Sampling | None = None
+
+
+def rung(
+    model: str | Model, *, reasks: int | None = None, retry: Retry | None = None, sampling: Sampling | None = None
+) -> PartialRung:
+    """A model rung that overrides what stands on the guard: `models=["small", rung("large", reasks=0)]`."""
+    return PartialRung(model=model, reasks=reasks, retry=retry, sampling=sampling)
+
+
+def build_policy(
+    name: str,
+    *,
+    prompt: PromptSource,
+    schema: SchemaSource,
+    models: Sequence[ModelSource],
+    checks: Sequence[Check | CheckFunction],
+    reasks: int,
+    retry: Retry | None,
+    sampling: Sampling,
+    fallbacks: Sequence[RungSource],
+    budget: Budget,
+    deadline_s: float | None,
+    log: GoodValues,
+) -> Policy:
+    _refuse_numbers(name, reasks, deadline_s, budget)
+    compiled = load_schema(schema, name)
+    words = load_prompt(prompt, name)
+    base = merge_sampling(words.sampling, sampling)
+    asked = [_model_rung(each, reasks, retry or default_retry(), base) for each in models]
+    ladder = (*asked, *(_fallback_rung(each, compiled, log, name) for each in fallbacks))
+    _refuse_ladder(name, ladder)
+    bound_checks = tuple(_bound_check(as_check(each), compiled) for each in checks)
+    _refuse_twins(name, bound_checks)
+    policy = Policy(
+        name=name,
+        prompt=words,
+        schema=compiled,
+        output=compiled.output_form(name),
+        ladder=ladder,
+        checks=bound_checks,
+        budget=budget,
+        deadline_s=deadline_s,
+    )
+    return replace(policy, fingerprint=fingerprint(policy))
+
+
+def load_schema(given: SchemaSource, name: str) -> Schema:
+    """A schema from a file (its siblings may be referred to), JSON text, a dict or a Python type."""
+    if isinstance(given, Schema):
+        return given
+    if isinstance(given, str) and given.lstrip().startswith("{"):
+        return compile_schema(given, where=f"schema of guard {name!r}")
+    if isinstance(given, str | Path):
+        path = Path(given)
+        text = _read(path, "schema")
+        return compile_schema(text, registry=_siblings(path), where=str(path))
+    return compile_schema(given, where=f"schema of guard {name!r}")
+
+
+def load_prompt(given: PromptSource, name: str) -> Prompt:
+    """A prompt from a file, a template or a function."""
+    if isinstance(given, Path) or (isinstance(given, str) and _names_a_file(given)):
+        path = Path(given)
+        return compile_prompt(_read(path, "prompt"), name=path.stem, where=str(path), is_file=True)
+    if not isinstance(given, str) and not callable(given):
+        raise UsageError(
+            f"prompt of guard {name!r} is a {type(given).__name__}. Give a file name, a template, or a function of inputs."
+        )
+    return compile_prompt(given, name=name, where=f"prompt of guard {name!r}")
+
+
+def _names_a_file(text: str) -> bool:
+    return "\n" not in text and "{{" not in text and text.endswith(_PROMPT_FILES)
+
+
+def _read(path: Path, what: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UsageError(
+            f"{what} file {str(path)!r} does not exist (looked in {str(Path.cwd())!r}). Give its path from there."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{what} file {str(path)!r} cannot be read as UTF-8 text: {error}.") from None
+
+
+def _siblings(path: Path) -> dict[str, Json]:
+    """The other schemas of the folder, by name, for local references; what is no JSON is not a schema."""
+    found = {}
+    for other in sorted(path.parent.glob("*.json")):
+        if other.name != path.name:
+            try:
+                found[other.name] = decode(other.read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                continue
+    return found
+
+
+def merge_sampling(base: Sampling, over: Sampling) -> Sampling:
+    return replace(base, **over.given())
+
+
+def _model_rung(given: ModelSource, reasks: int, retry: Retry, sampling: Sampling) -> ModelRung:
+    part = given if isinstance(given, PartialRung) else PartialRung(model=given)
+    model = OpenAIModel(part.model) if isinstance(part.model, str) else part.model
+    if not (hasattr(model, "call") and hasattr(model, "acall") and hasattr(model, "name")):
+        raise UsageError(
+            f"models= takes names and models, found {type(model).__name__}. A model has name, call and acall."
+        )
+    if prepare := getattr(model, "prepare", None):
+        prepare()
+    own = merge_sampling(merge_sampling(sampling, getattr(model, "defaults", Sampling())), part.sampling or Sampling())
+    return ModelRung(
+        model=model,
+        reasks=reasks if part.reasks is None else part.reasks,
+        retry=part.retry or retry,
+        sampling=own,
+    )
+
+
+def _fallback_rung(given: RungSource, schema: Schema, log: GoodValues, name: str) -> Rung:
+    if isinstance(given, ConstantRung):
+        return _valid_constant(given, schema, name)
+    if isinstance(given, LastGoodRung):
+        return replace(given, lookup=_lookup(log))
+    if isinstance(given, SalvageRung | EscalateRung):
+        return given
+    if isinstance(given, FunctionRung):
+        return replace(given, function=_dumping(given.function, schema))
+    if callable(given):
+        return _fallback_rung(fallback(given), schema, log, name)
+    raise UsageError(
+        f"fallback= of guard {name!r} takes functions and rungs, found {given!r}. A fixed value is constant({given!r})."
+    )
+
+
+def _valid_constant(given: ConstantRung, schema: Schema, name: str) -> ConstantRung:
+    try:
+        value = crossed(schema.dump(given.value))
+    except (EncodingError, TypeError, ValueError) as error:
+        raise UsageError(f"constant of guard {name!r} is no JSON value: {error}.") from None
+    if found := schema.violations(value):
+        raise UsageError(f"constant of guard {name!r} breaks its own schema at {found[0]}. Give a value that fits.")
+    return replace(given, value=value)
+
+
+def _lookup(log: GoodValues) -> Callable[[str, Json, float], Json]:
+    def last_good(guard: str, inputs: Json, max_age_s: float) -> Json:
+        return log.last_good(guard, digest(inputs), time.time() - max_age_s)
+
+    return last_good
+
+
+def _dumping(function: Callable[..., object], schema: Schema) -> Callable[..., object]:
+    """A fallback may return the schema's Python type; what crosses is its JSON."""
+    if inspect.iscoroutinefunction(function):
+
+        @wraps(function)
+        async def adumped(inputs: Json) -> Json:
+            return schema.dump(await function(inputs))
+
+        return adumped
+
+    @wraps(function)
+    def dumped(inputs: Json) -> Json:
+        return schema.dump(function(inputs))
+
+    return dumped
+
+
+def _bound_check(check: Check, schema: Schema) -> Check:
+    """A check sees the value as the schema's Python type."""
+    if schema.python_type is None:
+        return check
+    function = check.function
+    if inspect.iscoroutinefunction(function):
+
+        @wraps(function)
+        async def aloaded(value: Json, inputs: Json) -> object:
+            return await function(schema.load(value), inputs)
+
+        return replace(check, function=aloaded)
+
+    @wraps(function)
+    def loaded(value: Json, inputs: Json) -> object:
+        return function(schema.load(value), inputs)
+
+    return replace(check, function=loaded)
+
+
+def _refuse_numbers(name: str, reasks: int, deadline_s: float | None, budget: Budget) -> None:
+    if not _NAME.match(str(name)):
+        raise UsageError(
+            f"guard name {name!r}: expected 1 to 64 of a-z 0-9 _ . - (it names files, rows and replay cases)."
+        )
+    if reasks < 0:
+        raise UsageError(f"reasks={reasks!r} of guard {name!r}: expected a whole number, 0 or more.")
+    if deadline_s is not None and not deadline_s > 0:
+        raise UsageError(
+            f"deadline_s={deadline_s!r} of guard {name!r}: expected seconds above 0, or None for no bound."
+        )
+    for what, amount in (("requests", budget.requests), ("tokens", budget.tokens), ("usd", budget.usd)):
+        if amount is not None and not amount > 0:
+            raise UsageError(f"budget_{what}={amount!r} of guard {name!r}: expected more than 0, or None for no bound.")
+
+
+def _refuse_ladder(name: str, ladder: tuple[Rung, ...]) -> None:
+    if not ladder:
+        raise UsageError(f"guard {name!r} has neither models= nor fallback=: nothing could ever answer.")
+    if any(isinstance(each, EscalateRung) for each in ladder[:-1]):
+        raise UsageError(f"escalate() of guard {name!r} is not its last rung: those after it would never be tried.")
+    if isinstance(ladder[0], SalvageRung):
+        raise UsageError(f"salvage() of guard {name!r} stands before any model: there is no reply to salvage.")
+
+
+def _refuse_twins(name: str, checks: tuple[Check, ...]) -> None:
+    names = [check.name for check in checks]
+    for each in names:
+        if names.count(each) > 1:
+            raise UsageError(f"guard {name!r} has two checks named {each!r}. Give one another name: @check(name=...).")

@@ -1,0 +1,120 @@
+"""What a guarded call comes to: violations, repairs, attempts, and the one outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Generic, Literal, TypeAlias, TypeVar, cast
+
+from llmguard.canonical import Json
+from llmguard.messages import NO_USAGE, Usage
+
+T_co = TypeVar("T_co", covariant=True)
+
+Status: TypeAlias = Literal["accepted", "recovered", "fallback", "escalated", "rejected", "interrupted"]
+Severity: TypeAlias = Literal["reject", "flag"]
+RepairKind: TypeAlias = Literal["lossless", "syntactic", "lossy"]
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One thing that is wrong with a reply. `path` is a JSON Pointer; `rule` names the keyword, check or failure kind.
+
+    `message` is one clause for people and models; `expected` and `actual` are data, clipped, never the whole value.
+    """
+
+    path: str
+    rule: str
+    message: str
+    expected: Json = None
+    actual: Json = None
+    severity: Severity = "reject"
+
+    def __str__(self) -> str:
+        return f"{self.path or '(whole value)'}: {self.message} [{self.rule}]"
+
+
+Violations: TypeAlias = tuple[Violation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """One change between what the text said and the value. `lossless`: it said exactly this; `syntactic`: it was broken
+    in a way that has one reading; `lossy`: something was guessed or left out."""
+
+    path: str
+    before: Json
+    after: Json
+    kind: RepairKind
+    rule: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One request and what came of it. `failure` is a failure kind, or None where the reply passed."""
+
+    address: str
+    rung: str
+    text: str = ""
+    failure: str | None = None
+    message: str = ""
+    violations: Violations = ()
+    repairs: tuple[Repair, ...] = ()
+    model: str = ""
+    usage: Usage = NO_USAGE
+    cost_usd: float | None = None
+    latency_s: float = field(default=0.0, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome(Generic[T_co]):
+    """How a guarded call ended: exactly one per call.
+
+    `value` is typed as the schema's Python type; `json` is the same as it stands in the log. `source` names the rung
+    that gave it. `violations` says why there is no value, or what was flagged. `id` finds the outcome in the log.
+    """
+
+    status: Status
+    value: T_co = cast(T_co, None)
+    json: Json = field(default=None, repr=False)
+    source: str = ""
+    violations: Violations = ()
+    flags: Violations = ()
+    repairs: tuple[Repair, ...] = ()
+    attempts: tuple[Attempt, ...] = field(default=(), repr=False)
+    agreement: float | None = None
+    alternatives: tuple[Json, ...] = ()
+    usage: Usage = NO_USAGE
+    certificate: str | None = None
+    skipped_checks: tuple[str, ...] = ()
+    review_probability: float = 0.0
+    review_reason: str = ""
+    id: str = field(default="", compare=False)
+    guard: str = field(default="", compare=False)
+    fingerprint: str = field(default="", compare=False)
+    _priced: Callable[[tuple[Attempt, ...]], float | None] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def has_value(self) -> bool:
+        return self.status in ("accepted", "recovered", "fallback")
+
+    @property
+    def cost(self) -> float | None:
+        """US dollars of all requests, or None where a price is not known."""
+        return self._priced(self.attempts) if self._priced else None
+
+    def explain(self) -> str:
+        """The outcome in a few lines: what was tried, and what was wrong with each reply."""
+        name = f"guard {self.guard!r}" if self.guard else "the guard"
+        lines = [f"{name} ended {self.status}" + (f" (outcome {self.id})" if self.id else "")]
+        for attempt in self.attempts:
+            lines.append(f"  {attempt.address} {attempt.rung}: {_what_happened(attempt)}")
+        lines += [f"  {violation}" for violation in self.violations]
+        return "\n".join(lines)
+
+
+def _what_happened(attempt: Attempt) -> str:
+    if attempt.failure is None:
+        return "passed"
+    found = "; ".join(str(violation) for violation in attempt.violations[:3]) or attempt.message
+    return f"{attempt.failure}: {found}" if found else attempt.failure

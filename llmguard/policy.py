@@ -1,0 +1,136 @@
+"""Everything that decides a call, as frozen data with one fingerprint: what is not in here does not change an outcome."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from llmguard.budget import Budget
+from llmguard.canonical import Json, digest
+from llmguard.checks import Check
+from llmguard.ladder import (
+    ConstantRung,
+    EscalateRung,
+    FunctionRung,
+    LastGoodRung,
+    ModelRung,
+    Retry,
+    Rung,
+)
+from llmguard.messages import OutputForm
+from llmguard.prompts import Prompt
+from llmguard.schema import Schema
+
+PARSER_VERSION = 1
+"""Raised when the same reply may be read as another value."""
+
+REASKED = frozenset({"unparsable", "ambiguous", "schema", "check", "truncated", "empty", "malformed"})
+"""Failures a model may mend when told; after any other the next rung is tried."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """A guard as the flow sees it."""
+
+    name: str
+    prompt: Prompt
+    schema: Schema
+    output: OutputForm
+    ladder: tuple[Rung, ...]
+    checks: tuple[Check, ...] = ()
+    budget: Budget = Budget()
+    deadline_s: float | None = None
+    fingerprint: str = field(default="", compare=False)
+
+    @property
+    def pure_checks(self) -> tuple[Check, ...]:
+        return tuple(check for check in self.checks if not check.effect)
+
+    @property
+    def effect_checks(self) -> tuple[Check, ...]:
+        return tuple(check for check in self.checks if check.effect)
+
+
+def describe(policy: Policy) -> Json:
+    """The policy as JSON, so that an old outcome can be explained; its digest is the fingerprint."""
+    return {
+        "name": policy.name,
+        "prompt": policy.prompt.description,
+        "schema": policy.schema.json_schema,
+        "python_type": _name_of(policy.schema.python_type) if policy.schema.python_type else None,
+        "ladder": [describe_rung(rung) for rung in policy.ladder],
+        "checks": [_describe_check(check) for check in policy.checks],
+        "budget": {"requests": policy.budget.requests, "tokens": policy.budget.tokens, "usd": policy.budget.usd},
+        "deadline_s": policy.deadline_s,
+        "parser_version": PARSER_VERSION,
+    }
+
+
+def fingerprint(policy: Policy) -> str:
+    return digest(describe(policy))
+
+
+def describe_rung(rung: Rung) -> Json:
+    match rung:
+        case ModelRung():
+            return {
+                "model": rung.model.name,
+                "reasks": rung.reasks,
+                "retry": _describe_retry(rung.retry),
+                "sampling": rung.sampling.given(),
+            }
+        case FunctionRung():
+            return {"function": _describe_function(rung.function), "timeout_s": rung.timeout_s}
+        case ConstantRung():
+            return {"constant": rung.value}
+        case LastGoodRung():
+            return {"last_good": rung.max_age_s}
+        case EscalateRung():
+            return {"escalate": True}
+        case _:
+            return {"salvage": True}
+
+
+def _describe_check(check: Check) -> Json:
+    return {
+        "name": check.name,
+        "effect": check.effect,
+        "severity": check.severity,
+        "timeout_s": check.timeout_s,
+        "function": check.version or _describe_function(check.function),
+    }
+
+
+def _describe_retry(retry: Retry) -> Json:
+    return {"stop": _describe_strategy(retry.stop), "wait": _describe_strategy(retry.wait)}
+
+
+def _describe_strategy(strategy: object) -> Json:
+    """tenacity's strategies have no repr; their type and numbers say what they do."""
+    if inspect.isfunction(strategy):
+        return _describe_function(strategy)
+    return [_name_of(type(strategy)), {name: _plain(value) for name, value in sorted(vars(strategy).items())}]
+
+
+def _plain(value: object) -> Json:
+    if isinstance(value, str | int | float | bool | None):
+        return value
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return _describe_strategy(value) if hasattr(value, "__dict__") else str(type(value))
+
+
+def _describe_function(function: Callable[..., object]) -> Json:
+    """Its qualified name and the digest of its source, so that a changed function is a changed guard."""
+    function = inspect.unwrap(function)
+    try:
+        source = inspect.getsource(function)
+    except (OSError, TypeError):  # typed at a prompt, built in, or an object with __call__
+        source = ""
+    return [_name_of(function), digest(source)]
+
+
+def _name_of(thing: object) -> str:
+    module = getattr(thing, "__module__", "")
+    return f"{module}.{getattr(thing, '__qualname__', None) or type(thing).__qualname__}"

@@ -1,0 +1,239 @@
+"""A guarded call as data: opening, steps and outcome as canonical JSON with a version and a tagged hash.
+
+The driver hears every answer and the log keeps it; this module says how an answer, an outcome and a whole record are spelled,
+and turns them back. Times and ids are made by whoever drives; nothing here knows a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, is_dataclass, replace
+from hashlib import sha256
+from typing import Any, cast
+
+from llmguard.canonical import Json, decode, digest, encode
+from llmguard.effects import Answer, Crashed, Returned
+from llmguard.messages import NO_USAGE, ModelFailure, ModelReply, Usage
+from llmguard.outcome import Attempt, Outcome, Repair, Violation
+from llmguard.redaction import redact
+
+RECORD_VERSION = 1
+RAW_LIMIT = 65_536
+"""Bytes kept of a reply that was refused for its size; its hash covers what was received."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """The intent: written before the first request. `inputs_digest` finds calls with the same inputs."""
+
+    id: str
+    guard: str
+    fingerprint: str
+    inputs: Json
+    inputs_digest: str
+    meta: Json
+    started_at: float
+    """Seconds since the epoch, UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One answered effect: where, what was asked (as a digest), what came, and how long was waited before."""
+
+    address: str
+    digest: str
+    answer: Answer
+    waited_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """All that is kept of one call. `outcome` is None while it runs, or where its process died."""
+
+    opening: Opening
+    steps: tuple[Step, ...]
+    outcome: Outcome[Json] | None = None
+
+
+_ANSWERS: dict[str, type[ModelReply] | type[ModelFailure] | type[Returned] | type[Crashed]] = {
+    "reply": ModelReply,
+    "failure": ModelFailure,
+    "returned": Returned,
+    "crashed": Crashed,
+}
+_TAGS = {kind: tag for tag, kind in _ANSWERS.items()}
+
+
+def answer_to_json(answer: Answer) -> dict[str, Json]:
+    """The answer without its raw bytes, which are kept beside it; fields at their default are left out."""
+    return {"answer": _TAGS[type(answer)], **_given(answer, leave_out=("raw",))}
+
+
+def answer_from_json(data: dict[str, Json], raw: bytes = b"") -> Answer:
+    found = dict(data)
+    kind = _ANSWERS[found.pop("answer")]
+    if "usage" in found:
+        found["usage"] = Usage(**found["usage"])
+    if raw:
+        found["raw"] = raw
+    return kind(**found)
+
+
+def encode_answer(answer: Answer) -> bytes:
+    """What stands in the log for an answer: redacted canonical JSON."""
+    return redact(encode(answer_to_json(answer)))
+
+
+def decode_answer(text: bytes | str, raw: bytes = b"") -> Answer:
+    return answer_from_json(decode(text), raw)
+
+
+def raw_of(answer: Answer) -> tuple[bytes, str]:
+    """The evidence of an answer, redacted, with its tagged hash; both empty where nothing was received."""
+    raw = getattr(answer, "raw", b"")
+    if not raw:
+        return b"", ""
+    evidence = redact(raw)
+    return evidence[:RAW_LIMIT] if getattr(answer, "kind", "") == "malformed" else evidence, tagged_hash(evidence)
+
+
+def tagged_hash(text: bytes) -> str:
+    return "sha256:" + sha256(text).hexdigest()
+
+
+def encode_outcome(outcome: Outcome[Json]) -> bytes:
+    return redact(encode(outcome_to_json(outcome)))
+
+
+def decode_outcome(text: bytes | str) -> Outcome[Json]:
+    return outcome_from_json(decode(text))
+
+
+def outcome_to_json(outcome: Outcome[Json]) -> dict[str, Json]:
+    """`value` is left out: the value in the log is `json`. So are the attempts' texts: they stand in the steps."""
+    found = _given(outcome, leave_out=("value", "attempts", "_priced"))
+    found["attempts"] = [_given(attempt, leave_out=("text",)) for attempt in outcome.attempts]
+    return found
+
+
+def with_texts(outcome: Outcome[Json], steps: Iterable[Step]) -> Outcome[Json]:
+    """The outcome as it was: each attempt with the text of its step."""
+    texts = {step.address: step.answer.text for step in steps if isinstance(step.answer, ModelReply)}
+    attempts = tuple(replace(attempt, text=texts.get(attempt.address, "")) for attempt in outcome.attempts)
+    return replace(outcome, attempts=attempts)
+
+
+def outcome_from_json(data: dict[str, Json]) -> Outcome[Json]:
+    found = dict(data)
+    for name, one in (("violations", _violation), ("flags", _violation), ("repairs", _repair), ("attempts", _attempt)):
+        if name in found:
+            found[name] = tuple(one(item) for item in found[name])
+    if "usage" in found:
+        found["usage"] = Usage(**found["usage"])
+    if "alternatives" in found:
+        found["alternatives"] = tuple(found["alternatives"])
+    if "skipped_checks" in found:
+        found["skipped_checks"] = tuple(found["skipped_checks"])
+    return Outcome(value=found.get("json"), **found)
+
+
+def interrupted(steps: Iterable[Step]) -> Outcome[Json]:
+    """The outcome of a call whose process died or whose caller left: no value, and what was paid for."""
+    attempts = tuple(_unjudged(step) for step in steps if isinstance(step.answer, ModelReply | ModelFailure))
+    return Outcome(
+        status="interrupted",
+        violations=(Violation("", "interrupted", "the call ended before it was decided"),),
+        attempts=attempts,
+        usage=sum((attempt.usage for attempt in attempts), NO_USAGE),
+    )
+
+
+def _unjudged(step: Step) -> Attempt:
+    answer = cast(ModelReply | ModelFailure, step.answer)
+    reply = answer if isinstance(answer, ModelReply) else None
+    return Attempt(
+        address=step.address,
+        rung=step.address.split("/")[0],
+        text=reply.text if reply else "",
+        failure="stopped" if reply else cast(ModelFailure, answer).kind,
+        message="not judged: the call was interrupted" if reply else cast(ModelFailure, answer).message,
+        model=reply.model if reply else "",
+        usage=answer.usage,
+        cost_usd=answer.cost_usd,
+        latency_s=answer.latency_s,
+    )
+
+
+def record_to_json(record: Record) -> dict[str, Json]:
+    """The whole record, with a version and a hash over everything else in it."""
+    data: dict[str, Json] = {
+        "version": RECORD_VERSION,
+        "opening": _given(record.opening),
+        "steps": [step_to_json(step) for step in record.steps],
+        "outcome": outcome_to_json(record.outcome) if record.outcome else None,
+    }
+    return {**data, "hash": "blake2b-128:" + digest(data)}
+
+
+def step_to_json(step: Step) -> dict[str, Json]:
+    return {
+        "address": step.address,
+        "digest": step.digest,
+        "waited_s": step.waited_s,
+        "answer": answer_to_json(step.answer),
+    }
+
+
+def step_from_json(data: dict[str, Json]) -> Step:
+    return Step(data["address"], data["digest"], answer_from_json(data["answer"]), data["waited_s"])
+
+
+def record_from_json(data: dict[str, Json]) -> Record:
+    return Record(
+        Opening(**data["opening"]),
+        tuple(step_from_json(step) for step in data["steps"]),
+        outcome_from_json(data["outcome"]) if data["outcome"] else None,
+    )
+
+
+def _violation(data: Json) -> Violation:
+    return Violation(**data)
+
+
+def _repair(data: Json) -> Repair:
+    return Repair(**data)
+
+
+def _attempt(data: Json) -> Attempt:
+    found = dict(data)
+    found["violations"] = tuple(_violation(item) for item in found.get("violations", ()))
+    found["repairs"] = tuple(_repair(item) for item in found.get("repairs", ()))
+    if "usage" in found:
+        found["usage"] = Usage(**found["usage"])
+    return Attempt(**found)
+
+
+def _given(value: Any, leave_out: tuple[str, ...] = ()) -> dict[str, Json]:
+    """The fields of a dataclass that are not at their default."""
+    found: dict[str, Json] = {}
+    for name, default in _defaults(type(value)):
+        item = getattr(value, name)
+        if name not in leave_out and item is not default and item != default:
+            found[name] = _plain(item)
+    return found
+
+
+def _plain(item: Json) -> Json:
+    """Tuples and dataclasses are ours and are spelled out; lists and dicts are JSON already."""
+    if isinstance(item, tuple):
+        return [_plain(one) for one in item]
+    return _given(item) if is_dataclass(item) else item
+
+
+_known_defaults: dict[type[Any], tuple[tuple[str, object], ...]] = {}
+
+
+def _defaults(kind: type[Any]) -> tuple[tuple[str, object], ...]:
+    if kind not in _known_defaults:
+        _known_defaults[kind] = tuple((field.name, field.default) for field in fields(kind))
+    return _known_defaults[kind]

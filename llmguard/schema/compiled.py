@@ -1,0 +1,206 @@
+"""An output schema, compiled once: it judges values, gives them their Python type, and says what a reply must be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from llmguard.canonical import EncodingError, Json, crossed, digest
+from llmguard.errors import UsageError
+from llmguard.messages import OutputForm
+from llmguard.outcome import Repair, Violations
+from llmguard.schema.explain import Explainer
+from llmguard.schema.form import instruction
+from llmguard.schema.keywords import Draft, all_subschemas
+from llmguard.schema.lint import (
+    draft_for,
+    refuse_cycles_and_size,
+    refuse_depth,
+    refuse_what_is_no_schema,
+    warnings_of,
+)
+from llmguard.schema.parts import default_in, merge, part_of, salvaged
+from llmguard.schema.references import self_contained
+from llmguard.schema.types import LENIENT_FORMATS, PythonType, plain_json, python_type
+from llmguard.schema.verdicts import Formats, Verdicts, compiled
+from llmguard.schema.words import brief
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """What judges values: jsonschema-rs's verdict, and the explainer that is asked only after a no."""
+
+    draft: Draft
+    places: Mapping[str, Json]
+    is_valid: Callable[[Json], bool]
+    explainer: Explainer
+    python: PythonType | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What a value must be. Made by `compile_schema`.
+
+    `json_schema` is self-contained: no reference leads out of it. `python_type` is the type that values come back as,
+    None where they stay plain JSON. `warnings` are sentences about what is hardly meant in the schema.
+    """
+
+    json_schema: Json
+    digest: str
+    python_type: object = None
+    warnings: tuple[str, ...] = ()
+    _compiled: _Compiled = field(repr=False, compare=False, kw_only=True)
+
+    def violations(self, value: Json) -> Violations:
+        """What is wrong with `value`, the most relevant first, at most twenty; () where it fits.
+
+        `value` is strict JSON of at most 512 levels, as `canonical.crossed` gives it. An exception of the type's own
+        validators, other than ValueError and AssertionError, passes.
+
+        >>> compile_schema({"type": "integer", "minimum": 1}).violations(0)[0].message
+        'must be at least 1; got 0'
+        """
+        compiled = self._compiled
+        try:
+            if compiled.is_valid(value):
+                return compiled.python.violations(value) if compiled.python else ()
+        except ValueError:  # half a surrogate pair; what else it may be, the explainer says
+            pass
+        return compiled.explainer.explain(value)
+
+    def load(self, value: Json) -> object:
+        """`value`, in which `violations` found nothing, as the Python type."""
+        return self._compiled.python.load(value) if self._compiled.python else value
+
+    def dump(self, value: object) -> Json:
+        """The JSON of a Python value, say of what a fallback function returned; EncodingError where there is none."""
+        return self._compiled.python.dump(value) if self._compiled.python else plain_json(value)
+
+    def output_form(self, name: str) -> OutputForm:
+        """The schema as a request carries it."""
+        words = instruction(self.json_schema, self._compiled.places)
+        return OutputForm(name=name, schema=self.json_schema, instruction=words, digest=self.digest)
+
+
+def compile_schema(given: object, *, registry: Mapping[str, Json] | None = None, where: str = "schema") -> Schema:
+    """The schema that was given as a dict, as JSON text, or as a Python type.
+
+    Types: a pydantic model, dataclass, TypedDict, or any type that pydantic knows (`int`, `Literal["a", "b"]`,
+    `list[X]`, `X | None`). `registry`: file name -> parsed schema beside it, for references between files. `where` names
+    the schema in messages. Raises UsageError for what is no schema, refers outside, never ends or grows beyond measure.
+
+    >>> compile_schema('{"type": "object", "requird": ["total"]}').warnings
+    ("#: unknown keyword 'requird' is ignored; did you mean 'required'?",)
+    """
+    where = where or "schema"
+    if isinstance(given, str):
+        given = _parsed(given, where)
+    if isinstance(given, dict | bool):
+        return _compile(_own_copy(given, where), registry or {}, where)
+    schema, python = python_type(given, where)
+    return _compile(schema, {}, where, python)
+
+
+def describe(schema: Schema) -> Json:
+    """The schema for a fingerprint: what decides whether a value fits, and what it comes back as."""
+    return {"json_schema": schema.json_schema, "python_type": _name_of(schema.python_type)}
+
+
+def salvage(schema: Schema, value: Json, violations: Violations) -> tuple[Json, tuple[Repair, ...]] | None:
+    """What is right in `value`: a failed optional property becomes its default or null, or goes, and each is a `lossy`
+    repair. None where a required part is wrong, or nothing can be taken out. No item of a list is ever dropped.
+
+    >>> schema = compile_schema({"properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}, "required": ["a"]})
+    >>> salvage(schema, {"a": 1, "b": "x"}, ())
+    ({'a': 1}, (Repair(path='/b', before='x', after=None, kind='lossy', rule='salvage: dropped'),))
+    """
+    places = schema._compiled.places
+    return salvaged(value, violations, schema.violations, lambda path: default_in(places, path))
+
+
+def failed_part(schema: Schema, violations: Violations) -> Schema | None:
+    """The schema of only those top-level properties that are wrong, to ask for them again; None where the others cannot
+    be taken as right whatever these become."""
+    draft = schema._compiled.draft
+    part = part_of(schema.json_schema, draft, violations)
+    return (
+        None if part is None else _finished(part, schema._compiled.draft, "part of a schema", formats=_formats(schema))
+    )
+
+
+def merged(value: Json, part: Json, asked: Schema | None = None) -> Json:
+    """`value` with what the reply `part` says. `asked`: the schema of the part; of the properties it names, those that
+    the reply leaves out are left out, and no others are touched."""
+    return merge(value, part, None if asked is None else asked.json_schema["properties"])
+
+
+def _formats(schema: Schema) -> Formats:
+    return LENIENT_FORMATS if schema._compiled.python else {}
+
+
+def _parsed(text: str, where: str) -> Json:
+    try:
+        return json.loads(text, object_pairs_hook=lambda pairs: _object(pairs, where))
+    except RecursionError:
+        raise UsageError(f"{where} is nested too deeply to be read. Name its parts under '$defs'.") from None
+    except ValueError as error:
+        raise UsageError(f"{where} is no JSON: {error}. Expected a JSON Schema. Correct the text.") from None
+
+
+def _object(pairs: list[tuple[str, Json]], where: str) -> dict[str, Json]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise UsageError(f"{where}: the key {brief(twice)} stands twice in one object. Expected it once. Take one out.")
+    return found
+
+
+def _own_copy(given: Json, where: str) -> Json:
+    """Frozen against later changes by the caller; strict JSON."""
+    refuse_depth(given, where)
+    try:
+        return crossed(given)
+    except EncodingError as error:
+        raise UsageError(f"{where} is no JSON: {error}. Expected a JSON Schema. Take it out.") from None
+
+
+def _compile(schema: Json, registry: Mapping[str, Json], where: str, python: PythonType | None = None) -> Schema:
+    """The checks in the order in which each relies on those before it."""
+    refuse_depth(schema, where)
+    draft = draft_for(schema, where)
+    refuse_what_is_no_schema(schema, draft, where)
+    whole = self_contained(schema, draft, registry, where)
+    if whole is not schema:
+        refuse_depth(whole, where)
+        refuse_what_is_no_schema(whole, draft, where)
+    return _finished(whole, draft, where, python=python, formats=LENIENT_FORMATS if python else {})
+
+
+def _finished(schema: Json, draft: Draft, where: str, *, formats: Formats, python: PythonType | None = None) -> Schema:
+    import jsonschema_rs
+
+    places = all_subschemas(schema, draft)
+    refuse_cycles_and_size(places, draft, where)
+    try:
+        validator = compiled(schema, formats)
+    except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
+        raise UsageError(f"{where} cannot be compiled: {str(error)[:300]}. Correct the schema.") from None
+    return Schema(
+        schema,
+        digest(schema),
+        python.given if python else None,
+        warnings_of(places, draft, formats=python is None),
+        _compiled=_Compiled(
+            draft, places, validator.is_valid, Explainer(Verdicts(schema, draft, places, formats)), python
+        ),
+    )
+
+
+def _name_of(given: object) -> str | None:
+    if given is None:
+        return None
+    if isinstance(given, type):
+        return f"{given.__module__}.{given.__qualname__}"
+    return repr(given)

@@ -1,0 +1,168 @@
+"""What each draft of JSON Schema knows: its keywords, its formats, and where its subschemas stand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from llmguard.canonical import Json
+
+
+def words_of(text: str) -> frozenset[str]:
+    """A set written as a line of words."""
+    return frozenset(text.split())
+
+
+_DRAFT_4 = words_of(
+    "id $schema $ref title description default definitions multipleOf maximum exclusiveMaximum minimum"
+    " exclusiveMinimum maxLength minLength pattern additionalItems items maxItems minItems uniqueItems maxProperties minProperties"
+    " required additionalProperties properties patternProperties dependencies enum type format allOf anyOf oneOf"
+    " not"
+)
+_DRAFT_6 = _DRAFT_4 - {"id"} | words_of("$id examples contains propertyNames const")
+_DRAFT_7 = _DRAFT_6 | words_of("$comment if then else readOnly writeOnly contentMediaType contentEncoding")
+_SINCE_2019 = _DRAFT_7 | words_of(
+    "$anchor $vocabulary $defs dependentSchemas dependentRequired unevaluatedItems unevaluatedProperties"
+    " maxContains minContains contentSchema deprecated"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """One draft. Before 2019-09 a `$ref` stood alone: what is beside it was ignored."""
+
+    name: str
+    uri: str
+    keywords: frozenset[str] = field(repr=False)
+    ref_stands_alone: bool
+    definitions: str
+
+    @property
+    def id_keyword(self) -> str:
+        return "id" if "id" in self.keywords else "$id"
+
+
+DRAFTS = (
+    Draft(
+        name="2020-12",
+        uri="https://json-schema.org/draft/2020-12/schema",
+        keywords=_SINCE_2019 - {"additionalItems"} | {"$dynamicRef", "$dynamicAnchor", "prefixItems"},
+        ref_stands_alone=False,
+        definitions="$defs",
+    ),
+    Draft(
+        name="2019-09",
+        uri="https://json-schema.org/draft/2019-09/schema",
+        keywords=_SINCE_2019 | {"$recursiveRef", "$recursiveAnchor"},
+        ref_stands_alone=False,
+        definitions="$defs",
+    ),
+    *(
+        Draft(
+            name=str(number),
+            uri=f"http://json-schema.org/draft-0{number}/schema",
+            keywords=keywords,
+            ref_stands_alone=True,
+            definitions="definitions",
+        )
+        for number, keywords in ((7, _DRAFT_7), (6, _DRAFT_6), (4, _DRAFT_4))
+    ),
+)
+LATEST = DRAFTS[0]
+ALL_KEYWORDS = frozenset().union(*(draft.keywords for draft in DRAFTS))
+
+FORMATS = words_of(
+    "date date-time time duration email idn-email hostname idn-hostname ipv4 ipv6 uri uri-reference iri"
+    " iri-reference uri-template json-pointer relative-json-pointer regex uuid"
+)
+"""The formats that are asserted; any other is an annotation."""
+
+REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
+NAMED = words_of("properties patternProperties $defs definitions dependentSchemas dependencies")
+LISTED = words_of("allOf anyOf oneOf prefixItems items")
+SINGLE = words_of(
+    "not if then else contains items additionalItems additionalProperties propertyNames unevaluatedItems"
+    " unevaluatedProperties contentSchema"
+)
+CONTAINERS = frozenset(("$defs", "definitions"))
+IN_PLACE = words_of("allOf anyOf oneOf not if then else dependentSchemas dependencies")
+"""Applied to the value itself, not to a part of it: what leads back to itself only through these never ends."""
+
+
+def draft_of(uri: str) -> Draft | None:
+    """The draft that `$schema` names, with or without its `#`, by http or https."""
+    plain = uri.removesuffix("#").replace("https://", "http://")
+    return next((draft for draft in DRAFTS if draft.uri.replace("https://", "http://") == plain), None)
+
+
+def is_schema(value: Json) -> bool:
+    return isinstance(value, dict | bool)
+
+
+def subschemas(schema: Json, draft: Draft) -> Iterator[tuple[str, tuple[str, ...], Json]]:
+    """The schemas that stand directly in `schema`, as (keyword, tokens of the pointer from here, schema)."""
+    if not isinstance(schema, dict):
+        return
+    alone = draft.ref_stands_alone and "$ref" in schema
+    for keyword, value in schema.items():
+        if keyword in draft.keywords and (not alone or keyword in CONTAINERS):
+            yield from ((keyword, tokens, found) for tokens, found in _standing_in(keyword, value) if is_schema(found))
+
+
+def _standing_in(keyword: str, value: Json) -> Iterator[tuple[tuple[str, ...], Json]]:
+    if keyword in NAMED and isinstance(value, dict):
+        yield from (((keyword, name), found) for name, found in value.items())
+    elif keyword in LISTED and isinstance(value, list):
+        yield from (((keyword, str(number)), found) for number, found in enumerate(value))
+    elif keyword in SINGLE:
+        yield (keyword,), value
+
+
+def all_subschemas(root: Json, draft: Draft) -> dict[str, Json]:
+    """Every schema in `root`, itself first, then level by level, by its JSON Pointer."""
+    found: dict[str, Json] = {"": root}
+    level = [("", root)]
+    while level:
+        level = [
+            (pointer + as_pointer(tokens), inner)
+            for pointer, schema in level
+            for _, tokens, inner in subschemas(schema, draft)
+        ]
+        found.update(level)
+    return found
+
+
+def as_pointer(tokens: tuple[str, ...]) -> str:
+    """RFC 6901.
+
+    >>> as_pointer(("a/b", "0", "~"))
+    '/a~1b/0/~0'
+    """
+    return "".join(f"/{token.replace('~', '~0').replace('/', '~1')}" for token in tokens)
+
+
+def as_tokens(pointer: str) -> tuple[str, ...]:
+    """The inverse of `as_pointer`."""
+    return tuple(token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:])
+
+
+def as_fragment(pointer: str) -> str:
+    """A pointer as it stands in a `$ref`: RFC 6901, section 6."""
+    return "#" + "".join(
+        letter if letter in _PLAIN else "".join(f"%{byte:02X}" for byte in letter.encode()) for letter in pointer
+    )
+
+
+def from_fragment(ref: str) -> str | None:
+    """The pointer of a `$ref` into the same document; None where it names something else."""
+    if ref != "#" and not ref.startswith("#/"):
+        return None
+    if "%" not in ref:
+        return ref[1:]
+    return re.sub(rb"%([0-9A-Fa-f]{2})", lambda hit: bytes([int(hit[1], 16)]), ref[1:].encode()).decode(
+        "utf-8", "replace"
+    )
+
+
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!$&'()*+,;=:@/?")

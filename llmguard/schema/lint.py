@@ -1,0 +1,268 @@
+"""What is refused of a schema when a guard is built, and what is only warned of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from llmguard.canonical import Json
+from llmguard.errors import UsageError
+from llmguard.schema.keywords import (
+    ALL_KEYWORDS,
+    CONTAINERS,
+    DRAFTS,
+    FORMATS,
+    IN_PLACE,
+    LATEST,
+    Draft,
+    as_fragment,
+    as_pointer,
+    draft_of,
+    from_fragment,
+    subschemas,
+    words_of,
+)
+from llmguard.schema.words import brief, clause, either, hint, nearest
+
+MAX_DEPTH = 128
+"""Levels of a schema as it is written. Deeper values come from recursion through `$ref`, not from deeper schemas."""
+
+MAX_SCHEMAS_PER_VALUE = 100_000
+"""Schemas that one value may have to be judged by: `allOf` of two references, 26 times over, would be 67 million."""
+
+MAX_SCHEMAS_PER_PATH = 10_000_000
+"""The same along one way down a value. jsonschema-rs judges about ten million in a second."""
+
+MAX_WARNINGS = 20
+_NOTES = words_of("example discriminator xml externalDocs enumNames propertyOrdering")
+"""Words of OpenAPI and of providers that are known not to be keywords."""
+
+
+def draft_for(schema: Json, where: str) -> Draft:
+    """The draft that `$schema` names, 2020-12 where it is missing."""
+    uri = schema.get("$schema", LATEST.uri) if isinstance(schema, dict) else LATEST.uri
+    found = draft_of(uri) if isinstance(uri, str) else None
+    if found is None:
+        known = either(repr(draft.uri) for draft in DRAFTS)
+        raise UsageError(
+            f"{where}: '$schema' is {brief(uri)}, and no meta-schema is fetched. Expected {known}. Name one of these, or"
+            " leave '$schema' out for 2020-12."
+        )
+    return found
+
+
+def refuse_depth(schema: Json, where: str) -> None:
+    """Counted level by level and without recursion: the rest of this package recurses."""
+    level: list[Json] = [schema]
+    for _ in range(MAX_DEPTH):
+        level = [inner for each in level for inner in _parts(each) if isinstance(inner, dict | list)]
+        if not level:
+            return
+    raise UsageError(
+        f"{where} is nested deeper than {MAX_DEPTH} levels. Expected a schema that a person can read. Name its parts under"
+        " '$defs' and refer to them with '$ref'."
+    )
+
+
+def _parts(value: Json) -> Iterator[Json]:
+    yield from value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+
+
+def refuse_what_is_no_schema(schema: Json, draft: Draft, where: str) -> None:
+    """The meta-schema's verdict is jsonschema-rs's (5 ms for 4,400 subschemas, where jsonschema takes 1.5 s); what was
+    wrong is found and told by jsonschema, whose `best_match` knows the most relevant error."""
+    import jsonschema_rs
+
+    if not isinstance(schema, dict | bool):
+        raise UsageError(f"{where} is {brief(schema)}. Expected a JSON Schema: an object, true or false.")
+    if not jsonschema_rs.meta.is_valid(_without_schema_uri(schema, draft)):
+        raise _wrong_schema(schema, draft, where)
+
+
+def _without_schema_uri(schema: Json, draft: Draft) -> Json:
+    """With `$schema` as the validators spell it, so that they know it without asking anyone."""
+    return {**schema, "$schema": draft.uri + "#" * draft.ref_stands_alone} if isinstance(schema, dict) else schema
+
+
+def _wrong_schema(schema: Json, draft: Draft, where: str) -> UsageError:
+    import jsonschema_rs
+    from jsonschema.exceptions import best_match
+    from jsonschema.validators import validator_for
+    from referencing import Registry
+
+    validator = validator_for({"$schema": draft.uri + "#" * draft.ref_stands_alone})
+    error = best_match(validator(validator.META_SCHEMA, registry=Registry()).iter_errors(schema))
+    if error is not None:
+        place = as_pointer(tuple(str(token) for token in error.absolute_path))
+        return UsageError(f"{where}: {place or 'the schema'!r} {_complaint(error, schema)}.{_mend(error, draft)}")
+    try:
+        jsonschema_rs.meta.validate(_without_schema_uri(schema, draft))
+    except jsonschema_rs.ValidationError as refused:
+        place = as_pointer(tuple(str(token) for token in refused.instance_path))
+        return UsageError(f"{where}: {place!r} {_bad_pattern(refused.instance)}.")
+    raise AssertionError("refused and accepted by the same meta-schema")
+
+
+def _bad_pattern(pattern: Json) -> str:
+    return (
+        f"is {brief(pattern)}, which is no regular expression of JSON Schema. Expected ECMA-262 syntax"
+        r" ('\d', '^', '$', '[a-z]'; no '\A', '\Z' or '(?P<name>'). Rewrite it"
+    )
+
+
+def _complaint(error: object, schema: Json) -> str:
+    keyword, expected, found = (getattr(error, name) for name in ("validator", "validator_value", "instance"))
+    if keyword == "enum" and isinstance(expected, list):
+        return clause(keyword, expected, found) + hint(found, expected)
+    if keyword in ("type", "minimum", "minItems", "minLength", "uniqueItems", "pattern", "format", "exclusiveMinimum"):
+        return clause(keyword, expected, found)
+    return f"does not fit the meta-schema's {keyword!r}; got {brief(found)}"
+
+
+def _mend(error: object, draft: Draft) -> str:
+    """The mistakes that are made most, each with its mend."""
+    keyword = next(reversed(getattr(error, "absolute_path", ())), None)
+    found = getattr(error, "instance", None)
+    if keyword == "required" and isinstance(found, bool):
+        return " List the names of required properties on the object that holds them: 'required': ['name']."
+    if keyword == "items" and isinstance(found, list):
+        return " Since draft 2020-12 a list of schemas, one for each position, is called 'prefixItems'."
+    if keyword == "type" and isinstance(found, str):
+        return ""
+    return f" Correct it by the keyword's description in draft {draft.name}."
+
+
+# ------------------------------------------------------------------------------------------- cycles and size
+
+
+@dataclass(slots=True)
+class Graph:
+    """The schemas of a self-contained document and how they lead to each other: `in_place` to schemas for the same value,
+    `inward` to schemas for a part of it."""
+
+    in_place: dict[str, list[str]] = field(default_factory=dict)
+    inward: dict[str, list[str]] = field(default_factory=dict)
+
+    def all(self, pointer: str) -> list[str]:
+        return self.in_place[pointer] + self.inward[pointer]
+
+
+def graph_of(places: Mapping[str, Json], draft: Draft) -> Graph:
+    graph = Graph()
+    for pointer, schema in places.items():
+        here, inward = graph.in_place.setdefault(pointer, []), graph.inward.setdefault(pointer, [])
+        ref = from_fragment(schema["$ref"]) if isinstance(schema, dict) and "$ref" in schema else None
+        if ref in places:
+            here.append(str(ref))
+        for keyword, tokens, _ in subschemas(schema, draft):
+            if keyword not in CONTAINERS and keyword != "contentSchema":
+                (here if keyword in IN_PLACE else inward).append(pointer + as_pointer(tokens))
+    return graph
+
+
+def refuse_cycles_and_size(places: Mapping[str, Json], draft: Draft, where: str) -> None:
+    """A schema that leads back to itself without going into the value, or that unfolds beyond measure."""
+    graph = graph_of(places, draft)
+    order, cycle = _innermost_first(graph.in_place)
+    if cycle:
+        raise UsageError(
+            f"{where}: {' → '.join(as_fragment(pointer) for pointer in cycle[:6])} leads back to itself for one and the same"
+            " value, so judging it would never end. Expected every cycle to pass through 'properties' or 'items'. Take the"
+            " reference out, or put it below a property."
+        )
+    unfolded: dict[str, int] = {}
+    for pointer in order:
+        unfolded[pointer] = 1 + sum(unfolded[inner] for inner in graph.in_place[pointer])
+        _refuse_size(unfolded[pointer], MAX_SCHEMAS_PER_VALUE, pointer, where)
+    _refuse_long_paths(graph, where)
+
+
+def _refuse_long_paths(graph: Graph, where: str) -> None:
+    """Along the worst way down a value. Recursion counts once: the validator remembers what it has judged there."""
+    order, _ = _innermost_first({pointer: graph.all(pointer) for pointer in graph.in_place})
+    unfolded: dict[str, int] = {}
+    for pointer in order:
+        here = sum(unfolded.get(inner, 0) for inner in graph.in_place[pointer])
+        unfolded[pointer] = 1 + here + max((unfolded.get(inner, 0) for inner in graph.inward[pointer]), default=0)
+        _refuse_size(unfolded[pointer], MAX_SCHEMAS_PER_PATH, pointer, where)
+
+
+def _refuse_size(unfolded: int, limit: int, pointer: str, where: str) -> None:
+    if unfolded > limit:
+        raise UsageError(
+            f"{where}: {as_fragment(pointer)!r} unfolds to more than {limit:,} schemas for one value. Expected references"
+            " that do not double at every step. Refer to each definition once."
+        )
+
+
+def _innermost_first(edges: Mapping[str, list[str]]) -> tuple[list[str], list[str]]:
+    """The nodes in an order in which each comes after those it leads to, and one cycle, if there is any."""
+    order: list[str] = []
+    done: set[str] = set()
+    cycle: list[str] = []
+    for start in edges:
+        path: dict[str, Iterator[str]] = {} if start in done else {start: iter(edges[start])}
+        while path:
+            here = next(reversed(path))
+            step = next(path[here], None)
+            if step is None:
+                del path[here]
+                done.add(here)
+                order.append(here)
+            elif step in path:
+                cycle = cycle or [*list(path)[list(path).index(step) :], step]
+            elif step not in done:
+                path[step] = iter(edges[step])
+    return order, cycle
+
+
+# ------------------------------------------------------------------------------------------- warnings
+
+
+def warnings_of(places: Mapping[str, Json], draft: Draft, *, formats: bool = True) -> tuple[str, ...]:
+    """What the meta-schema lets pass and is hardly meant, at most twenty sentences. `formats`: unknown ones too."""
+    found = [
+        f"{as_fragment(pointer)}: {sentence}"
+        for pointer, schema in places.items()
+        if isinstance(schema, dict)
+        for sentence in _doubts(schema, draft, formats)
+    ]
+    more = len(found) - MAX_WARNINGS
+    return (*found[:MAX_WARNINGS], f"and {more} more warnings") if more > 0 else tuple(found)
+
+
+def _doubts(schema: Mapping[str, Json], draft: Draft, formats: bool) -> Iterator[str]:
+    for keyword in schema:
+        if keyword not in draft.keywords:
+            yield from _doubt_keyword(keyword, schema, draft)
+    beside = [key for key in schema if key in draft.keywords and key not in _HARMLESS_BESIDE_REF]
+    if draft.ref_stands_alone and "$ref" in schema and beside:
+        yield f"draft {draft.name} ignores what stands beside '$ref': {either(map(repr, beside))}"
+    name = schema.get("format")
+    if formats and isinstance(name, str) and name not in FORMATS:
+        yield f"unknown format {name!r} is not checked{hint(name, FORMATS)}"
+    yield from _doubt_required(schema)
+
+
+_HARMLESS_BESIDE_REF = words_of("$ref definitions title description default examples $comment $schema $id")
+
+
+def _doubt_keyword(keyword: str, schema: Mapping[str, Json], draft: Draft) -> Iterator[str]:
+    if keyword == "nullable":
+        if schema[keyword] is True:
+            yield "'nullable' is OpenAPI, not JSON Schema, and is ignored: write 'type': [..., 'null']"
+    elif keyword in ALL_KEYWORDS:
+        if keyword not in ("$defs", "definitions", "dependencies", "id"):
+            yield f"keyword {keyword!r} is not in draft {draft.name} and is ignored"
+    elif keyword.startswith(("x-", "X-")) or keyword in _NOTES:
+        return
+    elif near := nearest(keyword, sorted(draft.keywords)):
+        yield f"unknown keyword {keyword!r} is ignored; did you mean {near!r}?"
+
+
+def _doubt_required(schema: Mapping[str, Json]) -> Iterator[str]:
+    required, properties = schema.get("required"), schema.get("properties")
+    if isinstance(required, list) and isinstance(properties, dict):
+        for name in required:
+            if name not in properties and (near := nearest(name, properties)):
+                yield f"'required' names {name!r}, which is no property; did you mean {near!r}?"

@@ -1,0 +1,214 @@
+"""Values and object schemas taken apart: what is right is kept, and only what is wrong is asked for again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TypeAlias
+
+from llmguard.canonical import Json, encode
+from llmguard.outcome import Repair, Violation, Violations
+from llmguard.schema.keywords import Draft, all_subschemas, as_pointer, as_tokens, from_fragment, words_of
+
+MAX_TRIALS = 200
+"""Values that are validated in search of one that can be kept."""
+
+_SEPARABLE = words_of(
+    "$schema $id id $comment title description default examples type properties required additionalProperties"
+    " $defs definitions"
+)
+"""Root keywords under which properties are right or wrong one by one."""
+
+Judge: TypeAlias = Callable[[Json], Violations]
+DefaultAt: TypeAlias = Callable[[tuple[str, ...]], tuple[Json, ...]]
+Salvaged: TypeAlias = tuple[Json, tuple[Repair, ...]]
+
+
+# ------------------------------------------------------------------------------------------- salvage
+
+
+def salvaged(value: Json, violations: Violations, judge: Judge, default_at: DefaultAt) -> Salvaged | None:
+    """`value` without what is wrong, as far as that is optional; None where something that is needed is wrong.
+
+    `violations` are what `judge` says of the value, or what others object to in a value that it accepts. `default_at`:
+    the default that the schema states for a property, as a tuple of one, or nothing.
+    """
+    trials = _Trials(judge, default_at)
+    return trials.until_it_fits(value) if judge(value) else trials.without_all(value, violations)
+
+
+class _Trials:
+    """A bounded number of values tried on a judge."""
+
+    def __init__(self, judge: Judge, default_at: DefaultAt) -> None:
+        self._judge, self._default_at, self._left = judge, default_at, MAX_TRIALS
+
+    def until_it_fits(self, value: Json) -> Salvaged | None:
+        repairs: tuple[Repair, ...] = ()
+        while wrong := self._judge(value):
+            mended = self._without(value, wrong[0], wrong)
+            if mended is None:
+                return None
+            value, repairs = mended[0], (*repairs, mended[1])
+        return value, repairs
+
+    def without_all(self, value: Json, targets: Violations) -> Salvaged | None:
+        """What others object to: it cannot be asked again, so each one's place goes."""
+        repairs: tuple[Repair, ...] = ()
+        for target in targets:
+            if any(_is_within(target.path, repair.path) for repair in repairs):
+                continue
+            mended = self._without(value, target, ())
+            if mended is None:
+                return None
+            value, repairs = mended[0], (*repairs, mended[1])
+        return (value, repairs) if repairs else None
+
+    def _without(self, value: Json, target: Violation, wrong: Violations) -> tuple[Json, Repair] | None:
+        """`value` with the nearest optional property around `target` replaced, or dropped."""
+        for path in _properties_around(value, as_tokens(target.path)):
+            dropped = _with(value, path, ())
+            if not self._better(dropped, target, wrong):
+                continue
+            before = _at(value, path)
+            for after in (*self._default_at(path), None):
+                if after != before and self._better(replaced := _with(value, path, (after,)), target, wrong):
+                    return replaced, Repair(as_pointer(path), before, after, "lossy", "salvage: replaced")
+            return dropped, Repair(as_pointer(path), before, None, "lossy", "salvage: dropped")
+        return None
+
+    def _better(self, candidate: Json, target: Violation, wrong: Violations) -> bool:
+        """Whether `target` is gone and nothing is wrong that was not wrong before."""
+        self._left -= 1
+        if self._left < 0:
+            return False
+        known = {(violation.path, violation.rule) for violation in wrong} - {(target.path, target.rule)}
+        return all((violation.path, violation.rule) in known for violation in self._judge(candidate))
+
+
+def _is_within(path: str, outer: str) -> bool:
+    return path == outer or path.startswith(outer + "/")
+
+
+def _properties_around(value: Json, tokens: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """The paths from `tokens` upwards that name a property; an item of a list is none."""
+    for length in range(len(tokens), 0, -1):
+        holder = _at(value, tokens[: length - 1])
+        if isinstance(holder, dict) and tokens[length - 1] in holder:
+            yield tokens[:length]
+
+
+def _at(value: Json, tokens: Iterable[str]) -> Json:
+    """What stands at a path, None where nothing does."""
+    for token in tokens:
+        if isinstance(value, dict):
+            value = value.get(token)
+        elif isinstance(value, list) and token.isdecimal() and int(token) < len(value):
+            value = value[int(token)]
+        else:
+            return None
+    return value
+
+
+def _with(value: Json, path: tuple[str, ...], after: tuple[Json, ...]) -> Json:
+    """A copy of `value` with what stands at `path` replaced by the one in `after`, or left out. Shares the rest."""
+    first, *rest = path
+    if isinstance(value, list):
+        return [_with(item, tuple(rest), after) if str(number) == first else item for number, item in enumerate(value)]
+    if rest:
+        return {name: _with(item, tuple(rest), after) if name == first else item for name, item in value.items()}
+    if after:
+        return {name: after[0] if name == first else item for name, item in value.items()}
+    return {name: item for name, item in value.items() if name != first}
+
+
+def default_in(places: Mapping[str, Json], path: tuple[str, ...]) -> tuple[Json, ...]:
+    """The default that a schema states for what stands at `path` of a value, as a tuple of one; () where it states none,
+    or several that differ."""
+    here = _reached(places, {""})
+    for token in path:
+        here = _reached(places, {inner for pointer in here for inner in _steps(places, pointer, token)})
+    found = {encode(places[at]["default"]): places[at]["default"] for at in here if "default" in _dict(places[at])}
+    return tuple(found.values()) if len(found) == 1 else ()
+
+
+def _reached(places: Mapping[str, Json], pointers: set[str]) -> set[str]:
+    """These schemas and those that apply to the same value with them."""
+    found, waiting = set(pointers), list(pointers)
+    while waiting:
+        here = waiting.pop()
+        schema = _dict(places[here])
+        ref = from_fragment(schema.get("$ref", ""))
+        inner = [f"{here}/{key}/{n}" for key in ("allOf", "anyOf", "oneOf") for n in range(len(schema.get(key, ())))]
+        new = {each for each in (*inner, *((ref,) if ref is not None else ())) if each in places} - found
+        found |= new
+        waiting += new
+    return found
+
+
+def _steps(places: Mapping[str, Json], pointer: str, token: str) -> Iterator[str]:
+    for inward in (("properties", token), ("prefixItems", token), ("items", token), ("items",)):
+        at = pointer + as_pointer(inward)
+        if at in places:
+            yield at
+            return
+
+
+def _dict(schema: Json) -> Mapping[str, Json]:
+    return schema if isinstance(schema, dict) else {}
+
+
+# ------------------------------------------------------------------------------------------- failed parts
+
+
+def part_of(root: Json, draft: Draft, violations: Violations) -> Json | None:
+    """An object schema for the top-level properties that are wrong, if the others are right whatever these become.
+
+    None where that cannot be said (keywords that look at several properties, a violation of the whole), and where
+    nothing would be left out.
+    """
+    if not isinstance(root, dict) or not set(root) <= _SEPARABLE or root.get("type") != "object":
+        return None
+    properties = root.get("properties", {})
+    names = {_top_level_name(violation) for violation in violations}
+    if not names or not names < set(properties):
+        return None
+    kept = ("$schema", "title", "description", "type", "additionalProperties")
+    part = {key: root[key] for key in kept if key in root}
+    part["properties"] = {name: schema for name, schema in properties.items() if name in names}
+    if required := [name for name in root.get("required", ()) if name in names]:
+        part["required"] = required
+    definitions = _definitions_used(root, part, draft)
+    return None if definitions is None else {**part, **definitions}
+
+
+def _top_level_name(violation: Violation) -> str | None:
+    if violation.path:
+        return as_tokens(violation.path)[0]
+    return str(violation.expected) if violation.rule == "required" else None
+
+
+def _definitions_used(root: Mapping[str, Json], part: Json, draft: Draft) -> dict[str, dict[str, Json]] | None:
+    """The definitions that `part` leads to; None where it leads to another place of the root."""
+    used: dict[str, dict[str, Json]] = {}
+    waiting = [part]
+    while waiting:
+        for schema in all_subschemas(waiting.pop(), draft).values():
+            ref = from_fragment(_dict(schema).get("$ref", ""))
+            if ref is None:
+                continue
+            container, *name = as_tokens(ref)[:2] or ("",)
+            if container not in ("$defs", "definitions") or not name:
+                return None
+            if name[0] not in used.setdefault(container, {}):
+                used[container][name[0]] = root[container][name[0]]
+                waiting.append(root[container][name[0]])
+    return used
+
+
+def merge(base: Json, part: Json, asked: Iterable[str] | None = None) -> Json:
+    """`base` with what `part` says of the properties that were asked for; those it leaves out are left out."""
+    if not isinstance(base, dict) or not isinstance(part, dict):
+        return base
+    names = set(part) if asked is None else set(asked)
+    kept = {name: part.get(name, value) for name, value in base.items() if name not in names or name in part}
+    return {**kept, **{name: value for name, value in part.items() if name in names}}

@@ -1,0 +1,120 @@
+"""A Python type as an output schema, through pydantic: its JSON Schema, and the way from JSON to it and back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, is_dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from llmguard.canonical import EncodingError, Json, encode
+from llmguard.errors import UsageError
+from llmguard.outcome import Violation, Violations
+from llmguard.schema.keywords import as_pointer
+from llmguard.schema.words import clipped
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+MAX_MESSAGE_CHARS = 300
+_DATE_TIME = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?([Zz]|[+-][0-9]{2}:?[0-9]{2})?\Z"
+)
+_TIME = re.compile(r"[0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?([Zz]|[+-][0-9]{2}:?[0-9]{2})?\Z")
+
+LENIENT_FORMATS: dict[str, Callable[..., bool]] = {
+    "date-time": lambda text: _DATE_TIME.match(text) is not None,
+    "time": lambda text: _TIME.match(text) is not None,
+}
+"""`datetime` and `time` may be without a time zone, which RFC 3339 does not know; what pydantic would take beside them,
+seconds since 1970 in a string, is refused all the same: nobody asked for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PythonType:
+    """A type that pydantic can build."""
+
+    given: object
+    adapter: TypeAdapter[Any]
+
+    def load(self, value: Json) -> object:
+        """The Python value of JSON that fits the schema, by the rules of JSON: dates from strings, tuples from lists."""
+        return self.adapter.validate_json(encode(value))
+
+    def dump(self, value: object) -> Json:
+        """The JSON of a Python value. What is JSON already, or of another type, is passed on: validation tells."""
+        from pydantic_core import PydanticSerializationError
+
+        try:
+            return self.adapter.dump_python(value, mode="json", by_alias=True, round_trip=True, warnings=False)
+        except PydanticSerializationError as error:
+            raise EncodingError(str(error)) from None
+
+    def violations(self, value: Json) -> Violations:
+        """What the type's own validators object to."""
+        from pydantic import ValidationError
+
+        try:
+            self.load(value)
+        except ValidationError as error:
+            return tuple(_violation(found, value) for found in error.errors(include_url=False, include_context=False))
+        return ()
+
+
+def python_type(given: object, where: str) -> tuple[Json, PythonType]:
+    """The JSON Schema of a type, and the type. UsageError where pydantic cannot make the one or the other."""
+    from pydantic import PydanticUserError, TypeAdapter
+    from pydantic.errors import PydanticUndefinedAnnotation
+
+    _refuse_what_is_no_type(given, where)
+    try:
+        adapter: TypeAdapter[Any] = given if isinstance(given, TypeAdapter) else TypeAdapter(cast(Any, given))
+        return adapter.json_schema(mode="validation"), PythonType(given, adapter)
+    except (PydanticUserError, PydanticUndefinedAnnotation, TypeError, NameError) as error:
+        raise UsageError(
+            f"{where}: {_named(given)} cannot be an output schema: {_first_line(error)} Expected a type that JSON can carry:"
+            " a pydantic model, a dataclass, a TypedDict, or a type such as int, Literal['a', 'b'], list[str], X | None."
+            " Change the type, or give its JSON Schema."
+        ) from None
+
+
+def _refuse_what_is_no_type(given: object, where: str) -> None:
+    plain = isinstance(given, str | bytes | int | float | list | tuple | set | None)
+    if plain or type(given).__name__ in ("function", "builtin_function_or_method"):
+        raise UsageError(
+            f"{where} is {_named(given)}. Expected a JSON Schema as dict or JSON text, or a Python type. Give one of these."
+        )
+    if not isinstance(given, type) and (is_dataclass(given) or hasattr(given, "model_dump")):
+        raise UsageError(f"{where} is an instance of {type(given).__name__}. Give the class itself.")
+
+
+def _named(given: object) -> str:
+    return getattr(given, "__name__", None) or repr(given)[:80]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0].rstrip(".") + "."
+
+
+def _violation(found: Any, value: Json) -> Violation:
+    path, at = [], value
+    for token in found["loc"]:  # names of union members stand between the steps of the value
+        if (isinstance(at, dict) and token in at) or (
+            isinstance(at, list) and isinstance(token, int) and token < len(at)
+        ):
+            at = at[token]
+        else:
+            continue
+        path.append(str(token))
+    said = found["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    message = said if len(said) <= MAX_MESSAGE_CHARS else said[: MAX_MESSAGE_CHARS - 1] + "…"
+    return Violation(as_pointer(tuple(path)), "python_type", message, found["type"], clipped(at))
+
+
+def plain_json(value: object) -> Json:
+    """What a function may return where the schema is no Python type: JSON, or an object that is easily made JSON."""
+    if hasattr(value, "model_dump") and not isinstance(value, type):
+        return value.model_dump(mode="json", by_alias=True)
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    return value

@@ -1,0 +1,123 @@
+"""jsonschema-rs's verdicts on a schema and on each of its parts: does this value fit there, yes or no.
+
+Every validator is made here, and none of them may fetch anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from llmguard.canonical import Json
+from llmguard.schema.keywords import Draft, from_fragment
+
+if TYPE_CHECKING:
+    from jsonschema_rs import Validator, ValidatorMap
+
+Formats: TypeAlias = Mapping[str, Callable[..., bool]]
+"""Formats that are judged in another way than the standard's."""
+
+COMPANIONS = {
+    "minimum": "exclusiveMinimum",
+    "maximum": "exclusiveMaximum",
+    "contentMediaType": "contentEncoding",
+}
+"""What changes the meaning of a keyword beside it: in draft 4 the bounds have a flag, and a media type is told of text
+that may be encoded."""
+
+MAX_HOPS = 32
+"""References to references that are followed to name a branch; more is nobody's schema."""
+
+
+def compiled(schema: Json, formats: Formats) -> Validator:
+    """The validator of a whole schema. Raises what jsonschema-rs raises for one that it cannot compile."""
+    import jsonschema_rs
+
+    return jsonschema_rs.validator_for(schema, **_options(formats))
+
+
+def _options(formats: Formats) -> dict[str, Any]:
+    return {"formats": dict(formats) or None, "validate_formats": True, "retriever": _deny}
+
+
+def _deny(uri: str) -> Json:
+    raise ValueError(f"{uri!r} is not part of the schema, and nothing is fetched")
+
+
+def is_valid(validator: Validator, value: Json) -> bool:
+    """jsonschema-rs raises ValueError for what it cannot take in: half a surrogate pair, and a value nested over 255
+    levels where it would have to be compared with a constant."""
+    try:
+        return validator.is_valid(value)
+    except ValueError:
+        return False
+
+
+def is_flag(keyword: str, schema: Mapping[str, Json]) -> bool:
+    """Whether `keyword` is draft 4's flag beside a bound, and says nothing alone."""
+    return keyword in COMPANIONS.values() and isinstance(schema[keyword], bool)
+
+
+class Verdicts:
+    """Verdicts on the parts of one self-contained schema. Keeps compiled validators, and nothing of a value."""
+
+    def __init__(self, root: Json, draft: Draft, places: Mapping[str, Json], formats: Formats) -> None:
+        self.draft, self.places = draft, places
+        self._root, self._formats = root, formats
+        self._map: ValidatorMap | None = None
+        self._single: dict[tuple[str, str], Validator] = {}
+
+    def schema(self, pointer: str) -> Json:
+        """The schema there, as its draft reads it: before 2019-09 a `$ref` is all there is."""
+        schema = self.places[pointer]
+        if self.draft.ref_stands_alone and isinstance(schema, dict) and "$ref" in schema:
+            return {"$ref": schema["$ref"]}
+        return schema
+
+    def fits(self, pointer: str, value: Json) -> bool:
+        """Whether `value` fits the subschema there."""
+        return is_valid(self._validator(pointer), value)
+
+    def keeps(self, pointer: str, keyword: str, value: Json) -> bool:
+        """Whether `value` keeps one keyword of the schema there, whatever the others say."""
+        return is_valid(self._alone(pointer, keyword, self.schema(pointer)), value)
+
+    def matches(self, pattern: str, name: str) -> bool:
+        """ECMA-262's verdict, which is not Python's `re`."""
+        return is_valid(self._alone(f"pattern {pattern}", "pattern", {"pattern": pattern}), name)
+
+    def unevaluated(self, pointer: str, value: Json) -> list[tuple[str, str]]:
+        """(keyword, name or number) of what no keyword of the schema there looks at. To be asked where all else fits:
+        then there are no branches to list, which is what makes listing errors dear."""
+        try:
+            errors = list(islice(self._validator(pointer).iter_errors(value), 20))
+        except ValueError:
+            return []
+        return [(error.kind.name, str(each)) for error in errors for each in getattr(error.kind, "unexpected", ())]
+
+    def target(self, pointer: str) -> str:
+        """Where a schema that is a reference leads to."""
+        for _ in range(MAX_HOPS):
+            schema = self.schema(pointer)
+            ref = from_fragment(schema.get("$ref", "")) if isinstance(schema, dict) else None
+            if ref is None or ref not in self.places:
+                break
+            pointer = ref
+        return pointer
+
+    def _validator(self, pointer: str) -> Validator:
+        if self._map is None:
+            import jsonschema_rs
+
+            self._map = jsonschema_rs.validator_map_for(self._root, **_options(self._formats))
+        return self._map["#" + pointer]
+
+    def _alone(self, pointer: str, keyword: str, schema: Mapping[str, Json]) -> Validator:
+        """The validator of one keyword, with what it cannot be read without."""
+        key = (pointer, keyword)
+        if key not in self._single:
+            needed = [name for name in (keyword, COMPANIONS.get(keyword)) if name in schema]
+            alone = {"$schema": self.draft.uri, **{name: schema[name] for name in needed if name}}
+            self._single[key] = compiled(alone, self._formats)
+        return self._single[key]

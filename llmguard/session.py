@@ -1,0 +1,119 @@
+"""One guarded call from opening to outcome: a record is opened, the flow driven, and the record closed, whatever happens."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Protocol
+
+from llmguard.canonical import Json, crossed, digest
+from llmguard.drive import NEVER, Price, Run, adrive, drive
+from llmguard.errors import LogError
+from llmguard.flow import guarded
+from llmguard.outcome import Outcome
+from llmguard.policy import Policy
+from llmguard.record import Opening, Record, Step, interrupted
+from llmguard.replay import Recorded
+
+
+class Log(Protocol):
+    """What a session asks of an outcome log."""
+
+    def begin(self, opening: Opening) -> None: ...
+    def step(self, call_id: str, step: Step) -> None: ...
+    def finish(self, call_id: str, outcome: Outcome[Json], finished_at: float) -> None: ...
+    async def afinish(self, call_id: str, outcome: Outcome[Json], finished_at: float) -> None: ...
+    def get(self, call_id: str) -> Record | None: ...
+
+
+def new_id() -> str:
+    """26 hexadecimal digits: milliseconds since the epoch, then 64 random bits; sorts by time."""
+    return f"{time.time_ns() // 1_000_000:010x}{os.urandom(8).hex()}"
+
+
+class Session:
+    """One call in progress: its identity, its steps so far, and where they go."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        log: Log,
+        inputs: Json,
+        *,
+        meta: Json = None,
+        price: Price | None = None,
+        hard: bool = False,
+    ) -> None:
+        self.policy, self.log, self.inputs = policy, log, inputs
+        self.id = new_id()
+        self.steps: list[Step] = []
+        self.run = Run(hear=self._hear, price=price if policy.budget.usd is not None else None, hard_deadline=hard)
+        self.meta = meta or {}
+
+    def _hear(self, step: Step) -> None:
+        self.steps.append(step)
+        self.log.step(self.id, step)
+
+    def open(self) -> None:
+        self.log.begin(
+            Opening(
+                id=self.id,
+                guard=self.policy.name,
+                fingerprint=self.policy.fingerprint,
+                inputs=self.inputs,
+                inputs_digest=digest(self.inputs),
+                meta=self.meta,
+                started_at=time.time(),
+            )
+        )
+
+    def resume(self, record: Record) -> None:
+        """Go on with a call whose process died: its id and its steps; what was answered is not asked again."""
+        self.id, self.inputs, self.meta = record.opening.id, record.opening.inputs, record.opening.meta
+        self.steps = list(record.steps)
+        self.run.recorded = Recorded(record.steps)
+
+    def decide(self) -> Outcome[Json]:
+        """Drive the flow in this thread; the outcome is on the disk when it returns."""
+        self._set_deadline()
+        try:
+            outcome = self._named(drive(guarded(self.policy, self.inputs), self.run))
+        except BaseException:
+            self.log.finish(self.id, self._named(interrupted(self.steps)), time.time())
+            raise
+        self.log.finish(self.id, outcome, time.time())
+        return outcome
+
+    async def adecide(self) -> Outcome[Json]:
+        self._set_deadline()
+        try:
+            outcome = self._named(await adrive(guarded(self.policy, self.inputs), self.run))
+        except BaseException:
+            self.log.finish(self.id, self._named(interrupted(self.steps)), time.time())
+            raise
+        await self.log.afinish(self.id, outcome, time.time())
+        return outcome
+
+    def _set_deadline(self) -> None:
+        bound = self.policy.deadline_s
+        self.run.deadline_at = NEVER if bound is None else time.monotonic() + bound
+
+    def _named(self, outcome: Outcome[Json]) -> Outcome[Json]:
+        return replace(outcome, id=self.id, guard=self.policy.name, fingerprint=self.policy.fingerprint)
+
+
+def resumable(log: Log, call_id: str, policy: Policy) -> Record:
+    """The record of a call that may be resumed; LogError where there is none, or it is another guard's."""
+    record = log.get(call_id)
+    if record is None:
+        raise LogError(f"no call {call_id!r} in the log. `llmguard log list` shows the ids.")
+    if record.opening.guard != policy.name:
+        raise LogError(f"call {call_id!r} is of guard {record.opening.guard!r}, not of {policy.name!r}.")
+    return record
+
+
+def inputs_of(given: Mapping[str, object]) -> Json:
+    """A user's inputs as JSON; EncodingError names the one that is none."""
+    return crossed(dict(given))

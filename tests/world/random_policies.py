@@ -1,0 +1,185 @@
+"""Random policies and a model whose answers follow from a seed and the request, whoever asks."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterable
+from dataclasses import replace
+
+from llmguard.budget import Budget
+from llmguard.canonical import Json, digest_bytes, encode
+from llmguard.checks import check
+from llmguard.drive import Run, adrive, drive
+from llmguard.flow import guarded
+from llmguard.ladder import (
+    ConstantRung,
+    EscalateRung,
+    FunctionRung,
+    LastGoodRung,
+    ModelRung,
+    Retry,
+    SalvageRung,
+)
+from llmguard.messages import ModelFailure, ModelReply, Usage
+from llmguard.outcome import Outcome, Violation
+from llmguard.policy import Policy, fingerprint
+from llmguard.prompts import compile_prompt
+from llmguard.record import Step
+from llmguard.redaction import redact
+from llmguard.replay import Recorded
+from llmguard.schema import compile_schema
+
+SCHEMA = compile_schema(
+    {
+        "type": "object",
+        "properties": {"x": {"type": "integer", "minimum": 0}, "y": {"type": "string"}},
+        "required": ["x"],
+        "additionalProperties": False,
+    }
+)
+
+SAID = [
+    *['{"x": 1}'] * 4,
+    '{"x": 2}',
+    '```json\n{"x": 3}\n```',
+    '{"x": -1}',
+    '{"x": 1, "y": 5}',
+    '{"x": "\\ud800"}',
+    '{"x": 1, "x": 2}',
+    '{"x": 18446744073709551616}',
+    '{"x',
+    "",
+    "no JSON here",
+    "\x00\ud800",
+]
+FAILED = ["rate_limited", "server_error", "timeout", "auth", "refusal", "malformed"]
+
+
+class SeededModel:
+    """The same request gets the same answer; `asked` counts the requests that went out."""
+
+    def __init__(self, name: str, seed: int, place: str = "inline", deadlines: bool = True) -> None:
+        self.name, self.seed, self.place, self.deadlines = name, seed, place, deadlines
+        self.asked: list[str] = []
+        self.asked_before: list[str] = []
+
+    def remember(self, steps: Iterable[Step]) -> None:
+        """Requests that a process which died has sent already."""
+        self.asked_before = [step.digest for step in steps]
+
+    def call(self, request, deadline):
+        asked = digest_bytes(redact(encode(request.asked(), sort_keys=True)))
+        self.asked.append(asked)
+        tries = self.asked.count(asked) + self.asked_before.count(asked)
+        rng = random.Random(f"{self.seed} {asked} {tries}")
+        kind = rng.random()
+        if kind < 0.04:
+            raise ValueError("the adapter broke")
+        if kind < 0.08 and self.deadlines:
+            return ModelFailure("deadline", "simulated")
+        if kind < 0.30:
+            return ModelFailure(rng.choice(FAILED), "failed", retry_after_s=rng.choice([None, 0.0]))
+        if kind < 0.34:
+            return ModelFailure("bad_request", "no json_schema here", downgraded=True)
+        text = rng.choice(SAID)
+        finish = rng.choice(["stop"] * 8 + ["length", "content_filter"])
+        return ModelReply(text, finish_reason=finish, usage=Usage(input_tokens=9, output_tokens=len(text)))
+
+    async def acall(self, request, deadline):
+        await asyncio.sleep(0)
+        return self.call(request, deadline)
+
+
+def not_two(value: Json, inputs: Json) -> object:
+    return Violation("/x", "", "x is 2", actual=2) if value["x"] == 2 else None
+
+
+async def not_two_async(value: Json, inputs: Json) -> object:
+    await asyncio.sleep(0)
+    return "x is 2" if value["x"] == 2 else None
+
+
+def explodes(value: Json, inputs: Json) -> object:
+    raise RuntimeError("boom")
+
+
+def random_checks(rng: random.Random):
+    made = [
+        check(name="pure")(not_two),
+        check(name="pure-bool")(lambda value, inputs: True),
+        check(name="raises")(explodes),
+        check(name="flags", severity="flag")(not_two),
+        check(name="inline", effect=True)(not_two),
+        check(name="thread", effect=True, timeout_s=20.0)(not_two),
+        check(name="loop", effect=True, timeout_s=20.0)(not_two_async),
+        check(name="effect-raises", effect=True)(explodes),
+    ]
+    weights = [4, 0.3, 0.3, 2, 2, 2, 2, 0.3]
+    return tuple({each.name: each for each in rng.choices(made, weights, k=rng.randint(0, 3))}.values())
+
+
+async def rule_async(inputs: Json) -> Json:
+    return {"x": 8}
+
+
+def no_json(inputs: Json) -> object:
+    return object()
+
+
+def nan(inputs: Json) -> object:
+    return {"x": float("nan")}
+
+
+FALLBACKS = [
+    FunctionRung(function=lambda inputs: {"x": 7}, name="rule"),
+    FunctionRung(function=lambda inputs: {"x": 2}, name="two", timeout_s=20.0),
+    FunctionRung(function=rule_async, name="rule_async"),
+    FunctionRung(function=lambda inputs: {"x": -3}, name="wrong"),
+    FunctionRung(function=no_json, name="no_json"),
+    FunctionRung(function=nan, name="nan"),
+    FunctionRung(function=lambda inputs: 1 / 0, name="raises"),
+    ConstantRung(value={"x": 0}),
+    LastGoodRung(max_age_s=9.0, lookup=lambda guard, inputs, age: {"value": {"x": 4}} if inputs["n"] % 2 else None),
+    SalvageRung(),
+]
+
+
+def random_policy(seed: int, deadlines: bool = True) -> tuple[Policy, list[SeededModel]]:
+    rng = random.Random(seed)
+    models = [
+        SeededModel(f"m{number}", seed, rng.choice(["inline", "inline", "thread", "loop"]), deadlines)
+        for number in range(rng.randint(1, 3))
+    ]
+    rungs = [
+        ModelRung(
+            model=model,
+            reasks=rng.randint(0, 3),
+            retry=Retry(
+                stop=lambda state, most=rng.randint(1, 3): state.attempt_number >= most, wait=lambda state: 0.0
+            ),
+        )
+        for model in models
+    ]
+    ladder = [*rungs, *rng.choices(FALLBACKS, k=rng.randint(0, 3))]
+    if rng.random() < 0.2:
+        ladder.append(EscalateRung())
+    policy = Policy(
+        name="random",
+        prompt=compile_prompt("number {{ n }}", name="random"),
+        schema=SCHEMA,
+        output=SCHEMA.output_form("random"),
+        ladder=tuple(ladder),
+        checks=random_checks(rng),
+        budget=Budget(requests=rng.choice([2, 5, 50]), tokens=rng.choice([None, None, 60, 200])),
+    )
+    return replace(policy, fingerprint=fingerprint(policy)), models
+
+
+def run(policy: Policy, seed: int, driver: str, steps: tuple[Step, ...] = ()) -> tuple[Outcome[Json], list[Step]]:
+    """Outcome and the steps that were heard live, by one driver."""
+    heard: list[Step] = []
+    job = Run(hear=heard.append, recorded=Recorded(steps) if steps else None, hard_deadline=driver == "threads")
+    flow = guarded(policy, {"n": seed})
+    outcome = asyncio.run(adrive(flow, job)) if driver == "async" else drive(flow, job)
+    return outcome, heard

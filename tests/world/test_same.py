@@ -1,0 +1,66 @@
+"""One flow, many drivers: whoever performs the effects, the outcome and the steps are the same."""
+
+from __future__ import annotations
+
+import pytest
+from tests.world.random_policies import SCHEMA, random_policy, run
+
+from llmguard.flow import guarded
+from llmguard.messages import ModelFailure, ModelReply
+from llmguard.record import decode_answer, encode_answer
+from llmguard.replay import replay
+
+SEEDS = 500
+BLOCKS = 10
+
+
+def by_address(steps):
+    found = {step.address: step for step in steps}
+    assert len(found) == len(steps), "one step, one address"
+    return found
+
+
+@pytest.mark.parametrize("block", range(BLOCKS))
+def test_every_driver_and_replay_agree(block: int) -> None:
+    """Sync inline, sync threads, async and exact replay of 500 random policies agree in outcome and in steps."""
+    for seed in range(block, SEEDS, BLOCKS):
+        told, heard = check_one_way(seed, "inline")
+        for driver in ("threads", "async"):
+            again, steps = check_one_way(seed, driver)
+            assert again == told, f"seed {seed} under {driver}"
+            assert by_address(steps) == by_address(heard), f"seed {seed} under {driver}"
+        policy, _ = random_policy(seed)
+        kept = [type(step)(step.address, step.digest, decode_answer(encode_answer(step.answer))) for step in heard]
+        assert replay(guarded(policy, {"n": seed}), kept) == told
+
+
+def check_one_way(seed: int, driver: str):
+    """One run, with what must hold of every run."""
+    policy, models = random_policy(seed)
+    outcome, heard = run(policy, seed, driver)
+    asked = sum(len(model.asked) for model in models)
+    assert asked <= policy.budget.requests
+    if outcome.has_value:
+        assert SCHEMA.violations(outcome.json) == ()
+    assert outcome.status in ("accepted", "recovered", "fallback", "escalated", "rejected")
+    assert (outcome.status == "rejected") == (not outcome.has_value and outcome.status != "escalated")
+    return outcome, heard
+
+
+@pytest.mark.parametrize("block", range(BLOCKS))
+def test_a_call_that_died_after_any_step_resumes_to_the_same_outcome(block: int) -> None:
+    """Resumed from each prefix of its steps, a call ends the same, with exactly the missing requests."""
+    for seed in range(block, SEEDS, BLOCKS):
+        policy, _ = random_policy(seed)
+        told, heard = run(policy, seed, "inline")
+        for died_after in range(len(heard) + 1):
+            policy, models = random_policy(seed)
+            before = tuple(heard[:died_after])
+            for model in models:
+                model.remember(before)
+            driver = "async" if died_after % 4 == 3 else "inline"
+            again, steps = run(policy, seed, driver, before)
+            assert again == told, f"seed {seed}, died after {died_after} steps"
+            assert by_address([*before, *steps]) == by_address(heard)
+            missing = [step for step in heard[died_after:] if isinstance(step.answer, ModelReply | ModelFailure)]
+            assert sum(len(model.asked) for model in models) == len(missing)
