@@ -46,7 +46,8 @@ SEEDS = [
     '{"name": "Ada", "total": NaN, "total": -0}',
     '[{"name": "a"}, {"name": "b"',
 ]
-SPLINTERS = [*'{}[]",:\\/`\'\n\t \x00\ud800\u202e-+.eE09', "```", "<think>", "\\u", "null", "true", "NaN", "//", "/*", "...", '""', "é😀"]
+PUNCTUATION = "{}[]\",:\\/`'\n\t \x00\ud800\u202e-+.eE09"
+SPLINTERS = [*PUNCTUATION, "```", "<think>", "\\u", "null", "true", "NaN", "//", "/*", "...", '""', "é😀"]
 
 
 def replies(folder: str | None) -> list[str]:

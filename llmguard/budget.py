@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from llmguard.messages import ModelAnswer, ModelFailure, ModelRequest
-from llmguard.tokens import estimate
+from llmguard.tokens import count_messages
 
 SMALLEST_REPLY_TOKENS = 16
 """Fewer tokens than this are no reply worth paying a prompt for."""
@@ -67,7 +67,4 @@ class Purse:
 
 def prompt_estimate(request: ModelRequest) -> int:
     """Tokens of the messages, by the deterministic estimate, so that live and replay decide alike."""
-    return sum(
-        4 + estimate(message.content if isinstance(message.content, str) else str(message.content))
-        for message in request.messages
-    )
+    return count_messages(request.messages)

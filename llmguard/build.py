@@ -122,7 +122,7 @@ def load_prompt(given: PromptSource, name: str) -> Prompt:
     """A prompt from a file, a template or a function."""
     if isinstance(given, Path) or (isinstance(given, str) and _names_a_file(given)):
         path = Path(given)
-        return compile_prompt(_read(path, "prompt"), name=path.stem, where=str(path), is_file=True)
+        return compile_prompt(_read(path, "prompt"), name=path.stem, where=str(path), is_file=path.suffix == ".prompty")
     if not isinstance(given, str) and not callable(given):
         raise UsageError(
             f"prompt of guard {name!r} is a {type(given).__name__}. Give a file name, a template, or a function of inputs."

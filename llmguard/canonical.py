@@ -1,8 +1,9 @@
 """The one strict JSON encoder: what crosses a driver, enters a record or is digested goes through here.
 
-Strict means: what comes back from `decode(encode(x))` is `x`, or `encode` raises. NaN, infinities, keys that are no
-strings and foreign types are refused, never changed. A lone surrogate has one escaped form (`\\ud800`; two halves of a
-pair are the character they spell), and integers have any size. Key order is kept; only `digest` sorts.
+Strict means: for a JSON value, what comes back from `decode(encode(x))` is `x`. NaN, infinities, keys that are no
+strings and foreign types are refused, never changed; what has one spelling (dates, UUIDs, enums, dataclasses) crosses as
+that. A lone surrogate has one escaped form (`\\ud800`; two halves of a pair are the character they spell), and integers
+have any size. Key order is kept; only `digest` sorts.
 """
 
 from __future__ import annotations

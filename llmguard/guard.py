@@ -13,7 +13,7 @@ from llmguard.canonical import EncodingError, Json
 from llmguard.checks import Check, CheckFunction
 from llmguard.errors import GuardRejected, UsageError
 from llmguard.ladder import Retry
-from llmguard.messages import Sampling
+from llmguard.messages import PROVIDERS_DEFAULTS, Sampling
 from llmguard.outcome import Attempt, Outcome
 from llmguard.outcome_log import MemoryLog, OutcomeLog, open_log
 from llmguard.policy import Policy, describe
@@ -85,7 +85,7 @@ class Guard(Generic[T]):
         checks: Sequence[Check | CheckFunction] = (),
         reasks: int = 2,
         retry: Retry | None = None,
-        sampling: Sampling = Sampling(),
+        sampling: Sampling = PROVIDERS_DEFAULTS,
         deadline_s: float | None = 120.0,
         hard_deadline: bool = False,
         budget_requests: int = 50,

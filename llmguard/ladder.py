@@ -10,7 +10,7 @@ from llmguard.canonical import Json
 from llmguard.checks import place_of
 from llmguard.effects import Model, Place, RetryState
 from llmguard.errors import UsageError
-from llmguard.messages import Sampling
+from llmguard.messages import PROVIDERS_DEFAULTS, Sampling
 
 Strategy: TypeAlias = Callable[[RetryState], float]
 Stop: TypeAlias = Callable[[RetryState], bool]
@@ -45,7 +45,7 @@ class ModelRung:
     model: Model
     reasks: int = 2
     retry: Retry = field(default_factory=default_retry)
-    sampling: Sampling = Sampling()
+    sampling: Sampling = PROVIDERS_DEFAULTS
 
     @property
     def label(self) -> str:

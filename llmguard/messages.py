@@ -46,6 +46,9 @@ class Sampling:
         return {name: value for name in self.__slots__ if (value := getattr(self, name)) not in (None, ())}
 
 
+PROVIDERS_DEFAULTS = Sampling()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputForm:
     """The form the reply shall have. `instruction` tells a model that cannot be constrained, in words; `digest` names
@@ -64,7 +67,7 @@ class ModelRequest:
     model: str
     messages: tuple[Message, ...]
     output: OutputForm | None = None
-    sampling: Sampling = Sampling()
+    sampling: Sampling = PROVIDERS_DEFAULTS
     sample: int = 0
 
     def asked(self) -> Json:

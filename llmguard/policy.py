@@ -1,9 +1,8 @@
-"""Everything that decides a call, as frozen data with one fingerprint: what is not in here does not change an outcome."""
+"""Everything that decides a call, as frozen data with one fingerprint: what is not here does not change an outcome."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from llmguard.budget import Budget
@@ -20,6 +19,7 @@ from llmguard.ladder import (
 )
 from llmguard.messages import OutputForm
 from llmguard.prompts import Prompt
+from llmguard.prompts.function import describe as describe_function
 from llmguard.schema import Schema
 
 PARSER_VERSION = 1
@@ -39,7 +39,7 @@ class Policy:
     output: OutputForm
     ladder: tuple[Rung, ...]
     checks: tuple[Check, ...] = ()
-    budget: Budget = Budget()
+    budget: Budget = field(default_factory=Budget)
     deadline_s: float | None = None
     fingerprint: str = field(default="", compare=False)
 
@@ -76,12 +76,13 @@ def describe_rung(rung: Rung) -> Json:
         case ModelRung():
             return {
                 "model": rung.model.name,
+                "settings": getattr(rung.model, "settings", None),
                 "reasks": rung.reasks,
                 "retry": _describe_retry(rung.retry),
                 "sampling": rung.sampling.given(),
             }
         case FunctionRung():
-            return {"function": _describe_function(rung.function), "timeout_s": rung.timeout_s}
+            return {"function": describe_function(rung.function), "timeout_s": rung.timeout_s}
         case ConstantRung():
             return {"constant": rung.value}
         case LastGoodRung():
@@ -98,7 +99,7 @@ def _describe_check(check: Check) -> Json:
         "effect": check.effect,
         "severity": check.severity,
         "timeout_s": check.timeout_s,
-        "function": check.version or _describe_function(check.function),
+        "function": check.version or describe_function(check.function),
     }
 
 
@@ -109,7 +110,7 @@ def _describe_retry(retry: Retry) -> Json:
 def _describe_strategy(strategy: object) -> Json:
     """tenacity's strategies have no repr; their type and numbers say what they do."""
     if inspect.isfunction(strategy):
-        return _describe_function(strategy)
+        return describe_function(strategy)
     return [_name_of(type(strategy)), {name: _plain(value) for name, value in sorted(vars(strategy).items())}]
 
 
@@ -119,16 +120,6 @@ def _plain(value: object) -> Json:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return _describe_strategy(value) if hasattr(value, "__dict__") else str(type(value))
-
-
-def _describe_function(function: Callable[..., object]) -> Json:
-    """Its qualified name and the digest of its source, so that a changed function is a changed guard."""
-    function = inspect.unwrap(function)
-    try:
-        source = inspect.getsource(function)
-    except (OSError, TypeError):  # typed at a prompt, built in, or an object with __call__
-        source = ""
-    return [_name_of(function), digest(source)]
 
 
 def _name_of(thing: object) -> str:

@@ -36,7 +36,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
         "ladder",
     ),  # rules
     3: ("policy",),
-    4: ("flow",),  # the story
+    4: ("flow", "verdict"),  # the story
     5: ("record", "certify"),
     6: ("drive", "workers", "session", "replay", "simulate", "models", "outcome_log", "telemetry"),  # the world
     7: ("build", "guard", "wrap"),

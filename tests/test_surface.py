@@ -9,9 +9,9 @@ import sys
 import llmguard
 
 SURFACE = """
-Attempt Check FunctionModel Guard GuardRejected LLMGuardError LogError Message ModelFailure ModelReply ModelRequest OpenAIModel
-Outcome OutcomeLog Repair ReplayMismatch Retry Sampling Usage UsageError Violation check constant escalate fallback guarded
-last_good rung salvage
+Attempt Check FunctionModel Guard GuardRejected LLMGuardError LogError Message ModelFailure ModelReply ModelRequest
+OpenAIModel Outcome OutcomeLog Repair ReplayMismatch Retry Sampling Usage UsageError Violation check constant escalate
+fallback guarded last_good rung salvage
 """.split()
 
 

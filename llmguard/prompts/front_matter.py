@@ -13,10 +13,9 @@ from typing import Any
 
 from llmguard.canonical import EncodingError, Json, crossed
 from llmguard.errors import UsageError
-from llmguard.messages import Sampling
+from llmguard.messages import PROVIDERS_DEFAULTS, Sampling
 
 MAX_CHARACTERS = 65_536
-PROVIDERS_DEFAULTS = Sampling()
 
 _FENCE = re.compile(r"---[ \t]*(?:\r\n|\r|\n|\Z)")
 _CLOSING = re.compile(r"^---[ \t]*(?:\r\n|\r|\n|\Z)", re.MULTILINE)

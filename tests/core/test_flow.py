@@ -307,7 +307,7 @@ def test_effect_checks_run_once_together_on_the_value_to_hand_out() -> None:
 def test_an_effect_check_that_objects_leads_to_the_next_rung(said: Answer, rule: str) -> None:
     """The model is not asked again; a second model is."""
     rungs = (model("small"), model("large"))
-    outcome, asked = tell(policy(*rungs, checks=(effect_check(),)), GOOD, said, GOOD, Returned(None))
+    outcome, _ = tell(policy(*rungs, checks=(effect_check(),)), GOOD, said, GOOD, Returned(None))
     assert (outcome.status, outcome.source) == ("recovered", "large")
     outcome, _ = tell(policy(model(), checks=(effect_check(),)), GOOD, said)
     assert [violation.rule for violation in outcome.violations] == [rule]

@@ -30,7 +30,9 @@ from llmguard.record import (
 
 TEXTS = st.text(max_size=20) | st.just("\udfff") | st.just("\x00")
 USAGE = st.builds(Usage, input_tokens=st.integers(0, 9), output_tokens=st.integers(0, 9), estimated=st.booleans())
-JSON = st.none() | st.integers() | TEXTS | st.lists(st.integers(), max_size=2) | st.dictionaries(TEXTS, TEXTS, max_size=2)
+JSON = (
+    st.none() | st.integers() | TEXTS | st.lists(st.integers(), max_size=2) | st.dictionaries(TEXTS, TEXTS, max_size=2)
+)
 ANSWERS = (
     st.builds(
         ModelReply,

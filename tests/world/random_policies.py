@@ -145,6 +145,10 @@ FALLBACKS = [
 ]
 
 
+def at_most(tries: int):
+    return lambda state: state.attempt_number >= tries
+
+
 def random_policy(seed: int, deadlines: bool = True) -> tuple[Policy, list[SeededModel]]:
     rng = random.Random(seed)
     models = [
@@ -155,9 +159,7 @@ def random_policy(seed: int, deadlines: bool = True) -> tuple[Policy, list[Seede
         ModelRung(
             model=model,
             reasks=rng.randint(0, 3),
-            retry=Retry(
-                stop=lambda state, most=rng.randint(1, 3): state.attempt_number >= most, wait=lambda state: 0.0
-            ),
+            retry=Retry(stop=at_most(rng.randint(1, 3)), wait=lambda state: 0.0),
         )
         for model in models
     ]

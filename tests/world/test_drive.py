@@ -15,7 +15,7 @@ import pytest
 
 from llmguard.canonical import Json
 from llmguard.drive import Run, adrive, drive
-from llmguard.effects import Answer, Call, Crashed, Effect, Invoke, Returned, RetryState, Wait
+from llmguard.effects import Answer, Call, Crashed, Effect, Invoke, RetryState, Returned, Wait
 from llmguard.messages import Message, ModelFailure, ModelReply, ModelRequest
 
 REQUEST = ModelRequest(model="m", messages=(Message("user", "hello"),))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from tests.world.random_policies import SCHEMA, random_policy, run
 
 from llmguard.flow import guarded
 from llmguard.messages import ModelFailure, ModelReply
 from llmguard.record import decode_answer, encode_answer
 from llmguard.replay import replay
+from tests.world.random_policies import SCHEMA, random_policy, run
 
 SEEDS = 500
 BLOCKS = 10

@@ -1,0 +1,237 @@
+"""What an attempt or a rung came to, and how it is judged: the pure decisions that the flow asks for.
+
+Every call into a user's pure code (prompt, schema, checks) passes `shielded`: what it raises becomes a violation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import ParamSpec, TypeVar
+
+from llmguard.canonical import Json
+from llmguard.checks import Check, as_violations
+from llmguard.effects import Crashed
+from llmguard.ladder import ModelRung, Rung
+from llmguard.messages import NO_USAGE, FailureKind, Message, ModelAnswer, ModelFailure, OutputForm
+from llmguard.outcome import Attempt, Outcome, Repair, Status, Violation, Violations
+from llmguard.policy import Policy
+from llmguard.reading import read
+from llmguard.reask import reask_messages, same_problem
+from llmguard.schema import Schema, failed_part, merged, salvage
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What an attempt or a rung came to. `candidate` is the last value that could be parsed, as a tuple of one."""
+
+    failure: FailureKind | None
+    value: Json = None
+    violations: Violations = ()
+    flags: Violations = ()
+    repairs: tuple[Repair, ...] = ()
+    candidate: tuple[Json, ...] = ()
+    skipped: tuple[str, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        return self.failure is None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What an attempt asks for: the whole value, or only the part of `base` (a tuple of one) that was wrong."""
+
+    messages: tuple[Message, ...]
+    output: OutputForm
+    schema: Schema
+    base: tuple[Json, ...] = ()
+
+
+# ------------------------------------------------------------------------------------------------- judging
+
+
+def judged(policy: Policy, question: Question, answer: ModelAnswer, inputs: Json) -> Verdict:
+    """What an answer is worth: a value of the schema to which no pure check objects, or why not."""
+    if isinstance(answer, ModelFailure):
+        return Verdict(failure=answer.kind, violations=(Violation("", answer.kind, answer.message or answer.kind),))
+    reading = shielded("reading the reply", read, answer, question.schema)
+    if isinstance(reading, Violation):
+        return Verdict(failure="crashed", violations=(reading,))
+    candidate = (
+        tuple(merged(question.base[0], part) for part in reading.candidate) if question.base else reading.candidate
+    )
+    if reading.failure:
+        return Verdict(
+            failure=reading.failure,
+            violations=reading.violations,
+            repairs=reading.repairs,
+            candidate=candidate or question.base,
+        )
+    return examined(policy, candidate[0], inputs, reading.repairs, validate=bool(question.base))
+
+
+def examined(policy: Policy, value: Json, inputs: Json, repairs: tuple[Repair, ...], *, validate: bool) -> Verdict:
+    """Schema (unless the reader did it) and pure checks."""
+    found = validated(policy.schema, value) if validate else ()
+    if found:
+        return Verdict(failure=kind_of(found, "schema"), violations=found, repairs=repairs, candidate=(value,))
+    found = tuple(each for check in policy.pure_checks for each in objections(check, value, inputs))
+    rejected, flags = split(found)
+    if rejected:
+        return Verdict(
+            failure=kind_of(rejected, "check"), violations=rejected, flags=flags, repairs=repairs, candidate=(value,)
+        )
+    return Verdict(failure=None, value=value, flags=flags, repairs=repairs, candidate=(value,))
+
+
+def confirmed(policy: Policy, verdict: Verdict, answers: Sequence[Json | Crashed], *, lenient: bool) -> Verdict:
+    """The verdict after the effect checks. `lenient`: one that came too late is skipped and flagged."""
+    told = list(zip(policy.effect_checks, answers, strict=True))
+    skipped = tuple(check.name for check, said in told if lenient and _too_late(said))
+    found = tuple(each for check, said in told if check.name not in skipped for each in heard(check, said))
+    rejected, flags = split(found)
+    flags = (*verdict.flags, *flags, *(_skipped(name) for name in skipped))
+    if rejected:
+        failure = kind_of(rejected, "check")
+        return replace(verdict, failure=failure, value=None, violations=rejected, flags=flags)
+    return replace(verdict, flags=flags, skipped=skipped)
+
+
+def _too_late(said: Json | Crashed) -> bool:
+    return isinstance(said, Crashed) and said.kind == "deadline"
+
+
+def _skipped(name: str) -> Violation:
+    return Violation("", name, "skipped: no time was left for it", severity="flag")
+
+
+def objections(check: Check, value: Json, inputs: Json) -> Violations:
+    """What a pure check says; one that raises objects too."""
+    found = shielded(f"check {check.name!r}", lambda: as_violations(check, check.function(value, inputs)))
+    return (replace(found, severity=check.severity),) if isinstance(found, Violation) else found
+
+
+def heard(check: Check, said: Json | Crashed) -> Violations:
+    """What an effect check said."""
+    if isinstance(said, Crashed):
+        return (Violation("", "crashed", f"check {check.name!r}: {said.error}", severity=check.severity),)
+    return objections(replace(check, function=lambda value, inputs: said), None, None)
+
+
+def validated(schema: Schema, value: Json) -> Violations:
+    found = shielded("the schema", schema.violations, value)
+    return (found,) if isinstance(found, Violation) else found
+
+
+def shielded(what: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | Violation:
+    """The one place where a user's pure function is called: what it raises is a violation."""
+    try:
+        return function(*args, **kwargs)
+    except Exception as error:
+        return Violation("", "crashed", f"{what} raised {type(error).__name__}: {str(error)[:300]}")
+
+
+def split(found: Violations) -> tuple[Violations, Violations]:
+    """What rejects, and what only flags."""
+    return tuple(v for v in found if v.severity == "reject"), tuple(v for v in found if v.severity == "flag")
+
+
+def kind_of(found: Violations, otherwise: FailureKind) -> FailureKind:
+    """A crash is nobody's answer: it is not sent back to the model."""
+    return "crashed" if any(violation.rule == "crashed" for violation in found) else otherwise
+
+
+# ------------------------------------------------------------------------------------------------- asking again
+
+
+def asked_again(policy: Policy, prompt: tuple[Message, ...], text: str, verdict: Verdict) -> Question:
+    """Prompt, last reply and what was wrong with it: no longer after many attempts than after one."""
+    part = failed_part(policy.schema, verdict.violations) if verdict.failure == "schema" else None
+    if part is None:
+        return Question(reask_messages(prompt, text, verdict.violations, None), policy.output, policy.schema)
+    form = part.output_form(policy.name)
+    return Question(reask_messages(prompt, text, verdict.violations, form), form, part, verdict.candidate)
+
+
+def repeats(text: str, verdict: Verdict, seen: list[tuple[str, Violations]]) -> bool:
+    """The same answer, or the same violations, a second time: asking a third time is money lost."""
+    return any((text and text == said) or same_problem(verdict.violations, found) for said, found in seen)
+
+
+# ------------------------------------------------------------------------------------------------- without a model
+
+
+def found_in(row: Json | Crashed) -> Json | Crashed:
+    return row if isinstance(row, Crashed) else row["value"] if row else Crashed("crashed", "no good value in the log")
+
+
+def salvaged(policy: Policy, told: list[Verdict]) -> tuple[Json, tuple[Repair, ...]]:
+    """What is right in the last candidate, or a crash that says why there is nothing."""
+    for verdict in reversed(told):
+        if verdict.candidate:
+            kept = salvage(policy.schema, verdict.candidate[0], verdict.violations)
+            return kept or (Crashed("crashed", "what is wrong is not optional"), ())
+    return Crashed("crashed", "no reply could be parsed"), ()
+
+
+# ------------------------------------------------------------------------------------------------- the outcome
+
+
+def ended(status: Status, source: str, told: list[Verdict], last: Verdict | None = None) -> Outcome[Json]:
+    """The one outcome, of all that the rungs came to."""
+    attempts = tuple(each for verdict in told for each in verdict.attempts)
+    failed = tuple(each for verdict in told for each in verdict.violations)
+    flags = last.flags if last else ()
+    return Outcome(
+        status=status,
+        value=last.value if last else None,
+        json=last.value if last else None,
+        source=source,
+        violations=() if last and last.passed and status != "escalated" else failed,
+        flags=flags,
+        repairs=last.repairs if last else (),
+        attempts=attempts,
+        usage=sum((each.usage for each in attempts), NO_USAGE),
+        skipped_checks=last.skipped if last else (),
+        review_probability=1.0 if flags or status == "escalated" else 0.0,
+        review_reason="escalated" if status == "escalated" else "flagged" if flags else "",
+    )
+
+
+def status_of(rung: Rung, told: list[Verdict]) -> Status:
+    if not isinstance(rung, ModelRung):
+        return "fallback"
+    clean = len(told) == 1 and len(told[0].attempts) == 1 and not told[0].repairs
+    return "accepted" if clean else "recovered"
+
+
+def provisional(policy: Policy, told: list[Verdict]) -> Verdict | None:
+    """What a person is shown as a draft: the last candidate that fits the schema, though a check objected."""
+    for verdict in reversed(told):
+        if verdict.candidate and not validated(policy.schema, verdict.candidate[0]):
+            return replace(verdict, value=verdict.candidate[0])
+    return None
+
+
+def attempt_of(at: str, rung: ModelRung, answer: ModelAnswer) -> Attempt:
+    return Attempt(
+        address=at,
+        rung=rung.label,
+        text="" if isinstance(answer, ModelFailure) else answer.text,
+        failure=answer.kind if isinstance(answer, ModelFailure) else None,
+        message=answer.message if isinstance(answer, ModelFailure) else "",
+        model="" if isinstance(answer, ModelFailure) else answer.model,
+        usage=answer.usage,
+        cost_usd=answer.cost_usd,
+        latency_s=answer.latency_s,
+    )
+
+
+def judged_attempt(verdict: Verdict, last: Attempt) -> Attempt:
+    """The attempt whose reply was judged, with the verdict."""
+    return replace(last, failure=verdict.failure, violations=verdict.violations, repairs=verdict.repairs)
