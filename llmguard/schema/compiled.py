@@ -3,39 +3,34 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from llmguard.canonical import EncodingError, Json, crossed, digest
 from llmguard.errors import UsageError
 from llmguard.messages import OutputForm
 from llmguard.outcome import Repair, Violations
-from llmguard.schema.explain import Explainer
+from llmguard.schema.explain import MAX_FOUND, MAX_VIOLATIONS, Explainer
 from llmguard.schema.form import instruction
-from llmguard.schema.keywords import Draft, all_subschemas
+from llmguard.schema.keywords import Draft, all_subschemas, as_pointer
 from llmguard.schema.lint import (
     draft_for,
     refuse_cycles_and_size,
     refuse_depth,
     refuse_what_is_no_schema,
+    refused_by_compiler,
     warnings_of,
 )
 from llmguard.schema.parts import default_in, merge, part_of, salvaged
 from llmguard.schema.references import self_contained
-from llmguard.schema.types import LENIENT_FORMATS, PythonType, plain_json, python_type
+from llmguard.schema.types import LENIENT_FORMATS, PYTHON_RULE, PythonType, plain_json, python_type
 from llmguard.schema.verdicts import Formats, Verdicts, compiled
 from llmguard.schema.words import brief
 
-
-@dataclass(frozen=True, slots=True)
-class _Compiled:
-    """What judges values: jsonschema-rs's verdict, and the explainer that is asked only after a no."""
-
-    draft: Draft
-    places: Mapping[str, Json]
-    is_valid: Callable[[Json], bool]
-    explainer: Explainer
-    python: PythonType | None = None
+if TYPE_CHECKING:
+    from jsonschema_rs import Validator
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +45,11 @@ class Schema:
     digest: str
     python_type: object = None
     warnings: tuple[str, ...] = ()
-    _compiled: _Compiled = field(repr=False, compare=False, kw_only=True)
+    _draft: Draft = field(repr=False, compare=False, kw_only=True)
+    _places: Mapping[str, Json] = field(repr=False, compare=False, kw_only=True)
+    _is_valid: Callable[[Json], bool] = field(repr=False, compare=False, kw_only=True)
+    _explainer: Explainer = field(repr=False, compare=False, kw_only=True)
+    _python: PythonType | None = field(repr=False, compare=False, kw_only=True)
 
     def violations(self, value: Json) -> Violations:
         """What is wrong with `value`, the most relevant first, at most twenty; () where it fits.
@@ -61,25 +60,25 @@ class Schema:
         >>> compile_schema({"type": "integer", "minimum": 1}).violations(0)[0].message
         'must be at least 1; got 0'
         """
-        compiled = self._compiled
         try:
-            if compiled.is_valid(value):
-                return compiled.python.violations(value) if compiled.python else ()
+            fits = self._is_valid(value)
         except ValueError:  # half a surrogate pair; what else it may be, the explainer says
-            pass
-        return compiled.explainer.explain(value)
+            fits = False
+        if not fits:
+            return self._explainer.explain(value)
+        return () if self._python is None else self._python.violations(value)
 
     def load(self, value: Json) -> object:
         """`value`, in which `violations` found nothing, as the Python type."""
-        return self._compiled.python.load(value) if self._compiled.python else value
+        return value if self._python is None else self._python.load(value)
 
     def dump(self, value: object) -> Json:
         """The JSON of a Python value, say of what a fallback function returned; EncodingError where there is none."""
-        return self._compiled.python.dump(value) if self._compiled.python else plain_json(value)
+        return plain_json(value) if self._python is None else self._python.dump(value)
 
     def output_form(self, name: str) -> OutputForm:
         """The schema as a request carries it."""
-        words = instruction(self.json_schema, self._compiled.places)
+        words = instruction(self.json_schema, self._places)
         return OutputForm(name=name, schema=self.json_schema, instruction=words, digest=self.digest)
 
 
@@ -115,18 +114,22 @@ def salvage(schema: Schema, value: Json, violations: Violations) -> tuple[Json, 
     >>> salvage(schema, {"a": 1, "b": "x"}, ())
     ({'a': 1}, (Repair(path='/b', before='x', after=None, kind='lossy', rule='salvage: dropped'),))
     """
-    places = schema._compiled.places
-    return salvaged(value, violations, schema.violations, lambda path: default_in(places, path))
+
+    def judge(candidate: Json) -> Violations:
+        """All that is wrong, not only what is worth telling: what is new in a candidate must be seen."""
+        found = schema.violations(candidate)
+        told_in_full = len(found) < MAX_VIOLATIONS or found[0].rule == PYTHON_RULE
+        return found if told_in_full else schema._explainer.explain(candidate, MAX_FOUND)
+
+    return salvaged(value, violations, judge, lambda path: default_in(schema._places, path))
 
 
 def failed_part(schema: Schema, violations: Violations) -> Schema | None:
     """The schema of only those top-level properties that are wrong, to ask for them again; None where the others cannot
     be taken as right whatever these become."""
-    draft = schema._compiled.draft
+    draft = schema._draft
     part = part_of(schema.json_schema, draft, violations)
-    return (
-        None if part is None else _finished(part, schema._compiled.draft, "part of a schema", formats=_formats(schema))
-    )
+    return None if part is None else _finished(part, schema._draft, "part of a schema", formats=_formats(schema))
 
 
 def merged(value: Json, part: Json, asked: Schema | None = None) -> Json:
@@ -136,7 +139,7 @@ def merged(value: Json, part: Json, asked: Schema | None = None) -> Json:
 
 
 def _formats(schema: Schema) -> Formats:
-    return LENIENT_FORMATS if schema._compiled.python else {}
+    return LENIENT_FORMATS if schema._python else {}
 
 
 def _parsed(text: str, where: str) -> Json:
@@ -179,23 +182,31 @@ def _compile(schema: Json, registry: Mapping[str, Json], where: str, python: Pyt
 
 
 def _finished(schema: Json, draft: Draft, where: str, *, formats: Formats, python: PythonType | None = None) -> Schema:
-    import jsonschema_rs
-
     places = all_subschemas(schema, draft)
     refuse_cycles_and_size(places, draft, where)
-    try:
-        validator = compiled(schema, formats)
-    except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
-        raise UsageError(f"{where} cannot be compiled: {str(error)[:300]}. Correct the schema.") from None
     return Schema(
         schema,
         digest(schema),
         python.given if python else None,
         warnings_of(places, draft, formats=python is None),
-        _compiled=_Compiled(
-            draft, places, validator.is_valid, Explainer(Verdicts(schema, draft, places, formats)), python
-        ),
+        _draft=draft,
+        _places=places,
+        _is_valid=_validator(schema, formats, where).is_valid,
+        _explainer=Explainer(Verdicts(schema, draft, places, formats)),
+        _python=python,
     )
+
+
+def _validator(schema: Json, formats: Formats, where: str) -> Validator:
+    import jsonschema_rs
+
+    try:
+        return compiled(schema, formats)
+    except jsonschema_rs.ValidationError as error:
+        place = as_pointer(tuple(str(token) for token in error.instance_path))
+        raise refused_by_compiler(place, error.instance, error.message, where) from None
+    except (jsonschema_rs.ReferencingError, ValueError) as error:
+        raise refused_by_compiler("", None, str(error), where) from None
 
 
 def _name_of(given: object) -> str | None:
@@ -203,4 +214,4 @@ def _name_of(given: object) -> str | None:
         return None
     if isinstance(given, type):
         return f"{given.__module__}.{given.__qualname__}"
-    return repr(given)
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(given))

@@ -18,7 +18,7 @@ from llmguard.outcome import Violation, Violations
 from llmguard.schema.alternatives import admits, among, constants_of, discriminators, name_of, types_of_branch
 from llmguard.schema.keywords import as_pointer, from_fragment
 from llmguard.schema.verdicts import COMPANIONS, Verdicts, is_flag
-from llmguard.schema.words import brief, clause, clipped, hint, listed, nearest
+from llmguard.schema.words import brief, clause, clipped, hint, listed, nearest, quoted
 
 MAX_VIOLATIONS = 20
 MAX_FOUND = 100
@@ -28,6 +28,9 @@ MAX_INSPECTIONS = 2_000
 """Places of a value that are looked at to explain it."""
 
 MAX_BRANCHES = 50
+UNEXPLAINED = "schema"
+"""The rule of a violation where no keyword can be named."""
+
 MAX_TOKEN_CHARS = 200
 
 Path: TypeAlias = tuple[str, ...]
@@ -67,19 +70,21 @@ class Explainer:
         self._verdicts = verdicts
         self._keywords = verdicts.draft.keywords
 
-    def explain(self, value: Json) -> Violations:
-        """At most twenty violations, the most relevant first; never none."""
+    def explain(self, value: Json, limit: int = MAX_VIOLATIONS) -> Violations:
+        """At most `limit` violations, the most relevant first; never none."""
         found: list[Violation] = []
         waiting = deque([Place("", value, ())])
-        inspections = 0
+        seen: set[tuple[str, Path]] = set()
         while waiting and len(found) < MAX_FOUND:
             place = waiting.popleft()
-            inspections += 1
-            findings = self._inspect(place) if inspections <= MAX_INSPECTIONS else Findings()
+            if (place.schema, place.path) in seen:
+                continue
+            seen.add((place.schema, place.path))
+            findings = self._inspect(place) if len(seen) <= MAX_INSPECTIONS else Findings()
             found += findings.violations or ([] if findings.deeper else [_unexplained(place)])
             waiting += findings.deeper
         once = {(violation.path, violation.rule, violation.message): violation for violation in found}
-        return tuple(sorted(once.values(), key=_relevance)[:MAX_VIOLATIONS])
+        return tuple(sorted(once.values(), key=_relevance)[:limit])
 
     def _inspect(self, place: Place) -> Findings:
         """What is wrong here, and which parts, or further schemas for the same value, do not fit."""
@@ -165,8 +170,8 @@ class Explainer:
         missing = [name for name in schema.get("required", ()) if name not in place.value]
         for name in missing[: 2 * MAX_VIOLATIONS]:
             near = nearest(name, strangers)
-            is_it = f" (is it {near!r}?)" if near else ""
-            yield _violation(place, "required", f"required property {name!r} is missing{is_it}", name)
+            is_it = f" (is it {quoted(near)}?)" if near else ""
+            yield _violation(place, "required", f"required property {quoted(name)} is missing{is_it}", name)
         yield from self._missing_dependents(place, schema)
         if schema.get("additionalProperties") is False:
             yield from islice(self._unexpected(place, schema), MAX_VIOLATIONS)
@@ -179,7 +184,7 @@ class Explainer:
             for name, needed in needs.items():
                 lists = needed if isinstance(needed, list) and name in place.value else []
                 for other in (each for each in lists if each not in place.value):
-                    message = f"property {other!r} is required where {name!r} is present"
+                    message = f"property {quoted(other)} is required where {quoted(name)} is present"
                     yield _violation(place, keyword, message, other)
 
     def _unexpected(self, place: Place, schema: Json) -> Iterator[Violation]:
@@ -220,12 +225,12 @@ class Explainer:
             yield _violation(place, "maxContains", f"must have at most {most} fitting 'contains'; {fitting} do", most)
 
     def _unevaluated(self, place: Place, schema: Json) -> Iterator[Violation]:
-        if "unevaluatedProperties" in schema or "unevaluatedItems" in schema:
-            for keyword, each in self._verdicts.unevaluated(place.schema, place.value):
-                if keyword == "unevaluatedProperties" and each in place.value:
-                    yield _unexpected_property(place, each, schema.get("properties", {}), keyword)
-                elif keyword == "unevaluatedItems":
-                    yield Violation(_pointer((*place.path, each)), keyword, "unexpected item")
+        if "unevaluatedProperties" in schema and isinstance(place.value, dict):
+            for name in self._verdicts.unevaluated_properties(place.schema, place.value):
+                yield _unexpected_property(place, name, schema.get("properties", {}), "unevaluatedProperties")
+        elif "unevaluatedItems" in schema and isinstance(place.value, list):
+            message = f"must have no item that no other keyword describes; got {brief(place.value)}"
+            yield _violation(place, "unevaluatedItems", message)
 
     # --- alternatives
 
@@ -290,7 +295,7 @@ def _unexpected_property(place: Place, name: str, described: Mapping[str, Json],
 
 def _unexplained(place: Place) -> Violation:
     at = f"#{place.schema}"
-    return _violation(place, "schema", f"does not fit the schema at {brief(at)}; got {brief(place.value)}")
+    return _violation(place, UNEXPLAINED, f"does not fit the schema at {brief(at)}; got {brief(place.value)}")
 
 
 def _holds_half_a_character(value: Json) -> bool:
@@ -304,6 +309,6 @@ def _pointer(path: Path) -> str:
     )
 
 
-def _relevance(violation: Violation) -> tuple[int, int]:
-    """Shallow first, and there what a model has most use for."""
-    return violation.path.count("/"), _RANK.get(violation.rule, 3)
+def _relevance(violation: Violation) -> tuple[bool, int, int]:
+    """Shallow first, and there what a model has most use for; last what could only be said to be wrong."""
+    return violation.rule == UNEXPLAINED, violation.path.count("/"), _RANK.get(violation.rule, 3)

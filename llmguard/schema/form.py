@@ -15,7 +15,7 @@ _OPENING = "Answer with one JSON value and nothing else, no explanation and no c
 _INDENT = "  "
 _MAX_LEVELS = 6
 _BEYOND_WORDS = words_of(
-    "allOf not if patternProperties dependentRequired dependentSchemas dependencies prefixItems contains"
+    "allOf not if patternProperties dependentRequired dependentSchemas dependencies contains"
     " propertyNames unevaluatedProperties unevaluatedItems additionalItems"
 )
 _NOUNS = {"object": "an object", "array": "a list", "string": "a string", "integer": "an integer", "number": "a number"}
@@ -27,12 +27,12 @@ _BOUNDS = {
     "maximum": "at most {}",
     "exclusiveMaximum": "below {}",
     "multipleOf": "a multiple of {}",
-    "minLength": "at least {} characters",
-    "maxLength": "at most {} characters",
-    "minItems": "at least {} items",
-    "maxItems": "at most {} items",
-    "pattern": "matching the pattern {}",
-    "format": "in the format {}",
+    "minLength": "{} or more characters",
+    "maxLength": "{} or fewer characters",
+    "minItems": "{} or more",
+    "maxItems": "{} or fewer",
+    "pattern": "pattern {}",
+    "format": "format {}",
 }
 
 
@@ -42,7 +42,7 @@ def instruction(root: Json, places: Mapping[str, Json]) -> str:
     >>> schema = {"type": "object", "properties": {"total": {"type": "number", "minimum": 0}}, "required": ["total"]}
     >>> print(instruction(schema, {"": schema}))
     Answer with one JSON value and nothing else, no explanation and no code fence: an object with
-    - "total" (required): a number, at least 0
+    - "total" (required): a number (at least 0)
     """
     words = _Words(places)
     text = f"{_OPENING}: {words.of(root, 0)}"
@@ -62,27 +62,38 @@ class _Words:
     def of(self, schema: Json, level: int) -> str:
         """What the schema asks for; an object's properties follow line by line."""
         if not isinstance(schema, dict):
-            return "anything"
+            return "anything" if schema else "nothing"
         if "$ref" in schema:
             return self._referred(schema, level)
-        self.incomplete |= not _BEYOND_WORDS.isdisjoint(schema) or level > _MAX_LEVELS
+        branches = schema.get("anyOf") or schema.get("oneOf") or ()
+        both = bool(branches) and "properties" in schema
+        if both or level > _MAX_LEVELS or not _BEYOND_WORDS.isdisjoint(schema):
+            self.incomplete = True
         if level > _MAX_LEVELS:
             return "a value"
+        if branches and not both:
+            return self._alternatives(branches, level)
+        return self._value(schema, level)
+
+    def _value(self, schema: Mapping[str, Json], level: int) -> str:
         if "const" in schema:
             return _spelled(schema["const"])
         if "enum" in schema:
             return "one of " + ", ".join(_spelled(option) for option in schema["enum"])
-        for keyword in ("anyOf", "oneOf"):
-            if keyword in schema:
-                return either(dict.fromkeys(self.of(branch, level + 1) for branch in schema[keyword]))
         kinds = [self._kind(name, schema, level) for name in as_list(schema.get("type", _implied(schema)))]
         return either(kinds) if kinds else "any JSON value"
+
+    def _alternatives(self, branches: list[Json], level: int) -> str:
+        texts = list(dict.fromkeys(self.of(branch, level + 1) for branch in branches))
+        if not any("\n" in text for text in texts):
+            return either(texts)
+        return "one of these:" + "".join(f"\n{_INDENT * level}* {text}" for text in texts)
 
     def _referred(self, schema: Mapping[str, Json], level: int) -> str:
         ref = schema["$ref"]
         pointer = from_fragment(ref)
         if pointer in self._open:
-            return f"again {ref.rpartition('/')[2]!r}"
+            return "again what is described above"
         if pointer is None or pointer not in self._places:
             self.incomplete = True
             return "a value"
@@ -96,9 +107,11 @@ class _Words:
             return self._object(schema, level)
         noun = self._list(schema, level) if name == "array" else _NOUNS.get(name, name)
         bounds = [words.format(_spelled(schema[key])) for key, words in _BOUNDS.items() if _bounds(name, key, schema)]
-        return ", ".join([noun, *bounds])
+        return f"{noun} ({', '.join(bounds)})" if bounds else noun
 
     def _list(self, schema: Mapping[str, Json], level: int) -> str:
+        if "prefixItems" in schema:
+            return "a list of, in this order, " + ", ".join(self.of(item, level) for item in schema["prefixItems"])
         items = schema.get("items", True)
         kind = items.get("type") if isinstance(items, dict) and set(items) <= {"type", "title", "description"} else None
         if isinstance(kind, str) and kind in _PLURALS:
@@ -114,13 +127,17 @@ class _Words:
     def _properties(self, schema: Mapping[str, Json], level: int) -> Iterator[str]:
         required = schema.get("required", ())
         for name, inner in schema.get("properties", {}).items():
-            need = "required" if name in required else "optional"
-            said = self._description(inner)
-            yield f"{_spelled(name)} ({need}{', ' if said else ''}{said}): {self.of(inner, level + 1)}"
+            notes = ["required" if name in required else "optional", *_notes(inner)]
+            yield f"{_spelled(name)} ({', '.join(notes)}): {self.of(inner, level + 1)}"
 
-    def _description(self, schema: Json) -> str:
-        said = schema.get("description") if isinstance(schema, dict) else None
-        return " ".join(said.split()) if isinstance(said, str) else ""
+
+def _notes(schema: Json) -> Iterator[str]:
+    """What a property's schema says to people."""
+    said = schema.get("description") if isinstance(schema, dict) else None
+    if isinstance(said, str) and said.strip():
+        yield " ".join(said.split())
+    if isinstance(schema, dict) and schema.get("default") is not None:
+        yield f"{_spelled(schema['default'])} if left out"
 
 
 def _spelled(value: Json) -> str:

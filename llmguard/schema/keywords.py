@@ -15,10 +15,10 @@ def words_of(text: str) -> frozenset[str]:
 
 
 _DRAFT_4 = words_of(
-    "id $schema $ref title description default definitions multipleOf maximum exclusiveMaximum minimum"
-    " exclusiveMinimum maxLength minLength pattern additionalItems items maxItems minItems uniqueItems maxProperties minProperties"
-    " required additionalProperties properties patternProperties dependencies enum type format allOf anyOf oneOf"
-    " not"
+    "id $schema $ref title description default definitions type enum format allOf anyOf oneOf not"
+    " multipleOf maximum exclusiveMaximum minimum exclusiveMinimum maxLength minLength pattern"
+    " items additionalItems maxItems minItems uniqueItems"
+    " properties patternProperties additionalProperties required dependencies maxProperties minProperties"
 )
 _DRAFT_6 = _DRAFT_4 - {"id"} | words_of("$id examples contains propertyNames const")
 _DRAFT_7 = _DRAFT_6 | words_of("$comment if then else readOnly writeOnly contentMediaType contentEncoding")

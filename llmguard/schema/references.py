@@ -50,9 +50,12 @@ def self_contained(root: Json, draft: Draft, documents: Mapping[str, Json], wher
     """
     if _needs_nothing(root, draft):
         return root
-    plain = _Inlining(root, draft, documents, where)
-    copy = plain.result()
-    return _Inlining(root, draft, documents, where, by_scope=True).result() if plain.is_ambiguous() else copy
+    try:
+        plain = _Inlining(root, draft, documents, where)
+        copy = plain.result()
+        return _Inlining(root, draft, documents, where, by_scope=True).result() if plain.is_ambiguous() else copy
+    except ValueError as error:  # from the standard library's reading of URIs
+        raise UsageError(f"{where}: a '$ref' or '$id' is no URI: {error}. Correct it.") from None
 
 
 def is_meta_schema(ref: str) -> bool:

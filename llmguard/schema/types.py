@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, is_dataclass
-from typing import TYPE_CHECKING, Any, cast
+from types import UnionType
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    NotRequired,
+    Required,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 
 from llmguard.canonical import EncodingError, Json, encode
 from llmguard.errors import UsageError
@@ -16,7 +29,11 @@ from llmguard.schema.words import clipped
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
+PYTHON_RULE = "python_type"
+"""The rule of what a type's own validators object to."""
+
 MAX_MESSAGE_CHARS = 300
+MAX_VIOLATIONS = 20
 _DATE_TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?([Zz]|[+-][0-9]{2}:?[0-9]{2})?\Z"
 )
@@ -57,25 +74,51 @@ class PythonType:
         try:
             self.load(value)
         except ValidationError as error:
-            return tuple(_violation(found, value) for found in error.errors(include_url=False, include_context=False))
+            found = error.errors(include_url=False, include_context=False)
+            return tuple(_violation(each, value) for each in found[:MAX_VIOLATIONS])
         return ()
 
 
 def python_type(given: object, where: str) -> tuple[Json, PythonType]:
     """The JSON Schema of a type, and the type. UsageError where pydantic cannot make the one or the other."""
-    from pydantic import PydanticUserError, TypeAdapter
-    from pydantic.errors import PydanticUndefinedAnnotation
+    from pydantic import TypeAdapter
 
     _refuse_what_is_no_type(given, where)
     try:
-        adapter: TypeAdapter[Any] = given if isinstance(given, TypeAdapter) else TypeAdapter(cast(Any, given))
+        adapter: TypeAdapter[Any] = given if isinstance(given, TypeAdapter) else TypeAdapter(_known_to_pydantic(given))
         return adapter.json_schema(mode="validation"), PythonType(given, adapter)
-    except (PydanticUserError, PydanticUndefinedAnnotation, TypeError, NameError) as error:
+    except Exception as error:  # pydantic's own errors, and whatever the hooks of a user's type raise
         raise UsageError(
             f"{where}: {_named(given)} cannot be an output schema: {_first_line(error)} Expected a type that JSON can carry:"
             " a pydantic model, a dataclass, a TypedDict, or a type such as int, Literal['a', 'b'], list[str], X | None."
             " Change the type, or give its JSON Schema."
-        ) from None
+        ) from error
+
+
+def _known_to_pydantic(given: Any) -> Any:
+    """Before Python 3.12 pydantic takes only the TypedDict of typing_extensions: typing's is made into one here, also
+    within `list[X]`, `X | None` and the like. One inside a model or a dataclass is pydantic's to refuse."""
+    if sys.version_info >= (3, 12):
+        return given
+    if isinstance(given, type) and is_typeddict(given) and type(given).__module__ == "typing":
+        return _extended(given)
+    origin, arguments = get_origin(given), get_args(given)
+    known = tuple(_known_to_pydantic(each) for each in arguments)
+    if known == arguments or origin is None:
+        return given
+    return {Union: Union, UnionType: Union, Annotated: Annotated}.get(origin, origin)[known]
+
+
+def _extended(given: Any) -> Any:
+    import typing_extensions as extended
+
+    fields = {}
+    for name, hint in get_type_hints(given, include_extras=True).items():
+        need = extended.Required if name in given.__required_keys__ else extended.NotRequired
+        if get_origin(hint) in (Required, NotRequired):
+            need, hint = get_origin(hint), get_args(hint)[0]
+        fields[name] = need[_known_to_pydantic(hint)]
+    return extended.TypedDict(given.__name__, fields)  # type: ignore[operator]
 
 
 def _refuse_what_is_no_type(given: object, where: str) -> None:
@@ -108,7 +151,7 @@ def _violation(found: Any, value: Json) -> Violation:
         path.append(str(token))
     said = found["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     message = said if len(said) <= MAX_MESSAGE_CHARS else said[: MAX_MESSAGE_CHARS - 1] + "…"
-    return Violation(as_pointer(tuple(path)), "python_type", message, found["type"], clipped(at))
+    return Violation(as_pointer(tuple(path)), PYTHON_RULE, message, found["type"], clipped(at))
 
 
 def plain_json(value: object) -> Json:

@@ -87,14 +87,15 @@ class Verdicts:
         """ECMA-262's verdict, which is not Python's `re`."""
         return is_valid(self._alone(f"pattern {pattern}", "pattern", {"pattern": pattern}), name)
 
-    def unevaluated(self, pointer: str, value: Json) -> list[tuple[str, str]]:
-        """(keyword, name or number) of what no keyword of the schema there looks at. To be asked where all else fits:
-        then there are no branches to list, which is what makes listing errors dear."""
+    def unevaluated_properties(self, pointer: str, value: dict[str, Json]) -> list[str]:
+        """The properties that no keyword of the schema there looks at. To be asked where all else fits: then there are
+        no branches to list, which is what makes listing errors dear."""
         try:
             errors = list(islice(self._validator(pointer).iter_errors(value), 20))
         except ValueError:
             return []
-        return [(error.kind.name, str(each)) for error in errors for each in getattr(error.kind, "unexpected", ())]
+        names = [name for error in errors for name in getattr(error.kind, "unexpected", ())]
+        return [name for name in names if name in value]
 
     def target(self, pointer: str) -> str:
         """Where a schema that is a reference leads to."""

@@ -66,7 +66,7 @@ def _demand(keyword: str, expected: Json, actual: Json) -> str:
             return f"must match the pattern {brief(expected)}"
         case "format":
             example = _FORMAT_EXAMPLES.get(expected)
-            return f"must be in the format {expected!r}" + (f", such as {example!r}" if example else "")
+            return f"must be in the format {brief(expected)}" + (f", such as '{example}'" if example else "")
         case "contentEncoding":
             return f"must be encoded in {brief(expected)}"
         case "contentMediaType":
@@ -95,10 +95,23 @@ def brief(value: Json) -> str:
     (True, 'an object with 1 property', 'null')
     """
     if isinstance(value, str):
-        return repr(value if len(value) <= _QUOTED_CHARS else value[: _QUOTED_CHARS - 1] + "…")
+        return quoted(value if len(value) <= _QUOTED_CHARS else value[: _QUOTED_CHARS - 1] + "…")
     if isinstance(value, dict | list):
         return f"{'an' if isinstance(value, dict) else 'a'} {summary(value)}"
     return str(scalar(value))
+
+
+def quoted(text: str) -> str:
+    """In quotes; what does not print (control, bidirectional, zero-width, half a pair) is escaped, a backslash is not.
+
+    >>> print(quoted("a\\d\\n\u202e"))
+    'a\\d\\n\\u202e'
+    """
+    return f"'{text if text.isprintable() else ''.join(map(_printable, text))}'"
+
+
+def _printable(letter: str) -> str:
+    return letter if letter.isprintable() else repr(letter)[1:-1]
 
 
 def clipped(value: Json) -> Json:
@@ -149,7 +162,7 @@ def either(options: Iterable[str]) -> str:
 def hint(found: Json, known: Iterable[Json]) -> str:
     """' (did you mean …?)' where something known is near what was found. What is compared is cut: it may be hostile."""
     near = nearest(found, known)
-    return f" (did you mean {near!r}?)" if near else ""
+    return f" (did you mean {quoted(near)}?)" if near else ""
 
 
 def nearest(found: Json, known: Iterable[Json], cutoff: float = 0.75) -> str | None:

@@ -1,0 +1,19 @@
+"""The HTTP libraries that the installed SDK speaks through: openai 3.x is built on httpx2, 2.x on httpx.
+
+They are the same to llmguard. Loaded at the first request, for importing the SDK takes half a second.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import openai
+
+if TYPE_CHECKING or any(kind.__module__ == "httpx2" for kind in openai.DefaultHttpxClient.__mro__):
+    import httpcore2 as httpcore
+    import httpx2 as httpx
+else:
+    import httpcore
+    import httpx
+
+__all__ = ["httpcore", "httpx"]

@@ -1,0 +1,13 @@
+"""The log of all outcomes: SQLite through SQLAlchemy Core, or memory."""
+
+from __future__ import annotations
+
+from llmguard.outcome_log.log import OutcomeLog
+from llmguard.outcome_log.memory import MemoryLog
+from llmguard.outcome_log.rows import Row
+from llmguard.outcome_log.stats import GuardStats, ModelUse
+from llmguard.outcome_log.writer import LogWarning
+
+__all__ = ["GuardStats", "LogWarning", "MemoryLog", "ModelUse", "OutcomeLog", "Row", "open_log"]
+
+open_log = OutcomeLog.open

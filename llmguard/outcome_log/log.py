@@ -1,0 +1,443 @@
+"""The outcome log: every guarded call from its opening to its outcome, in a database."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llmguard.canonical import Json, decode, encode
+from llmguard.errors import LogError
+from llmguard.messages import Usage
+from llmguard.outcome import Outcome
+from llmguard.outcome_log.database import (
+    REVISIONS,
+    Database,
+    has_wal_reset_bug,
+    open_database,
+    path_of,
+    sqlite_version,
+)
+from llmguard.outcome_log.liveness import is_foreign, is_gone, this_process
+from llmguard.outcome_log.rows import (
+    RUNNING,
+    Row,
+    interrupted_call,
+    opening_of,
+    opening_values,
+    outcome_values,
+    record_of,
+    row_of,
+    searchable,
+    step_of,
+    step_values,
+    unknown_opening_values,
+)
+from llmguard.outcome_log.search import Query, clauses, query
+from llmguard.outcome_log.statements import Statements, compile_statements
+from llmguard.outcome_log.stats import GuardStats, Tally
+from llmguard.outcome_log.tables import Tables, tables
+from llmguard.outcome_log.writer import Entry, Writer
+from llmguard.record import Opening, Record, Step
+from llmguard.redaction import redact
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+GOOD = ("accepted", "recovered")
+
+
+@dataclass(slots=True)
+class _Call:
+    """A call in progress: the row of its opening, and how many answers it has."""
+
+    opening: Entry | None
+    steps: int = 0
+
+
+class OutcomeLog:
+    """The log at one URL. All logs of one file in one process share its one writing connection.
+
+    `begin` and `step` return at once, and their rows are on the disk within 5 ms; `finish` returns when the outcome and
+    everything before it is on the disk. If that fails, nobody loses a value: `LogWarning`, and the rows are kept and
+    tried again.
+    """
+
+    def __init__(self, database: Database, statements: Statements, writer: Writer) -> None:
+        self._database, self._statements, self._writer = database, statements, writer
+        self._calls: dict[str, _Call] = {}
+        self._guards: set[str] = set()
+
+    @classmethod
+    def open(cls, url: str) -> OutcomeLog:
+        """The log at `sqlite:///FILE`, made if it is not there. Calls whose process died are marked interrupted.
+
+        Raises:
+            UsageError: the URL names no SQLite file.
+            LogError: the file cannot be opened or written, or is no log.
+        """
+        log = _shared(path_of(url))
+        log.mark_interrupted()
+        return log
+
+    @property
+    def path(self) -> Path:
+        return self._database.path
+
+    # --------------------------------------------------------------------------------------------- writing
+
+    def guard(self, fingerprint: str, name: str, description: Json) -> None:
+        """What decided the outcomes of this fingerprint; kept once, so that an old outcome can be explained."""
+        if fingerprint not in self._guards:
+            self._guards.add(fingerprint)
+            values = (searchable(fingerprint), searchable(name), redact(encode(description)))
+            self._writer.put(Entry(self._statements.guard, values))
+
+    def begin(self, opening: Opening) -> None:
+        """The intent. A call that is in the log already, interrupted or undecided, is taken over by this process."""
+        entry = Entry(self._statements.begin, opening_values(opening, this_process()))
+        self._calls[opening.id] = _Call(entry)
+        self._writer.put(entry)
+
+    def step(self, call_id: str, step: Step) -> None:
+        """An answer, as it comes."""
+        call = self._calls.get(call_id)
+        if call is None or call.steps < 0:
+            call = self._calls[call_id] = self._resumed(call_id, call)
+        self._writer.put(Entry(self._statements.step, step_values(call_id, step, call.steps)))
+        call.steps += 1
+
+    def finish(self, call_id: str, outcome: Outcome[Json], finished_at: float) -> None:
+        """The outcome, which is on the disk when this returns."""
+        self._writer.wait_for(self._ending(call_id, outcome, finished_at))
+
+    async def afinish(self, call_id: str, outcome: Outcome[Json], finished_at: float) -> None:
+        """`finish` on the running event loop, which goes on meanwhile. If the caller is cancelled, the row is not lost."""
+        loop = asyncio.get_running_loop()
+        written: asyncio.Future[None] = loop.create_future()
+
+        def tell() -> None:
+            try:
+                loop.call_soon_threadsafe(_settle, written)
+            except RuntimeError:  # the loop is closed: nobody waits any more
+                return
+
+        self._writer.put_urgently(self._ending(call_id, outcome, finished_at, tell))
+        await asyncio.shield(written)
+
+    def feedback(self, call_id: str, key: str, value: Json, at: float) -> None:
+        """A word of a user about an outcome; the same key at another time is another word. On the disk on return.
+
+        Raises:
+            LogError: there is no such outcome.
+        """
+        if not self._has(call_id):
+            raise LogError(f"no call {call_id!r} in the log {str(self.path)!r}. `llmguard log list` shows the ids.")
+        values = (searchable(call_id), searchable(key), at, redact(encode(value)))
+        self._writer.wait_for(Entry(self._statements.feedback, values))
+
+    def flush(self) -> bool:
+        """Writes what is queued; False where the log cannot be written now."""
+        return self._writer.flush()
+
+    def close(self) -> None:
+        """Writes what is queued and closes the connection. Whoever uses the log later opens it again."""
+        self._writer.close()
+
+    def _ending(
+        self, call_id: str, outcome: Outcome[Json], finished_at: float, told: Callable[[], object] | None = None
+    ) -> Entry:
+        call = self._calls.pop(call_id, None)
+        opening = call.opening if call else None
+        began = opening.values if opening else unknown_opening_values(call_id, outcome, finished_at, this_process())
+        values = began + outcome_values(outcome, finished_at)
+        return Entry(self._statements.finish, values, opening=opening, told=told)
+
+    def _resumed(self, call_id: str, call: _Call | None) -> _Call:
+        """A call of which another process wrote answers: they are counted on."""
+        import sqlalchemy as sa
+
+        steps = tables().steps
+        newest = sa.select(sa.func.max(steps.c.seq)).where(steps.c.call_id == searchable(call_id))
+        with self._looking() as connection:
+            found = connection.execute(newest).scalar_one()
+        return _Call(call.opening if call else None, 0 if found is None else found + 1)
+
+    # --------------------------------------------------------------------------------------------- reading
+
+    def get(self, call_id: str) -> Record | None:
+        """The whole record; `outcome` is None while the call runs. None where there is no such call."""
+        made = tables()
+        with self._looking() as connection:
+            call = connection.execute(made.calls.select().where(made.calls.c.id == searchable(call_id))).one_or_none()
+            if call is None:
+                return None
+            return record_of(call, _steps(connection, made, call.id), call.status is None and is_gone(call.owner))
+
+    def ids(self, prefix: str, limit: int = 10) -> list[str]:
+        """The ids that begin so, for people who type the first digits."""
+        import sqlalchemy as sa
+
+        calls = tables().calls
+        asked = sa.select(calls.c.id).where(calls.c.id.startswith(searchable(prefix), autoescape=True))
+        with self._looking() as connection:
+            return list(connection.execute(asked.order_by(calls.c.id).limit(limit)).scalars())
+
+    def find(
+        self,
+        *,
+        guard: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        finished_since: float | None = None,
+        status: str | Sequence[str] | None = None,
+        meta: Mapping[str, Json] | None = None,
+        where: str | None = None,
+        limit: int | None = 100,
+        newest_first: bool = True,
+    ) -> list[Row]:
+        """Calls by start. `since` is included, `until` is not (seconds since the epoch); `meta` values are compared as
+        they are written (`42` finds 42 and "42"); `where`: see `llmguard.outcome_log.search`.
+
+        Raises:
+            UsageError: what cannot be asked.
+        """
+        asked = query(guard, since, until, finished_since, status, meta, where)
+        calls = tables().calls
+        with self._looking() as connection:
+            shown = _shown(calls, self._gone(connection))
+            found = calls.select().add_columns(shown.label("shown")).where(*clauses(asked, calls, shown)).limit(limit)
+            order = (calls.c.started_at, calls.c.id)
+            rows = connection.execute(found.order_by(*(each.desc() if newest_first else each for each in order)))
+            return [row_of(row) for row in rows]
+
+    def last_good(self, guard: str, inputs_digest: str, not_before: float) -> Json:
+        """`{"value": ..., "id": ...}` of the newest call with these inputs that a model answered well; else None."""
+        import sqlalchemy as sa
+
+        calls = tables().calls
+        asked = (
+            sa.select(calls.c.id, calls.c.outcome)
+            .where(calls.c.guard == guard, calls.c.inputs_digest == inputs_digest, calls.c.status.in_(GOOD))
+            .where(calls.c.started_at >= not_before)
+            .order_by(calls.c.started_at.desc())
+            .limit(1)
+        )
+        with self._looking() as connection:
+            found = connection.execute(asked).one_or_none()
+        return None if found is None else {"value": decode(found.outcome).get("json"), "id": found.id}
+
+    def stats(
+        self,
+        *,
+        guard: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        finished_since: float | None = None,
+        status: str | Sequence[str] | None = None,
+        meta: Mapping[str, Json] | None = None,
+        where: str | None = None,
+    ) -> tuple[GuardStats, ...]:
+        """One for each guard that has such calls, by name."""
+        asked = query(guard, since, until, finished_since, status, meta, where)
+        tallies: dict[str, Tally] = {}
+        with self._looking() as connection:
+            gone = self._gone(connection)
+            for call in connection.execute(_calls_of(asked, gone)):
+                tally = tallies.setdefault(call.guard, Tally(call.guard))
+                tally.call(call.shown, (call.failures or "").split(), call.duration_s)
+            for use in connection.execute(_models_of(asked, gone)):
+                usage = Usage(input_tokens=use.input, output_tokens=use.output, estimated=bool(use.estimated))
+                tallies[use.guard].use(use.model, use.requests, usage)
+        return tuple(tallies[name].stats() for name in sorted(tallies))
+
+    def explain(self, fingerprint: str) -> Json:
+        """`{"name": ..., "description": ...}` of the guard with this fingerprint; None where it is not known."""
+        guards = tables().guards
+        with self._looking() as connection:
+            found = connection.execute(guards.select().where(guards.c.fingerprint == fingerprint)).one_or_none()
+        return None if found is None else {"name": found.name, "description": decode(found.description)}
+
+    def feedback_of(self, call_id: str) -> list[Json]:
+        """`{"key": ..., "value": ..., "at": ...}`, oldest first."""
+        given = tables().feedback
+        with self._looking() as connection:
+            rows = connection.execute(given.select().where(given.c.call_id == searchable(call_id)).order_by(given.c.at))
+            return [{"key": row.key, "value": decode(row.value), "at": row.at} for row in rows]
+
+    @property
+    def secret(self) -> bytes:
+        """32 random bytes that were made with the log: they draw the outcomes to review."""
+        import sqlalchemy as sa
+
+        meta = tables().meta
+        with self._looking() as connection:
+            return bytes.fromhex(connection.execute(sa.select(meta.c.value).where(meta.c.key == "secret")).scalar_one())
+
+    def facts(self) -> dict[str, Json]:
+        """What `llmguard doctor` may want to say of this log."""
+        import sqlalchemy as sa
+
+        with self._looking() as connection:
+            calls = connection.execute(sa.select(sa.func.count()).select_from(tables().calls)).scalar_one()
+        return {
+            "path": str(self.path),
+            "bytes": self.path.stat().st_size,
+            "revision": REVISIONS[-1],
+            "calls": calls,
+            "rows_in_memory": self._writer.kept,
+            "sqlite": sqlite_version(),
+            "wal_reset_bug": has_wal_reset_bug(),
+        }
+
+    # --------------------------------------------------------------------------------------------- the living and the dead
+
+    def unfinished(self) -> list[Row]:
+        """Calls that run now, in processes that live (or may live: see `liveness`); oldest first."""
+        return self.find(status=RUNNING, limit=None, newest_first=False)
+
+    def mark_interrupted(self, *, foreign_before: float | None = None) -> int:
+        """Gives every undecided call whose process is gone the outcome `interrupted`, with the answers it paid for.
+
+        `foreign_before`: also calls begun before this time by processes in another container, which cannot be judged
+        from here. Returns how many calls were marked.
+        """
+        with self._looking() as connection:
+            undecided = [row for row in _undecided(connection) if _is_over(row, foreign_before)]
+            entries = [self._settlement(connection, row) for row in undecided]
+        for entry in entries[:-1]:
+            self._writer.put(entry)
+        for entry in entries[-1:]:
+            self._writer.wait_for(entry)
+        return len(entries)
+
+    def _settlement(self, connection: sa.Connection, call: Json) -> Entry:
+        steps = [step_of(row) for row in _steps(connection, tables(), call.id)]
+        values = outcome_values(interrupted_call(opening_of(call), steps), None)
+        return Entry(self._statements.settle, (*values, call.id, call.owner))
+
+    def _gone(self, connection: sa.Connection) -> list[str]:
+        """The owners of undecided calls that live no more and are not settled yet."""
+        import sqlalchemy as sa
+
+        calls = tables().calls
+        owners = connection.execute(sa.select(calls.c.owner).where(calls.c.status.is_(None)).distinct()).scalars()
+        return [owner for owner in owners if is_gone(owner)]
+
+    def _has(self, call_id: str) -> bool:
+        import sqlalchemy as sa
+
+        calls = tables().calls
+        with self._looking() as connection:
+            return (
+                connection.execute(sa.select(calls.c.id).where(calls.c.id == searchable(call_id))).first() is not None
+            )
+
+    @contextmanager
+    def _looking(self) -> Iterator[sa.Connection]:
+        """A connection that sees all that this process has logged."""
+        import sqlalchemy as sa
+
+        self._writer.flush()
+        with self._writer.looking:
+            try:
+                with self._database.reading() as connection:
+                    yield connection
+            except sa.exc.DBAPIError as error:
+                raise LogError(
+                    f"the log {str(self.path)!r} cannot be read: {error.orig}. See that the file is there, whole, and yours to"
+                    " read; `llmguard doctor` looks at it."
+                ) from error
+
+
+def _settle(written: asyncio.Future[None]) -> None:
+    if not written.done():
+        written.set_result(None)
+
+
+def _shown(calls: sa.Table, gone: list[str]) -> sa.ColumnElement[str]:
+    """The status as lists show it."""
+    import sqlalchemy as sa
+
+    return sa.case(
+        (calls.c.status.is_not(None), calls.c.status),
+        (calls.c.owner.in_(gone), sa.literal("interrupted")),
+        else_=sa.literal(RUNNING),
+    )
+
+
+def _steps(connection: sa.Connection, made: Tables, call_id: str) -> list[Json]:
+    steps = made.steps
+    return list(connection.execute(steps.select().where(steps.c.call_id == call_id).order_by(steps.c.seq)))
+
+
+def _undecided(connection: sa.Connection) -> list[Json]:
+    calls = tables().calls
+    return list(connection.execute(calls.select().where(calls.c.status.is_(None))))
+
+
+def _is_over(call: Json, foreign_before: float | None) -> bool:
+    if foreign_before is not None and is_foreign(call.owner):
+        return bool(call.started_at < foreign_before)
+    return is_gone(call.owner)
+
+
+def _calls_of(asked: Query, gone: list[str]) -> sa.Select[Json]:
+    import sqlalchemy as sa
+
+    calls = tables().calls
+    shown = _shown(calls, gone)
+    duration_s = (calls.c.finished_at - calls.c.started_at).label("duration_s")
+    found = sa.select(calls.c.guard, shown.label("shown"), calls.c.failures, duration_s)
+    return found.where(*clauses(asked, calls, shown))
+
+
+def _models_of(asked: Query, gone: list[str]) -> sa.Select[Json]:
+    """Requests and tokens by guard and model, from the answers."""
+    import sqlalchemy as sa
+
+    made = tables()
+    calls, steps = made.calls, made.steps
+    sums = (
+        sa.func.count().label("requests"),
+        sa.func.sum(steps.c.input_tokens).label("input"),
+        sa.func.sum(steps.c.output_tokens).label("output"),
+        sa.func.max(steps.c.estimated).label("estimated"),
+    )
+    return (
+        sa.select(calls.c.guard, steps.c.model, *sums)
+        .join(steps, steps.c.call_id == calls.c.id)
+        .where(steps.c.kind.in_(("reply", "failure")), *clauses(asked, calls, _shown(calls, gone)))
+        .group_by(calls.c.guard, steps.c.model)
+    )
+
+
+# ------------------------------------------------------------------------------------------------- one writer a process
+
+_writers: dict[Path, tuple[Database, Statements, Writer]] = {}
+_lock = threading.Lock()
+
+
+def _shared(path: Path) -> OutcomeLog:
+    """A log on the one writer of its file in this process."""
+    with _lock:
+        real = Path(os.path.realpath(path))
+        found = _writers.get(real)
+        if found is None or not path.exists():
+            database = open_database(real)
+            statements = compile_statements(database.engine.dialect)
+            found = _writers[real] = found or (database, statements, Writer(database, statements))
+    return OutcomeLog(*found)
+
+
+def _forget() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget)
