@@ -1,0 +1,225 @@
+"""`llmguard demo`: three guards at work on a real, very small model, or on its recorded replies."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.padding import Padding
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from llmguard.canonical import Json, decode
+from llmguard.cli.arguments import LOG_URL, AsJson, LogUrl
+from llmguard.cli.demo_guards import DATA, INPUT_NAMES, Models, demo_guards, way_of_asking
+from llmguard.cli.outcome_view import duration, outcome_json, repair_text, violation_text
+from llmguard.cli.playback import playback, recorded_replies
+from llmguard.cli.safe_text import safe_json, safe_line
+from llmguard.cli.terminal import columns, console, emit, status_text, styled
+from llmguard.guard import DEFAULT_LOG, Guard
+from llmguard.models.local import MODEL, LocalModelUnavailable, local_model
+from llmguard.models.openai import OpenAIModel
+from llmguard.outcome import Attempt, Outcome
+from llmguard.outcome_log import OutcomeLog
+
+SAID_CHARS, DOCUMENT_CHARS = 200, 160
+MEANING = {
+    "accepted": "a reply passed everything, at the first attempt",
+    "recovered": "the same, after a repair, a re-ask or by the next rung",
+    "fallback": "a rule or a constant answered in the model's place",
+    "escalated": "waits for a person: nothing else could be trusted",
+    "rejected": "no rung gave a value",
+}
+ANSWERED_BY = {"escalated": "nobody yet: a person is asked", "rejected": "nobody", "interrupted": "nobody"}
+VIOLATIONS_SHOWN = 2
+WORTH_TELLING_S = 0.01
+NARROW = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One text, and the guard it goes through."""
+
+    id: str
+    guard: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The models of the demo, and in a sentence where their replies come from."""
+
+    models: Models
+    told: str
+
+
+Told = tuple[Document, Outcome[Json]]
+
+
+def demo(
+    played_back: Annotated[
+        bool, typer.Option("--playback", help="Play back recorded replies; start no model.")
+    ] = False,
+    log: LogUrl = LOG_URL,
+    as_json: AsJson = False,
+    record: Annotated[Path | None, typer.Option("--record", hidden=True)] = None,
+) -> None:
+    """Run twenty documents through three guards, with a real model of 135 million parameters on this machine."""
+    out = console(stderr=as_json)
+    documents = [Document(**each) for each in _data("documents.json")]
+    outcomes: list[Told] = []
+    with ExitStack() as stack:
+        source = stack.enter_context(replies_played_back() if played_back else replies_of_a_model(out))
+        out.print(Text(source.told), Text(""), sep="\n")
+        outcome_log = OutcomeLog.open(log)
+        guards = demo_guards(source.models, outcome_log)
+        began = time.monotonic()
+        for document, outcome in _shown_progress(run_all(guards, documents), len(documents), out):
+            outcomes.append((document, outcome))
+            if as_json:
+                emit({"document": document.id, **outcome_json(outcome)})
+            else:
+                show_outcome(out, document, outcome)
+        took_s = time.monotonic() - began
+        if record is not None:
+            _record(record, outcome_log, outcomes)
+    if not as_json:
+        show_summary(out, outcomes, took_s, log)
+
+
+# ------------------------------------------------------------------------------------------------- where replies come from
+
+
+@contextmanager
+def replies_of_a_model(out: Console) -> Iterator[Source]:
+    """The local model, asked in words and then held to the schema; its recorded replies where it does not run."""
+    with ExitStack() as stack:
+        try:
+            with out.status("starting the local model …") if out.is_terminal else ExitStack():
+                server = stack.enter_context(local_model())
+        except LocalModelUnavailable as unavailable:
+            yield _recorded(f"The local model is not available: {unavailable}\n")
+            return
+        models = Models(
+            in_words=OpenAIModel(server.model, base_url=server.base_url, api_key="none", output="prompted"),
+            held=OpenAIModel(server.model, base_url=server.base_url, api_key="none", output="json_schema"),
+        )
+        told = f"{server.model}, a model of 135 million parameters, answers on this machine at {server.base_url}."
+        yield Source(models, told)
+
+
+@contextmanager
+def replies_played_back() -> Iterator[Source]:
+    yield _recorded("")
+
+
+def _recorded(why: str) -> Source:
+    model = playback(MODEL, _data("replies.json"))
+    told = f"{why}Playing back replies of {MODEL} that were recorded before; everything else is real."
+    return Source(Models(in_words=model, held=model), told)
+
+
+def _data(name: str) -> Json:
+    return decode((DATA / name).read_text(encoding="utf-8"))
+
+
+def _record(path: Path, log: OutcomeLog, outcomes: Sequence[Told]) -> None:
+    """Renew what `--playback` plays: `llmguard demo --record llmguard/cli/demo_data/replies.json`."""
+    lines = []
+    for document, outcome in outcomes:
+        made = log.get(outcome.id)
+        lines.append(f"{safe_json(document.text)}: {safe_json(recorded_replies(made.steps if made else ()))}")
+    path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+# ------------------------------------------------------------------------------------------------- the run
+
+
+def run_all(guards: Mapping[str, Guard[Json]], documents: Sequence[Document]) -> Iterator[Told]:
+    for document in documents:
+        inputs = {INPUT_NAMES[document.guard]: document.text}
+        yield document, guards[document.guard].run(meta={"demo": document.id}, **inputs)
+
+
+def _shown_progress(told: Iterator[Told], total: int, out: Console) -> Iterator[Told]:
+    """A bar below what is printed, on a terminal only."""
+    if not out.is_terminal:
+        yield from told
+        return
+    parts = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*parts, console=out, transient=True) as progress:
+        task = progress.add_task("documents", total=total)
+        for each in told:
+            yield each
+            progress.advance(task)
+
+
+# ------------------------------------------------------------------------------------------------- what is shown
+
+
+def show_outcome(out: Console, document: Document, outcome: Outcome[Json]) -> None:
+    """The document, what the model said and what was wrong with it each time, and which rung answered what."""
+    out.print(Text.assemble((document.guard, "bold"), "  ", (safe_line(document.text, DOCUMENT_CHARS), "italic")))
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True, style="dim")
+    grid.add_column(overflow="fold")
+    for attempt in outcome.attempts:
+        grid.add_row(way_of_asking(document.guard, attempt.address), _what_came(attempt))
+    for flag in outcome.flags:
+        grid.add_row("flagged", violation_text(flag, facts=False))
+    grid.add_row(status_text(outcome.status), _answer(outcome))
+    out.print(Padding(grid, (0, 0, 1, 2), expand=False))
+
+
+def _what_came(attempt: Attempt) -> Text:
+    """What the model said, what was repaired, and below it what was wrong."""
+    lines = [styled(safe_line(attempt.text, SAID_CHARS), "cyan")] if attempt.text else []
+    lines += [repair_text(repair) for repair in attempt.repairs]
+    lines += [violation_text(violation, facts=False) for violation in attempt.violations[:VIOLATIONS_SHOWN]]
+    if attempt.failure and not attempt.violations:
+        lines.append(styled(safe_line(f"{attempt.failure}: {attempt.message}", SAID_CHARS), "red"))
+    return Text("\n").join(lines)
+
+
+def _answer(outcome: Outcome[Json]) -> Text:
+    took_s = sum(attempt.latency_s for attempt in outcome.attempts)
+    value = safe_json(outcome.json) if outcome.has_value else ANSWERED_BY[outcome.status]
+    by = f"  by {safe_line(outcome.source)}" if outcome.source and outcome.has_value else ""
+    took = f"  {duration(took_s)}" if took_s >= WORTH_TELLING_S else ""
+    return Text.assemble((value, "bold"), by, (took, "dim"))
+
+
+def show_summary(out: Console, outcomes: Sequence[Told], took_s: float, log: str) -> None:
+    """Outcomes by status and guard, what was flagged, and what to try next."""
+    guards = list(dict.fromkeys(document.guard for document, _ in outcomes))
+    counts: Counter[tuple[str, str]] = Counter((outcome.status, document.guard) for document, outcome in outcomes)
+    table = columns("status", *guards, "all", *(["meaning"] if out.width >= NARROW else []), right=(*guards, "all"))
+    for status, meaning in MEANING.items():
+        numbers = [counts[status, guard] for guard in guards]
+        if sum(numbers):
+            table.add_row(
+                status_text(status), *(str(number or "") for number in numbers), str(sum(numbers)), Text(meaning, "dim")
+            )
+    out.print(table, Text(""), sep="\n")
+    requests = sum(len(outcome.attempts) for _, outcome in outcomes)
+    flagged = sum(bool(outcome.flags) for _, outcome in outcomes)
+    told = f"{len(outcomes)} documents, {requests} requests to the model, {took_s:.1f} s; {flagged} flagged for review."
+    out.print(Text(f"{told} Every outcome is in {safe_line(log.removeprefix('sqlite:///'))}. Look at it:"))
+    for command in next_commands(outcomes, log):
+        out.print(Text(f"  {command}", "bold"), soft_wrap=True)
+
+
+def next_commands(outcomes: Sequence[Told], log: str) -> list[str]:
+    """Two commands that show something: the outcomes that needed help, and one of them in full."""
+    order = ("fallback", "escalated", "recovered", "rejected", "accepted")
+    shown = min((outcome for _, outcome in outcomes), key=lambda outcome: order.index(outcome.status))
+    where = "" if log == DEFAULT_LOG else f" --log {log}"
+    return [f"llmguard log list --status {shown.status}{where}", f"llmguard log show {shown.id}{where}"]

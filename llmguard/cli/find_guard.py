@@ -1,0 +1,154 @@
+"""What `GUARD` on the command line names: `module:attribute`, or a folder with `prompts/` and `schemas/`."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import sys
+import time
+import traceback
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+
+from llmguard.canonical import Json, digest
+from llmguard.errors import LLMGuardError, UsageError
+from llmguard.guard import DEFAULT_LOG, Guard
+from llmguard.ladder import LastGoodRung
+from llmguard.models.openai import OpenAIModel
+from llmguard.outcome_log import open_log
+from llmguard.policy import describe
+from llmguard.wrap import Guarded
+
+PROMPTS, SCHEMAS = "prompts", "schemas"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What the command line says of the guard it means. `log` None: the guard's own, or the default."""
+
+    named: str
+    name: str | None = None
+    model: str | None = None
+    base_url: str | None = None
+    log: str | None = None
+
+
+def find_guard(target: Target) -> Guard[Json]:
+    """The guard; UsageError says what there is instead."""
+    folder, _, chosen = target.named.partition("#")
+    if Path(folder).is_dir():
+        return _of_folder(Path(folder), replace(target, name=target.name or chosen or None))
+    if ":" not in target.named:
+        raise UsageError(
+            f"{target.named!r} is neither a folder nor module:attribute. Name a guard as `package.module:guard`, or give a"
+            f" folder that holds {PROMPTS}/ and {SCHEMAS}/."
+        )
+    return _of_module(target)
+
+
+# ------------------------------------------------------------------------------------------------- module:attribute
+
+
+def _of_module(target: Target) -> Guard[Json]:
+    module_name, _, attribute = target.named.partition(":")
+    for option, given in (("--name", target.name), ("--model", target.model), ("--base-url", target.base_url)):
+        if given:
+            raise UsageError(f"{option} is for a folder; the guard {target.named!r} has its own.")
+    module = _import(module_name)
+    found: object = module
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            raise UsageError(f"module {module_name!r} has no {attribute!r}. {_guards_in(module)}")
+        found = getattr(found, part)
+    guard = found.guard if isinstance(found, Guarded) else found
+    if not isinstance(guard, Guard):
+        raise UsageError(f"{target.named!r} is a {type(guard).__name__}, and no guard. {_guards_in(module)}")
+    return logging_to(guard, target.log) if target.log else guard
+
+
+def _import(name: str) -> ModuleType:
+    if name.endswith(".py") or "/" in name:
+        raise UsageError(f"{name!r} is a file. Write its module with dots: {_dotted(name)}:guard.")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
+            raise UsageError(f"no module {error.name!r} here ({Path.cwd()}) nor among the installed ones.") from None
+        raise _import_failed(name, error) from None
+    except LLMGuardError as error:
+        raise UsageError(f"module {name!r} builds a guard that cannot work: {error}") from None
+    except Exception as error:  # whatever the user's module does when it is imported
+        raise _import_failed(name, error) from None
+
+
+def _dotted(name: str) -> str:
+    return ".".join(Path(name).with_suffix("").parts).lstrip("./")
+
+
+def _import_failed(name: str, error: Exception) -> UsageError:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{frame.filename}, line {frame.lineno}"
+    return UsageError(f"importing {name!r} raised {type(error).__name__}: {error} ({place}).")
+
+
+def _guards_in(module: ModuleType) -> str:
+    names = [name for name, thing in sorted(vars(module).items()) if isinstance(thing, Guard | Guarded)]
+    return f"Its guards are: {', '.join(names)}." if names else "It holds no guard."
+
+
+def logging_to(guard: Guard[Json], url: str) -> Guard[Json]:
+    """The same guard with another log: same fingerprint, other place."""
+    log = open_log(url)
+
+    def lookup(name: str, inputs: Json, max_age_s: float) -> Json:
+        return log.last_good(name, digest(inputs), time.time() - max_age_s)
+
+    moved = copy.copy(guard)
+    rungs = (replace(rung, lookup=lookup) if isinstance(rung, LastGoodRung) else rung for rung in guard.policy.ladder)
+    moved.log, moved.policy = log, replace(guard.policy, ladder=tuple(rungs))
+    log.guard(moved.fingerprint, moved.name, describe(moved.policy))
+    return moved
+
+
+# ------------------------------------------------------------------------------------------------- a folder
+
+
+def _of_folder(folder: Path, target: Target) -> Guard[Json]:
+    name = choose(folder, target.name)
+    if not target.model:
+        raise UsageError(f"the guard {name!r} of folder {str(folder)!r} needs a model: add --model NAME.")
+    return Guard(
+        name,
+        prompt=prompt_file(folder, name),
+        schema=folder / SCHEMAS / f"{name}.json",
+        models=[OpenAIModel(target.model, base_url=target.base_url)],
+        log=target.log or DEFAULT_LOG,
+    )
+
+
+def prompt_file(folder: Path, name: str) -> Path:
+    return folder / PROMPTS / f"{name}.prompty"
+
+
+def choose(folder: Path, name: str | None) -> str:
+    """The guard of a folder: the named one, or the only one."""
+    names = pairs_of(folder)
+    if not names:
+        raise UsageError(
+            f"folder {str(folder)!r} holds no pair {PROMPTS}/NAME.prompty and {SCHEMAS}/NAME.json: such a pair is a guard."
+        )
+    if name is not None and name not in names:
+        raise UsageError(f"folder {str(folder)!r} has no guard {name!r}. It has: {', '.join(names)}.")
+    if name is None and len(names) > 1:
+        raise UsageError(
+            f"folder {str(folder)!r} has the guards {', '.join(names)}. Say which: {folder}#{names[0]}, or --name {names[0]}."
+        )
+    return name or names[0]
+
+
+def pairs_of(folder: Path) -> list[str]:
+    prompts = {path.stem for path in (folder / PROMPTS).glob("*.prompty")}
+    return sorted(prompts & {path.stem for path in (folder / SCHEMAS).glob("*.json")})

@@ -1,0 +1,33 @@
+"""Opening a log to read it: one that is not there is an answer, and never a new file."""
+
+from __future__ import annotations
+
+from llmguard.errors import LogError
+from llmguard.outcome_log import OutcomeLog
+from llmguard.outcome_log.database import path_of
+from llmguard.redaction import redact_text
+
+SHORTEST_PREFIX = 4
+SHOWN_IDS = 5
+
+
+def existing_log(url: str) -> OutcomeLog:
+    """The log at `url`; LogError where there is none yet."""
+    path = path_of(url)
+    if not path.is_file():
+        raise LogError(
+            f"there is no log at {redact_text(url)} (file {str(path)!r}). The first guarded call makes it; to read another"
+            " one, give --log URL or set LLMGUARD_LOG."
+        )
+    return OutcomeLog.open(url)
+
+
+def full_id(log: OutcomeLog, prefix: str) -> str:
+    """The one id that begins so; LogError where there is none, or more than one."""
+    found = log.ids(prefix, SHOWN_IDS + 1) if len(prefix) >= SHORTEST_PREFIX else []
+    if len(found) == 1 or prefix in found:
+        return prefix if prefix in found else found[0]
+    if not found:
+        raise LogError(f"no call whose id begins with {prefix!r} in the log. `llmguard log list` shows the ids.")
+    shown = ", ".join(found[:SHOWN_IDS]) + (", …" if len(found) > SHOWN_IDS else "")
+    raise LogError(f"more than one id begins with {prefix!r}: {shown}. Give more of its digits.")

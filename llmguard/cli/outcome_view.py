@@ -1,0 +1,368 @@
+"""One outcome for people, in the order in which it happened, and for machines, with every key always there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from llmguard.canonical import Json
+from llmguard.cli.json_view import pretty
+from llmguard.cli.safe_text import clip, safe, safe_line
+from llmguard.cli.terminal import status_text, styled
+from llmguard.effects import Crashed, Returned
+from llmguard.guard import price_of
+from llmguard.messages import ModelReply, Usage
+from llmguard.outcome import Attempt, Outcome, Repair, Violation
+from llmguard.record import Opening, Record, Step, answer_to_json, interrupted
+
+CLIPPED_CHARS, CLIPPED_LINES = 480, 8
+FULL_CHARS = 2_000_000
+VIOLATIONS_SHOWN = 8
+FACT_CHARS = 120
+SHORT_ID = 16
+"""Digits of an id that are shown in lists: the millisecond and 24 random bits."""
+
+# ------------------------------------------------------------------------------------------------- machines
+
+
+def outcome_json(outcome: Outcome[Json]) -> dict[str, Json]:
+    return {
+        "id": outcome.id,
+        "guard": outcome.guard,
+        "status": outcome.status,
+        "source": outcome.source,
+        "value": outcome.json,
+        "violations": [violation_json(each) for each in outcome.violations],
+        "flags": [violation_json(each) for each in outcome.flags],
+        "repairs": [repair_json(each) for each in outcome.repairs],
+        "attempts": [attempt_json(each) for each in outcome.attempts],
+        "skipped_checks": list(outcome.skipped_checks),
+        "usage": usage_json(outcome.usage),
+        "cost_usd": price_of(outcome.attempts),
+        "review_probability": outcome.review_probability,
+        "review_reason": outcome.review_reason,
+        "fingerprint": outcome.fingerprint,
+    }
+
+
+def attempt_json(attempt: Attempt) -> dict[str, Json]:
+    return {
+        "address": attempt.address,
+        "rung": attempt.rung,
+        "model": attempt.model,
+        "text": attempt.text,
+        "failure": attempt.failure,
+        "message": attempt.message,
+        "violations": [violation_json(each) for each in attempt.violations],
+        "repairs": [repair_json(each) for each in attempt.repairs],
+        "usage": usage_json(attempt.usage),
+        "cost_usd": attempt.cost_usd,
+        "latency_s": attempt.latency_s,
+    }
+
+
+def violation_json(violation: Violation) -> dict[str, Json]:
+    return {name: getattr(violation, name) for name in ("path", "rule", "message", "expected", "actual", "severity")}
+
+
+def repair_json(repair: Repair) -> dict[str, Json]:
+    return {name: getattr(repair, name) for name in ("path", "before", "after", "kind", "rule")}
+
+
+def usage_json(usage: Usage) -> dict[str, Json]:
+    return {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens, "estimated": usage.estimated}
+
+
+def record_json(record: Record, finished_at: float | None) -> dict[str, Json]:
+    opening = record.opening
+    return {
+        "id": opening.id,
+        "guard": opening.guard,
+        "started_at": iso(opening.started_at),
+        "finished_at": iso(finished_at) if finished_at else None,
+        "inputs": opening.inputs,
+        "meta": opening.meta,
+        "status": record.outcome.status if record.outcome else "running",
+        "outcome": outcome_json(record.outcome) if record.outcome else None,
+        "steps": [
+            {"address": step.address, "waited_s": step.waited_s, **answer_to_json(step.answer)} for step in record.steps
+        ],
+        "fingerprint": opening.fingerprint,
+    }
+
+
+def iso(seconds: float) -> str:
+    """Local time with its offset, to the second."""
+    return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
+
+
+# ------------------------------------------------------------------------------------------------- people
+
+
+def record_view(
+    record: Record, finished_at: float | None = None, *, rungs: Sequence[str] = (), full: bool = False
+) -> list[RenderableType]:
+    """Everything that happened: what came in, each attempt, and what came of it. `rungs` are the names of the ladder."""
+    opening = record.opening
+    outcome = record.outcome or interrupted(record.steps)
+    lines: list[RenderableType] = [_headline(opening, record.outcome, finished_at), Text("")]
+    lines += _block("inputs", _named_values(opening.inputs, full))
+    if opening.meta:
+        lines += _block("meta", _named_values(opening.meta, full))
+    lines += _block("what happened", events_view(record.steps, outcome, rungs=rungs, full=full))
+    return [*lines, *result_view(outcome, running=record.outcome is None)]
+
+
+def _headline(opening: Opening, outcome: Outcome[Json] | None, finished_at: float | None) -> RenderableType:
+    parts = [styled(opening.guard, "bold"), status_text(outcome.status if outcome else "running")]
+    if outcome and outcome.source:
+        parts.append(Text(f"by {safe_line(outcome.source)}"))
+    parts += [Text(opening.id, "dim"), Text(iso(opening.started_at), "dim")]
+    if finished_at is not None:
+        parts.append(Text(duration(finished_at - opening.started_at), "dim"))
+    return Text("  ").join(parts)
+
+
+def _block(title: str, body: RenderableType) -> list[RenderableType]:
+    return [Text(title, "bold"), _indented(body), Text("")]
+
+
+def _named_values(values: Json, full: bool) -> RenderableType:
+    if not isinstance(values, dict):
+        return styled(shown(values, full))
+    if not values:
+        return Text("none", "dim")
+    return _pairs((name, styled(shown(value, full))) for name, value in values.items())
+
+
+def shown(value: Json, full: bool = False) -> str:
+    """A value as text: strings as they are, the rest as JSON; clipped."""
+    return clipped(value if isinstance(value, str) else pretty(value), full)
+
+
+def clipped(text: str, full: bool = False) -> str:
+    """At most so many characters and lines, and how much was left out."""
+    if full:
+        return safe(text[:FULL_CHARS])
+    head = text[:CLIPPED_CHARS]
+    lines = head.split("\n")
+    head = "\n".join(lines[:CLIPPED_LINES])
+    left = len(text) - len(head)
+    return safe(head.rstrip("\n")) + (f" … ({left:,} more characters)" if text[len(head) :].strip() else "")
+
+
+def events_view(
+    steps: Sequence[Step], outcome: Outcome[Json], *, rungs: Sequence[str] = (), full: bool = False
+) -> RenderableType:
+    """Each request and each function, in the order in which the answers came; then requests that were never sent."""
+    attempts = {attempt.address: attempt for attempt in outcome.attempts}
+    rows: list[tuple[str, RenderableType]] = []
+    for step in steps:
+        attempt = attempts.pop(step.address, None)
+        if attempt is not None:
+            rows += attempt_rows(attempt, step.waited_s, full=full)
+        else:
+            rows += _function_rows(step, _asked_at(step.address, rungs), full)
+    for attempt in attempts.values():
+        rows += attempt_rows(attempt, full=full)
+    return _pairs(rows) if rows else Text("nothing was asked", "dim")
+
+
+def attempt_rows(attempt: Attempt, waited_s: float = 0.0, *, full: bool = False) -> list[tuple[str, RenderableType]]:
+    """What one request brought: who was asked, what the model said, what was wrong with it, what was repaired."""
+    rows: list[tuple[str, RenderableType]] = [(attempt.address, _asked(attempt, waited_s))]
+    if attempt.text:
+        rows.append(("  said", styled(clipped(attempt.text, full), "cyan")))
+    rows += [("  repaired", repair_text(each)) for each in attempt.repairs]
+    rows += wrong_rows(attempt, full=full)
+    if attempt.failure is None:
+        rows.append(("  passed", Text("fits the schema and every check", "green")))
+    return rows
+
+
+def _asked(attempt: Attempt, waited_s: float) -> Text:
+    facts = [duration(attempt.latency_s)] if attempt.latency_s else []
+    if attempt.usage.total_tokens:
+        facts.append(tokens(attempt.usage))
+    if attempt.cost_usd:
+        facts.append(dollars(attempt.cost_usd))
+    if waited_s:
+        facts.append(f"after waiting {duration(waited_s)}")
+    return Text.assemble(safe_line(attempt.rung), "  ", (", ".join(facts), "dim"))
+
+
+def wrong_rows(attempt: Attempt, *, full: bool = False) -> list[tuple[str, RenderableType]]:
+    if attempt.failure is None:
+        return []
+    if not attempt.violations:
+        said = f"{attempt.failure}: {attempt.message}" if attempt.message else attempt.failure
+        return [("  wrong", styled(clipped(said, full), "red"))]
+    return [("  wrong", _violations_text(attempt.violations, full))]
+
+
+def _violations_text(violations: Sequence[Violation], full: bool) -> Text:
+    """One below the other; of very many, the first."""
+    shown = violations if full else violations[:VIOLATIONS_SHOWN]
+    text = Text("\n").join(violation_text(each, full) for each in shown)
+    return text.append(f"\n… and {len(violations) - len(shown)} more", "dim") if len(shown) < len(violations) else text
+
+
+def violation_text(violation: Violation, full: bool = False, *, facts: bool = True) -> Text:
+    """Path, message, rule; and below, what was expected and found, unless that is not asked for."""
+    where = f"{safe_line(violation.path)}: " if violation.path else ""
+    text = Text.assemble((where + clipped(violation.message, full), "red"), (f"  [{safe_line(violation.rule)}]", "dim"))
+    data = [
+        (word, value)
+        for word, value in (("expected", violation.expected), ("received", violation.actual))
+        if value is not None
+    ]
+    if facts and data:
+        text.append("\n" + ", ".join(f"{word} {safe_line(shown(value), FACT_CHARS)}" for word, value in data), "dim")
+    return text
+
+
+def repair_text(repair: Repair) -> Text:
+    where = f"{safe_line(repair.path)}: " if repair.path else ""
+    change = (
+        "" if repair.before is None and repair.after is None else f" {shown(repair.before)} → {shown(repair.after)}"
+    )
+    return Text.assemble(
+        f"{where}{safe_line(repair.rule or 'repair')}{safe_line(change, 160)}", (f"  [{repair.kind}]", "dim")
+    )
+
+
+def _asked_at(address: str, rungs: Sequence[str]) -> str:
+    """The function that stands at an address: a check by its name, a rung by the name it has in the ladder."""
+    last = address.rpartition("/")[2]
+    if last.startswith("c:"):
+        return f"check {safe_line(last[2:])}"
+    number = last[1:]
+    return safe_line(rungs[int(number)]) if number.isdecimal() and int(number) < len(rungs) else ""
+
+
+def _function_rows(step: Step, name: str, full: bool) -> list[tuple[str, RenderableType]]:
+    """A check, a fallback, or a request that the outcome does not count."""
+    answer = step.answer
+    asked = Text.assemble(name, "  " if name else "", (duration(answer.latency_s), "dim"))
+    if isinstance(answer, Returned):
+        value = Text("nothing", "dim") if answer.value is None else styled(shown(answer.value, full))
+        return [(step.address, asked), ("  returned", value)]
+    if isinstance(answer, Crashed):
+        return [(step.address, asked), ("  " + answer.kind, styled(clipped(answer.error, full), "red"))]
+    said = answer.text if isinstance(answer, ModelReply) else f"{answer.kind}: {answer.message}"
+    return [(step.address, asked), ("  said", styled(clipped(said, full), "cyan"))]
+
+
+def rung_names(description: Json) -> list[str]:
+    """The ladder of a guard as the log describes it: `[{"model": "m", …}, {"function": {"function": "shop.rules", …}}]`."""
+    return [_rung_name(rung) for rung in (description or {}).get("ladder", ())]
+
+
+def _rung_name(rung: Json) -> str:
+    kind = next(iter(rung), "")
+    if kind == "function" and isinstance(rung[kind], dict):
+        return str(rung[kind].get("function", kind)).rpartition(".")[2]
+    return str(rung[kind]) if kind == "model" else kind
+
+
+def result_view(outcome: Outcome[Json], *, running: bool = False) -> Iterator[RenderableType]:
+    """Which rung answered, with what, and what it took."""
+    if running:
+        yield Text("still running, or its process died: no outcome yet", "dim")
+        return
+    first, *rest = ending_view(outcome)
+    yield first
+    if outcome.has_value:
+        yield _indented(styled(pretty(outcome.json)))
+    elif outcome.json is not None:
+        yield _indented(Text("its provisional value, which no rule vouches for:", "dim"))
+        yield _indented(styled(pretty(outcome.json)))
+    yield from rest
+
+
+def ending_view(outcome: Outcome[Json]) -> Iterator[RenderableType]:
+    """How it ended, without the value."""
+    yield answered_text(outcome)
+    told = {violation for attempt in outcome.attempts for violation in map(str, attempt.violations)}
+    untold = [violation for violation in outcome.violations if str(violation) not in told]
+    if untold and not outcome.has_value:
+        yield _indented(_violations_text(untold, full=False))
+    for flag in outcome.flags:
+        yield Text.assemble(("flagged for review  ", "magenta"), violation_text(flag))
+    if outcome.skipped_checks:
+        yield Text(f"checks skipped for lack of time: {', '.join(map(safe_line, outcome.skipped_checks))}", "magenta")
+    yield Text(spent(outcome), "dim")
+
+
+def _indented(body: RenderableType) -> Padding:
+    return Padding(body, (0, 0, 0, 2), expand=False)
+
+
+def answered_text(outcome: Outcome[Json]) -> Text:
+    ends = {
+        "accepted": "answered by",
+        "recovered": "answered, with a second effort, by",
+        "fallback": "answered without a model, by",
+        "escalated": "handed to a person, by",
+    }
+    if outcome.status not in ends:
+        ends_as = {"rejected": "no rung gave a value that can be trusted", "interrupted": "the call was interrupted"}
+        return Text.assemble(status_text(outcome.status), ("  " + ends_as.get(outcome.status, ""), ""))
+    return Text.assemble(status_text(outcome.status), f"  {ends[outcome.status]} ", (safe_line(outcome.source), "bold"))
+
+
+def spent(outcome: Outcome[Json]) -> str:
+    number = len(outcome.attempts)
+    parts = [f"{number} request{'' if number == 1 else 's'}", tokens(outcome.usage)]
+    cost = price_of(outcome.attempts)
+    parts.append("price not known" if cost is None else dollars(cost))
+    return ", ".join(parts)
+
+
+def first_violation(outcome: Outcome[Json]) -> str:
+    """The first thing that went wrong, as one line: what a list has room for."""
+    for attempt in outcome.attempts:
+        if attempt.failure is not None:
+            return safe_line(
+                str(attempt.violations[0]) if attempt.violations else attempt.message or attempt.failure, 200
+            )
+    return safe_line(str(outcome.violations[0]), 200) if outcome.violations else ""
+
+
+def _pairs(rows: Iterable[tuple[str, RenderableType]]) -> Table:
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True, style="dim")
+    grid.add_column(overflow="fold")
+    for name, value in rows:
+        grid.add_row(Text(clip(safe_line(name), 32)), value)
+    return grid
+
+
+# ------------------------------------------------------------------------------------------------- units
+
+
+def tokens(usage: Usage) -> str:
+    about = "about " if usage.estimated else ""
+    return f"{about}{usage.input_tokens:,} + {usage.output_tokens:,} tokens"
+
+
+def dollars(amount: float) -> str:
+    """With as many digits as a fraction of a cent needs."""
+    if not amount:
+        return "$0"
+    return f"${amount:,.2f}" if amount >= 1 else f"${amount:.6f}".rstrip("0")
+
+
+def duration(seconds: float) -> str:
+    if seconds < 0.001:
+        return f"{max(0.0, seconds) * 1e6:.0f} µs"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    return f"{int(seconds) // 60} min {int(seconds) % 60} s"

@@ -1,0 +1,100 @@
+"""What a JSON Schema means, in a few lines a person reads at a glance: one line per field."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from llmguard.canonical import Json
+from llmguard.cli.safe_text import clip, safe_json
+
+MAX_DEPTH = 6
+MAX_WORDS = 100
+
+_BOUNDS = (
+    ("minimum", "at least {}"),
+    ("exclusiveMinimum", "above {}"),
+    ("maximum", "at most {}"),
+    ("exclusiveMaximum", "below {}"),
+    ("multipleOf", "a multiple of {}"),
+    ("minLength", "{} characters or more"),
+    ("maxLength", "{} characters or fewer"),
+    ("pattern", "matching {}"),
+    ("format", "format {}"),
+    ("minItems", "{} items or more"),
+    ("maxItems", "{} items or fewer"),
+    ("uniqueItems", "all different"),
+    ("minProperties", "{} fields or more"),
+    ("maxProperties", "{} fields or fewer"),
+)
+
+
+def outline(schema: Json) -> list[str]:
+    """One line for the whole, then one per field, indented by its depth; `?` marks what may be left out.
+
+    >>> print(*outline({"type": "object", "required": ["total"], "additionalProperties": False, "properties": {
+    ...     "total": {"type": "number", "minimum": 0}, "note": {"type": ["string", "null"]}}}), sep=chr(10))
+    object, no other fields
+      total   number, at least 0
+      note ?  string or null
+    """
+    return [meaning(schema), *_fields(schema, 1)]
+
+
+def meaning(schema: Json) -> str:
+    """One schema in words, without what lies below it."""
+    if isinstance(schema, bool) or not isinstance(schema, dict):
+        return "nothing at all" if schema is False else "anything"
+    if "$ref" in schema:
+        return f"as {schema['$ref']}"
+    if "const" in schema:
+        return f"exactly {safe_json(schema['const'])}"
+    if isinstance(schema.get("enum"), list):
+        return clip("one of " + ", ".join(safe_json(value) for value in schema["enum"]), MAX_WORDS)
+    return ", ".join(part for part in (_kind(schema), *_bounds(schema)) if part)
+
+
+def _kind(schema: dict[str, Json]) -> str:
+    for keyword, word in (("anyOf", " or "), ("oneOf", " or else "), ("allOf", " and ")):
+        if isinstance(schema.get(keyword), list):
+            return clip(word.join(meaning(one) for one in schema[keyword]), MAX_WORDS)
+    types = schema.get("type", "object" if "properties" in schema else "anything")
+    names = types if isinstance(types, list) else [types]
+    return " or ".join(f"list of {meaning(schema['items'])}" if _is_list(name, schema) else str(name) for name in names)
+
+
+def _is_list(name: Json, schema: dict[str, Json]) -> bool:
+    return name == "array" and "items" in schema
+
+
+def _bounds(schema: dict[str, Json]) -> Iterator[str]:
+    for keyword, words in _BOUNDS:
+        if keyword in schema and schema[keyword] is not False:
+            yield words.format(schema[keyword])
+    if schema.get("additionalProperties") is False and "properties" in schema:
+        yield "no other fields"
+
+
+def _fields(schema: Json, depth: int) -> list[str]:
+    """The fields of an object, or of the objects in a list."""
+    if not isinstance(schema, dict) or depth > MAX_DEPTH:
+        return []
+    fields, needed = schema.get("properties"), schema.get("required", ())
+    if not isinstance(fields, dict):
+        return _fields(schema["items"], depth) if "items" in schema else _definitions(schema, depth)
+    names = {name: name if name in needed else f"{name} ?" for name in fields}
+    width = max(map(len, names.values()), default=0)
+    lines = []
+    for name, field in fields.items():
+        lines.append(f"{'  ' * depth}{names[name]:{width}}  {meaning(field)}")
+        lines += _fields(field, depth + 1)
+    return [*lines, *_definitions(schema, depth)]
+
+
+def _definitions(schema: dict[str, Json], depth: int) -> list[str]:
+    """What `$ref` points to, once, at the end."""
+    lines = []
+    for keyword in ("$defs", "definitions"):
+        found = schema.get(keyword)
+        for name, part in found.items() if isinstance(found, dict) else ():
+            lines += [f"{'  ' * (depth - 1)}#/{keyword}/{name}: {meaning(part)}", *_fields(part, depth)]
+    return lines

@@ -1,0 +1,44 @@
+"""Points in time as people type them: ISO dates and times, ages such as `2h`, and days by name."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+
+from llmguard.errors import UsageError
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_DAYS_AGO = {"today": 0, "yesterday": 1}
+_AGE = re.compile(r"(\d{1,6})([smhdw])")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+DAY = timedelta(days=1)
+
+
+def moment(text: str, now: datetime, *, end_of_day: bool = False) -> float:
+    """Seconds since the epoch. `now` is naive and local, as are dates that name no time zone. With `end_of_day` a bare
+    date means its end, so that `--until 2026-05-03` takes that day in.
+
+    >>> noon = datetime(2026, 5, 3, 12)
+    >>> moment("2h", noon) == noon.timestamp() - 7200, moment("2026-05-03T12:00", noon) == noon.timestamp()
+    (True, True)
+    """
+    word = text.strip().lower()
+    if age := _AGE.fullmatch(word):
+        return max(0.0, now.timestamp() - int(age[1]) * _SECONDS[age[2]])
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    if word == "now":
+        return now.timestamp()
+    if word in _DAYS_AGO:
+        return (midnight - _DAYS_AGO[word] * DAY + end_of_day * DAY).timestamp()
+    return _iso(text, end_of_day)
+
+
+def _iso(text: str, end_of_day: bool) -> float:
+    try:
+        found = datetime.fromisoformat(text.strip())
+        return (found + DAY if end_of_day and _DATE.fullmatch(text.strip()) else found).timestamp()
+    except (ValueError, OverflowError, OSError):
+        raise UsageError(
+            f"time {text!r} is not understood. Write a date (2026-05-03), a time (2026-05-03T14:30), an age (45m, 2h, 3d,"
+            " 1w), or now, today, yesterday."
+        ) from None
