@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -68,13 +69,14 @@ def demo(
     played_back: Annotated[
         bool, typer.Option("--playback", help="Play back recorded replies; start no model.")
     ] = False,
+    each: Annotated[int, typer.Option("--each", metavar="N", min=1, help="At most so many documents a guard.")] = 99,
     log: LogUrl = LOG_URL,
     as_json: AsJson = False,
     record: Annotated[Path | None, typer.Option("--record", hidden=True)] = None,
 ) -> None:
     """Run twenty documents through three guards, with a real model of 135 million parameters on this machine."""
     out = console(stderr=as_json)
-    documents = [Document(**each) for each in _data("documents.json")]
+    documents = documents_for_each(each)
     outcomes: list[Told] = []
     with ExitStack() as stack:
         source = stack.enter_context(replies_played_back() if played_back else replies_of_a_model(out))
@@ -143,6 +145,12 @@ def _record(path: Path, log: OutcomeLog, outcomes: Sequence[Told]) -> None:
 # ------------------------------------------------------------------------------------------------- the run
 
 
+def documents_for_each(most: int) -> list[Document]:
+    """The first documents of each guard, in their order."""
+    documents = [Document(**found) for found in _data("documents.json")]
+    return [each for each in documents if int(each.id.rpartition("-")[2]) <= most]
+
+
 def run_all(guards: Mapping[str, Guard[Json]], documents: Sequence[Document]) -> Iterator[Told]:
     for document in documents:
         inputs = {INPUT_NAMES[document.guard]: document.text}
@@ -205,9 +213,8 @@ def show_summary(out: Console, outcomes: Sequence[Told], took_s: float, log: str
     for status, meaning in MEANING.items():
         numbers = [counts[status, guard] for guard in guards]
         if sum(numbers):
-            table.add_row(
-                status_text(status), *(str(number or "") for number in numbers), str(sum(numbers)), Text(meaning, "dim")
-            )
+            cells = [status_text(status), *(Text(str(number or "")) for number in (*numbers, sum(numbers)))]
+            table.add_row(*[*cells, Text(meaning, "dim")][: len(table.columns)])
     out.print(table, Text(""), sep="\n")
     requests = sum(len(outcome.attempts) for _, outcome in outcomes)
     flagged = sum(bool(outcome.flags) for _, outcome in outcomes)
@@ -221,5 +228,5 @@ def next_commands(outcomes: Sequence[Told], log: str) -> list[str]:
     """Two commands that show something: the outcomes that needed help, and one of them in full."""
     order = ("fallback", "escalated", "recovered", "rejected", "accepted")
     shown = min((outcome for _, outcome in outcomes), key=lambda outcome: order.index(outcome.status))
-    where = "" if log == DEFAULT_LOG else f" --log {log}"
+    where = "" if log == DEFAULT_LOG else f" --log {shlex.quote(log)}"
     return [f"llmguard log list --status {shown.status}{where}", f"llmguard log show {shown.id}{where}"]

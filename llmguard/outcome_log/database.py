@@ -34,6 +34,12 @@ BUSY_S = 5.0
 CHECKPOINT_PAGES = 4_000
 """Pages of 4 KB in the write-ahead log before they go to the database; SQLite's 1,000 cost 10 µs more per call."""
 
+VERSION_TABLE = (
+    "CREATE TABLE alembic_version"
+    " (version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
+)
+"""As Alembic makes it."""
+
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -172,7 +178,7 @@ def _made_or_found(connection: sa.Connection, path: Path) -> str:
 def _make(connection: sa.Connection) -> str:
     made = tables()
     made.metadata.create_all(connection, checkfirst=False)
-    connection.exec_driver_sql("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+    connection.exec_driver_sql(VERSION_TABLE)
     connection.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", (REVISIONS[-1],))
     connection.execute(made.meta.insert().values(key="secret", value=secrets.token_hex(32)))
     return REVISIONS[-1]

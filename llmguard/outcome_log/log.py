@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,14 +52,6 @@ if TYPE_CHECKING:
 GOOD = ("accepted", "recovered")
 
 
-@dataclass(slots=True)
-class _Call:
-    """A call in progress: the row of its opening, and how many answers it has."""
-
-    opening: Entry | None
-    steps: int = 0
-
-
 class OutcomeLog:
     """The log at one URL. All logs of one file in one process share its one writing connection.
 
@@ -70,7 +62,7 @@ class OutcomeLog:
 
     def __init__(self, database: Database, statements: Statements, writer: Writer) -> None:
         self._database, self._statements, self._writer = database, statements, writer
-        self._calls: dict[str, _Call] = {}
+        self._openings: dict[str, Entry] = {}
         self._guards: set[str] = set()
 
     @classmethod
@@ -101,16 +93,12 @@ class OutcomeLog:
     def begin(self, opening: Opening) -> None:
         """The intent. A call that is in the log already, interrupted or undecided, is taken over by this process."""
         entry = Entry(self._statements.begin, opening_values(opening, this_process()))
-        self._calls[opening.id] = _Call(entry)
+        self._openings[opening.id] = entry
         self._writer.put(entry)
 
     def step(self, call_id: str, step: Step) -> None:
         """An answer, as it comes."""
-        call = self._calls.get(call_id)
-        if call is None or call.steps < 0:
-            call = self._calls[call_id] = self._resumed(call_id, call)
-        self._writer.put(Entry(self._statements.step, step_values(call_id, step, call.steps)))
-        call.steps += 1
+        self._writer.put(Entry(self._statements.step, step_values(call_id, step, time.time_ns())))
 
     def finish(self, call_id: str, outcome: Outcome[Json], finished_at: float) -> None:
         """The outcome, which is on the disk when this returns."""
@@ -152,21 +140,10 @@ class OutcomeLog:
     def _ending(
         self, call_id: str, outcome: Outcome[Json], finished_at: float, told: Callable[[], object] | None = None
     ) -> Entry:
-        call = self._calls.pop(call_id, None)
-        opening = call.opening if call else None
+        opening = self._openings.pop(call_id, None)
         began = opening.values if opening else unknown_opening_values(call_id, outcome, finished_at, this_process())
         values = began + outcome_values(outcome, finished_at)
         return Entry(self._statements.finish, values, opening=opening, told=told)
-
-    def _resumed(self, call_id: str, call: _Call | None) -> _Call:
-        """A call of which another process wrote answers: they are counted on."""
-        import sqlalchemy as sa
-
-        steps = tables().steps
-        newest = sa.select(sa.func.max(steps.c.seq)).where(steps.c.call_id == searchable(call_id))
-        with self._looking() as connection:
-            found = connection.execute(newest).scalar_one()
-        return _Call(call.opening if call else None, 0 if found is None else found + 1)
 
     # --------------------------------------------------------------------------------------------- reading
 
@@ -428,7 +405,7 @@ def _shared(path: Path) -> OutcomeLog:
     with _lock:
         real = Path(os.path.realpath(path))
         found = _writers.get(real)
-        if found is None or not path.exists():
+        if found is None or not found[2].is_connected:
             database = open_database(real)
             statements = compile_statements(database.engine.dialect)
             found = _writers[real] = found or (database, statements, Writer(database, statements))

@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
-from llmguard.canonical import Json
+from llmguard.canonical import Json, encode
 from llmguard.errors import UsageError
 from llmguard.outcome_log.rows import Row, searchable
+from llmguard.redaction import redact
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -71,6 +72,7 @@ _OPERATORS: dict[Kind, tuple[str, ...]] = {
     "number": tuple(_COMPARE),
 }
 _CONDITION = re.compile(r"""\s*([A-Za-z_]+)\s*(!=|<=|>=|=|<|>|~)\s*("[^"]*"|'[^']*'|[^\s"']+)(?:\s+|$)""")
+_BARE = re.compile(r"true|false|-?[0-9][0-9.eE+-]*")
 _AND = re.compile(r"and\s+", re.IGNORECASE)
 
 
@@ -220,18 +222,24 @@ def clauses(asked: Query, calls: sa.Table, shown: sa.ColumnElement[str]) -> list
         found.append(calls.c.finished_at >= asked.finished_since)
     if asked.status:
         found.append(shown.in_(asked.status))
-    found += [_of_meta(calls, key) == _as_written(value) for key, value in asked.meta.items()]
+    found += [_of_meta(calls, key).in_(_spellings(value)) for key, value in asked.meta.items()]
     return found
 
 
 def _of_meta(calls: sa.Table, key: str) -> sa.ColumnElement[str]:
-    """A value of `meta` as it is written; SQLite would give 1 for true."""
+    """A value of `meta` twice, as JSON: asked for one value, SQLite decodes it, and loses what follows a NUL."""
     import sqlalchemy as sa
 
     path = f'$."{key}"'
-    extracted = sa.cast(sa.func.json_extract(calls.c.meta, path), sa.String)
-    kind = sa.func.json_type(calls.c.meta, path)
-    return sa.case((kind.in_(("true", "false")), kind), else_=extracted)
+    return sa.func.json_extract(calls.c.meta, path, path)
+
+
+def _spellings(value: Json) -> list[str]:
+    """How `_of_meta` gives a value that is written like this one: as text, and as a number or truth value."""
+    written = _as_written(value) or ""
+    text = redact(encode(written)).decode()
+    bare = [written] if _BARE.fullmatch(written) else []
+    return [f"[{spelling},{spelling}]" for spelling in (text, *bare)]
 
 
 def _clause(condition: Condition, calls: sa.Table, shown: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:

@@ -7,7 +7,7 @@ text, are escaped there.
 | table | one row for each | |
 |---|---|---|
 | `calls` | guarded call | its opening, and once it is decided its outcome; `status` is null until then |
-| `steps` | answer | in the order of arrival (`seq`), with the reply's body as it was received (`raw`) |
+| `steps` | answer | by arrival (`seq`: ns since the epoch), with the reply's body as it was received (`raw`) |
 | `guards` | fingerprint | prompt, schema, policy: what explains an old outcome |
 | `reviews` | judgement of a person | |
 | `feedback` | word of a user | |
@@ -128,7 +128,7 @@ def _steps(metadata: sa.MetaData) -> sa.Table:
         metadata,
         sa.Column("call_id", sa.String, primary_key=True),
         sa.Column("address", sa.String, primary_key=True),
-        sa.Column("seq", sa.Integer, nullable=False),
+        sa.Column("seq", sa.BigInteger, nullable=False),
         sa.Column("kind", sa.String, nullable=False),
         sa.Column("digest", sa.String, nullable=False),
         sa.Column("answer", sa.LargeBinary, nullable=False),

@@ -144,6 +144,11 @@ class Writer:
             self._ring()
 
     @property
+    def is_connected(self) -> bool:
+        """Whether the file that was opened is still there, and in use."""
+        return self._connection is not None and self.database.identity() == self._file
+
+    @property
     def kept(self) -> int:
         """Rows that are not on the disk yet."""
         return len(self._entries)
@@ -182,8 +187,8 @@ class Writer:
             if entry.told is not None:
                 entry.told()
             self._entries.popleft()
-        if self._awaited:
-            self._awaited = deque(entry for entry in self._awaited if not entry.done)
+        while self._awaited and self._awaited[0].done:
+            self._awaited.popleft()
         if self._failing:
             self._failing = False
             self._news.append(partial(logger.warning, "the log %s is written again", self.database.path))
@@ -385,6 +390,8 @@ def _after_fork_in_child() -> None:
 def _close_all() -> None:
     for writer in list(_writers):
         writer.close()
+        if writer.kept:
+            logger.error("%s rows of the log %s are lost: it could not be written", writer.kept, writer.database.path)
 
 
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

@@ -17,8 +17,8 @@ from functools import partial
 
 from llmguard.canonical import Json, digest
 from llmguard.errors import UsageError
-from llmguard.messages import Message, Sampling
-from llmguard.prompts.front_matter import PROVIDERS_DEFAULTS, Declared, read_front_matter, split_front_matter
+from llmguard.messages import PROVIDERS_DEFAULTS, Message, Sampling
+from llmguard.prompts.front_matter import Declared, read_front_matter, split_front_matter
 from llmguard.prompts.function import PromptFunction, called, describe, refuse_function
 from llmguard.prompts.template import Template, compile_template
 

@@ -77,8 +77,6 @@ def refuse_what_is_no_schema(schema: Json, draft: Draft, where: str) -> None:
     wrong is found and told by jsonschema, whose `best_match` knows the most relevant error."""
     import jsonschema_rs
 
-    if not isinstance(schema, dict | bool):
-        raise UsageError(f"{where} is {brief(schema)}. Expected a JSON Schema: an object, true or false.")
     if not jsonschema_rs.meta.is_valid(_with_known_uri(schema, draft)):
         raise _wrong_schema(schema, draft, where)
 

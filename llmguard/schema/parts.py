@@ -210,5 +210,5 @@ def merge(base: Json, part: Json, asked: Iterable[str] | None = None) -> Json:
     if not isinstance(base, dict) or not isinstance(part, dict):
         return base
     names = set(part) if asked is None else set(asked)
-    kept = {name: part.get(name, value) for name, value in base.items() if name not in names or name in part}
-    return {**kept, **{name: value for name, value in part.items() if name in names}}
+    new = {name: value for name, value in part.items() if name in names}
+    return {**{name: value for name, value in base.items() if name not in names or name in new}, **new}

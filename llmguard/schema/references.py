@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
+from itertools import chain, count
 from typing import TYPE_CHECKING
 
 from llmguard.canonical import Json
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 BASE = "http://llmguard.invalid/beside-the-schema/"
 """Where relative names stand. RFC 6761 keeps `.invalid` from ever resolving, and nothing asks: it is a name only."""
 
-MAX_DEFINITIONS = 2_000
+MAX_DEFINITIONS = 1_000
 
 _NAMING = ("$anchor", "$dynamicAnchor", "$dynamicRef", "$recursiveAnchor", "$recursiveRef")
 _BESIDE_REF = ("definitions", "$schema", "title", "description", "default", "examples")
@@ -95,6 +96,7 @@ class _Inlining:
         places = {} if by_scope else all_subschemas(root, draft)
         self._places = {id(each): pointer for pointer, each in places.items() if isinstance(each, dict)}
         self._names: dict[object, str] = {}
+        self._taken = set(root.get(draft.definitions, {})) if isinstance(root, dict) else set()
         self._waiting: list[tuple[str, Json, Resolver[Json]]] = []
         self._entered: list[Json] = [root]
         empty: Registry[Json] = Registry(retrieve=self._handed_over)  # type: ignore[call-arg]
@@ -171,8 +173,9 @@ class _Inlining:
         file, _, fragment = ref.partition("#")
         parts = [file.rstrip("/").rpartition("/")[2].removesuffix(".json"), fragment.rpartition("/")[2]]
         base = re.sub(r"[^A-Za-z0-9_.-]", "_", "_".join(part for part in parts if part)) or "schema"
-        taken = {*self._root.get(self._draft.definitions, {}), *self._names.values()}
-        return next(name for name in (base, *(f"{base}_{n}" for n in range(2, len(taken) + 3))) if name not in taken)
+        name = next(each for each in chain([base], (f"{base}_{n}" for n in count(2))) if each not in self._taken)
+        self._taken.add(name)
+        return name
 
     def _found(self, key: str, ref: str, resolver: Resolver[Json], pointer: str) -> Resolved[Json]:
         from referencing.exceptions import Unresolvable

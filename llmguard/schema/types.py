@@ -149,7 +149,7 @@ def _violation(found: Any, value: Json) -> Violation:
         else:
             continue
         path.append(str(token))
-    said = found["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    said = " ".join(found["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ").split())
     message = said if len(said) <= MAX_MESSAGE_CHARS else said[: MAX_MESSAGE_CHARS - 1] + "…"
     return Violation(as_pointer(tuple(path)), PYTHON_RULE, message, found["type"], clipped(at))
 

@@ -73,8 +73,6 @@ def _demand(keyword: str, expected: Json, actual: Json) -> str:
             return f"must hold {brief(expected)}"
         case "uniqueItems":
             return "must have no two equal items"
-        case "contains":
-            return "must have an item that fits 'contains'"
         case "not":
             return "must not fit what 'not' describes"
         case _:

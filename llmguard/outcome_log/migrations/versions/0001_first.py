@@ -81,7 +81,7 @@ def steps() -> None:
         "steps",
         sa.Column("call_id", sa.String, primary_key=True),
         sa.Column("address", sa.String, primary_key=True),
-        sa.Column("seq", sa.Integer, nullable=False),
+        sa.Column("seq", sa.BigInteger, nullable=False),
         sa.Column("kind", sa.String, nullable=False),
         sa.Column("digest", sa.String, nullable=False),
         sa.Column("answer", sa.LargeBinary, nullable=False),
