@@ -152,7 +152,7 @@ def _siblings(path: Path) -> dict[str, Json]:
         if other.name != path.name:
             try:
                 found[other.name] = decode(other.read_text(encoding="utf-8"))
-            except (OSError, ValueError):
+            except (OSError, ValueError, RecursionError):
                 continue
     return found
 

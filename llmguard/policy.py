@@ -21,6 +21,7 @@ from llmguard.messages import OutputForm
 from llmguard.prompts import Prompt
 from llmguard.prompts.function import describe as describe_function
 from llmguard.schema import Schema
+from llmguard.schema import describe as describe_schema
 
 PARSER_VERSION = 1
 """Raised when the same reply may be read as another value."""
@@ -57,8 +58,7 @@ def describe(policy: Policy) -> Json:
     return {
         "name": policy.name,
         "prompt": policy.prompt.description,
-        "schema": policy.schema.json_schema,
-        "python_type": _name_of(policy.schema.python_type) if policy.schema.python_type else None,
+        "schema": describe_schema(policy.schema),
         "ladder": [describe_rung(rung) for rung in policy.ladder],
         "checks": [_describe_check(check) for check in policy.checks],
         "budget": {"requests": policy.budget.requests, "tokens": policy.budget.tokens, "usd": policy.budget.usd},

@@ -63,7 +63,9 @@ def judged(policy: Policy, question: Question, answer: ModelAnswer, inputs: Json
     if isinstance(reading, Violation):
         return Verdict(failure="crashed", violations=(reading,))
     candidate = (
-        tuple(merged(question.base[0], part) for part in reading.candidate) if question.base else reading.candidate
+        tuple(merged(question.base[0], part, question.schema) for part in reading.candidate)
+        if question.base
+        else reading.candidate
     )
     if reading.failure:
         return Verdict(

@@ -16,15 +16,15 @@ _BOUNDS = (
     ("maximum", "at most {}"),
     ("exclusiveMaximum", "below {}"),
     ("multipleOf", "a multiple of {}"),
-    ("minLength", "{} characters or more"),
-    ("maxLength", "{} characters or fewer"),
+    ("minLength", "at least {} characters"),
+    ("maxLength", "at most {} characters"),
     ("pattern", "matching {}"),
     ("format", "format {}"),
-    ("minItems", "{} items or more"),
-    ("maxItems", "{} items or fewer"),
+    ("minItems", "at least {} items"),
+    ("maxItems", "at most {} items"),
     ("uniqueItems", "all different"),
-    ("minProperties", "{} fields or more"),
-    ("maxProperties", "{} fields or fewer"),
+    ("minProperties", "at least {} fields"),
+    ("maxProperties", "at most {} fields"),
 )
 
 
@@ -69,7 +69,8 @@ def _is_list(name: Json, schema: dict[str, Json]) -> bool:
 def _bounds(schema: dict[str, Json]) -> Iterator[str]:
     for keyword, words in _BOUNDS:
         if keyword in schema and schema[keyword] is not False:
-            yield words.format(schema[keyword])
+            bound = words.format(schema[keyword])
+            yield bound.removesuffix("s") if bound.split()[-2:-1] == ["1"] else bound
     if schema.get("additionalProperties") is False and "properties" in schema:
         yield "no other fields"
 

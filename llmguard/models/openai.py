@@ -92,9 +92,10 @@ class OpenAIModel:
         self._defaults = Sampling(
             temperature=temperature, top_p=top_p, max_tokens=max_tokens, seed=seed, stop=tuple(stop)
         )
-        self._forms: dict[str, NativeForm] = {}
+        self._forms: dict[tuple[str, str, str], NativeForm] = {}
         self._dialect: Dialect | None = None
         self._wire: Wire | None = None
+        self._key = b""
 
     def __repr__(self) -> str:
         given = [
@@ -163,11 +164,13 @@ class OpenAIModel:
         """The request's output form as a server takes it, worked out once for each schema."""
         if request.output is None:
             return None
-        form = self._forms.get(request.output.digest)
+        output = request.output
+        key = (output.digest, output.name, output.instruction)
+        form = self._forms.get(key)
         if form is None:
             if len(self._forms) >= _FORMS_KEPT:
                 self._forms.clear()
-            form = self._forms[request.output.digest] = native_form(request.output)
+            form = self._forms[key] = native_form(output)
         return form
 
     def _answer(
@@ -176,6 +179,7 @@ class OpenAIModel:
         if isinstance(sent, ModelFailure):
             late = sent.kind == "timeout" and deadline.remaining_s() <= 0
             return replace(sent, kind="deadline") if late else sent
+        sent = self._without_key(sent)
         if sent.status >= 300:
             return self._refused(sent, request, dialect)
         answer = replace(_read(sent, self._api, request, dialect), raw=sent.body)
@@ -185,7 +189,6 @@ class OpenAIModel:
 
     def _refused(self, sent: Exchange, request: ModelRequest, dialect: Dialect) -> ModelFailure:
         """A failure; if a simpler way of asking may mend it, the next request is asked that way."""
-        sent = replace(sent, body=self._without_key(sent.body))
         complaint = complaint_of(sent.body)
         failure = failure_of(sent, complaint, datetime.now(UTC))
         if failure.kind not in ("bad_request", "not_found", "server_error"):
@@ -194,17 +197,15 @@ class OpenAIModel:
         simpler = dialect.simpler(sent.status, complaint, asked)
         if simpler is None:
             return failure
-        if self._dialect is dialect:  # another thread may have learned it meanwhile
+        if self._dialect == dialect:  # another thread may have learned it meanwhile
             self._dialect = simpler
         return replace(failure, kind="bad_request", downgraded=True)
 
-    def _without_key(self, body: bytes) -> bytes:
-        """A 401 may echo the key, and not every key has a shape that is known for one."""
-        given = self._client if self._client is not None else self._async_client
-        key = getattr(given, "api_key", "") if given is not None else self._server().api_key
-        if isinstance(key, str) and len(key) >= _SHORTEST_KEY:
-            return body.replace(key.encode(), b"[redacted:api_key]")
-        return body
+    def _without_key(self, sent: Exchange) -> Exchange:
+        """A server may echo the key, and not every key has a shape that is known for one."""
+        if self._key and self._key in sent.body:
+            return replace(sent, body=sent.body.replace(self._key, b"[redacted:api_key]"))
+        return sent
 
     def _first_dialect(self) -> Dialect:
         given = self._client if self._client is not None else self._async_client
@@ -216,11 +217,13 @@ class OpenAIModel:
         """The SDK is loaded here, at the first request."""
         wire: Wire
         if self._client is None and self._async_client is None:
-            wire = import_module("llmguard.models._sdk").OwnWire(self._server())
+            server = self._server()
+            wire, key = import_module("llmguard.models._sdk").OwnWire(server), server.api_key
         else:
             given = import_module("llmguard.models._given").GivenWire
             wire = given(self._client, self._async_client, self._max_reply_bytes, process=self._process)
-        self._wire = wire
+            key = str(getattr(self._client or self._async_client, "api_key", ""))
+        self._wire, self._key = wire, key.encode() if len(key) >= _SHORTEST_KEY else b""
         return wire
 
 

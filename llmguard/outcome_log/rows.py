@@ -98,13 +98,12 @@ def unknown_opening_values(call_id: str, outcome: Outcome[Json], at: float, owne
 
 def outcome_values(outcome: Outcome[Json], finished_at: float | None) -> Values:
     """In the order of `tables.OUTCOME`."""
+    said = words_of(outcome)
     return (
         finished_at,
         outcome.status,
         searchable(outcome.source),
-        _words(failures_of(outcome)),
-        _words(rules_of(outcome)),
-        _words(models_of(outcome)),
+        *(f" {' '.join(found)} " if found else "" for found in said),  # spaces on either side: to be found by LIKE
         len(outcome.attempts),
         min(outcome.usage.input_tokens, MAX_INTEGER),
         min(outcome.usage.output_tokens, MAX_INTEGER),
@@ -118,37 +117,28 @@ def outcome_values(outcome: Outcome[Json], finished_at: float | None) -> Values:
     )
 
 
-def failures_of(outcome: Outcome[Json]) -> tuple[str, ...]:
-    return distinct(attempt.failure for attempt in outcome.attempts)
+def words_of(outcome: Outcome[Json]) -> tuple[list[str], list[str], list[str]]:
+    """What can be looked for: failures, rules that were violated, and models, of all attempts, each once, sorted."""
+    failures, models = set[str](), set[str]()
+    rules = {violation.rule for violation in (*outcome.violations, *outcome.flags)}
+    for attempt in outcome.attempts:
+        models.add(attempt.model)
+        if attempt.failure is not None:
+            failures.add(attempt.failure)
+        for violation in attempt.violations:
+            rules.add(violation.rule)
+    return _sorted(failures), _sorted(rules), _sorted(models)
 
 
-def rules_of(outcome: Outcome[Json]) -> tuple[str, ...]:
-    of_attempts = (violation for attempt in outcome.attempts for violation in attempt.violations)
-    return distinct(violation.rule for violation in (*outcome.violations, *outcome.flags, *of_attempts))
-
-
-def models_of(outcome: Outcome[Json]) -> tuple[str, ...]:
-    return distinct(attempt.model for attempt in outcome.attempts)
+def _sorted(found: set[str]) -> list[str]:
+    """As single words, without spaces in them."""
+    return sorted({searchable(word).replace(" ", "_") for word in found if word}) if found else []
 
 
 def cost_of(outcome: Outcome[Json]) -> float | None:
     """What the providers said, if they said so for every request."""
     costs = [attempt.cost_usd for attempt in outcome.attempts]
     return None if None in costs or not costs else sum(cast("list[float]", costs))
-
-
-def distinct(found: Iterable[str | None]) -> tuple[str, ...]:
-    """The words among `found`, each once, sorted, without spaces.
-
-    >>> distinct(["timeout", None, "schema", "timeout"])
-    ('schema', 'timeout')
-    """
-    return tuple(sorted({searchable(word).replace(" ", "_") for word in found if word}))
-
-
-def _words(found: tuple[str, ...]) -> str:
-    """With a space on either side of each, so that one can be found by LIKE."""
-    return f" {' '.join(found)} " if found else ""
 
 
 def encoded_outcome(outcome: Outcome[Json]) -> bytes:
@@ -166,20 +156,21 @@ def step_values(call_id: str, step: Step, seq: int) -> Values:
     """In the order of `tables.STEP`."""
     answer = step.answer
     raw, raw_hash = raw_of(answer)
-    usage = answer.usage if isinstance(answer, ModelReply | ModelFailure) else NO_USAGE
+    kind = _KINDS[type(answer)]
+    usage = cast(ModelReply, answer).usage if kind in ("reply", "failure") else NO_USAGE
     return (
         searchable(call_id),
         searchable(step.address),
         seq,
-        _KINDS[type(answer)],
+        kind,
         step.digest,
         encoded_answer(answer),
         raw,
         raw_hash,
         step.waited_s,
         answer.latency_s,
-        answer.kind if isinstance(answer, ModelFailure | Crashed) else "",
-        searchable(answer.model) if isinstance(answer, ModelReply) else "",
+        cast(Crashed, answer).kind if kind in ("failure", "crashed") else "",
+        searchable(cast(ModelReply, answer).model) if kind == "reply" else "",
         min(usage.input_tokens, MAX_INTEGER),
         min(usage.output_tokens, MAX_INTEGER),
         usage.estimated,
@@ -275,6 +266,7 @@ def row_of_record(record: Record, finished_at: float | None) -> Row:
     """The same of a record in memory."""
     opening = record.opening
     outcome: Outcome[Json] = record.outcome or Outcome(status=cast("Json", RUNNING))
+    failures, rules, models = map(tuple, words_of(outcome))
     return Row(
         id=opening.id,
         guard=opening.guard,
@@ -285,9 +277,9 @@ def row_of_record(record: Record, finished_at: float | None) -> Row:
         finished_at=finished_at,
         meta=opening.meta or {},
         inputs_digest=opening.inputs_digest,
-        failures=failures_of(outcome),
-        rules=rules_of(outcome),
-        models=models_of(outcome),
+        failures=failures,
+        rules=rules,
+        models=models,
         requests=len(outcome.attempts),
         usage=outcome.usage,
         cost_usd=cost_of(outcome),

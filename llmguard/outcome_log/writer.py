@@ -265,8 +265,9 @@ class Writer:
             self._news.popleft()()
 
     def _say_failing(self, error: Exception) -> None:
+        said = str(error).rstrip(".")
         _say(
-            f"the log {str(self.database.path)!r} cannot be written: {error}. Calls go on; what they came to is kept in"
+            f"the log {str(self.database.path)!r} cannot be written: {said}. Calls go on; what they came to is kept in"
             " memory and tried again every second, and is lost if this process ends before. See to disk and permissions."
         )
 

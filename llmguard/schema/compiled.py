@@ -61,12 +61,11 @@ class Schema:
         'must be at least 1; got 0'
         """
         try:
-            fits = self._is_valid(value)
-        except ValueError:  # half a surrogate pair; what else it may be, the explainer says
-            fits = False
-        if not fits:
-            return self._explainer.explain(value)
-        return () if self._python is None else self._python.violations(value)
+            if self._is_valid(value):
+                return () if self._python is None else self._python.violations(value)
+        except ValueError:  # what is no JSON text: half a surrogate pair; the explainer says where
+            pass
+        return self._explainer.explain(value)
 
     def load(self, value: Json) -> object:
         """`value`, in which `violations` found nothing, as the Python type."""

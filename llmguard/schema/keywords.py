@@ -150,7 +150,8 @@ def as_tokens(pointer: str) -> tuple[str, ...]:
 def as_fragment(pointer: str) -> str:
     """A pointer as it stands in a `$ref`: RFC 6901, section 6."""
     return "#" + "".join(
-        letter if letter in _PLAIN else "".join(f"%{byte:02X}" for byte in letter.encode("utf-8", "surrogatepass")) for letter in pointer
+        letter if letter in _PLAIN else "".join(f"%{byte:02X}" for byte in letter.encode("utf-8", "surrogatepass"))
+        for letter in pointer
     )
 
 

@@ -102,8 +102,8 @@ def brief(value: Json) -> str:
 def quoted(text: str) -> str:
     """In quotes; what does not print (control, bidirectional, zero-width, half a pair) is escaped, a backslash is not.
 
-    >>> print(quoted("a\\d\\n\u202e"))
-    'a\\d\\n\\u202e'
+    >>> print(quoted("a" + chr(10) + chr(0x202e)))
+    'a\\n\\u202e'
     """
     return f"'{text if text.isprintable() else ''.join(map(_printable, text))}'"
 

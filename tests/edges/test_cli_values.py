@@ -126,7 +126,7 @@ def test_a_schema_is_told_in_a_few_lines() -> None:
     }
     assert outline(schema) == [
         "object",
-        "  lines       list of as #/$defs/line, 1 items or more",
+        "  lines       list of as #/$defs/line, at least 1 item",
         '  currency ?  one of "EUR", "USD"',
         "  due ?       string, format date or null",
         "#/$defs/line: object",

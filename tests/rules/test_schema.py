@@ -125,6 +125,8 @@ def test_an_unexpected_property_is_named_with_the_one_that_was_probably_meant() 
         "/totl: unexpected property 'totl' (did you mean 'total'?)",
         "/zzz: unexpected property 'zzz'",
     ]
+    patterns = {"patternProperties": {"^x-": {}}, "additionalProperties": False}
+    assert said(patterns, {"x-a": 1, "y": 2}) == ["/y: unexpected property 'y'"]
     unevaluated = {"allOf": [{"properties": {"a": {}}}], "unevaluatedProperties": False}
     assert said(unevaluated, {"a": 1, "b": 2}) == ["/b: unexpected property 'b'"]
     assert said({"prefixItems": [{}], "unevaluatedItems": False}, [1, 2]) == [

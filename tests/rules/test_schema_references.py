@@ -113,7 +113,9 @@ def test_files_in_folders_refer_to_each_other_from_where_they_are() -> None:
         "common/b.json": {"$ref": "../top.json"},
         "top.json": {"type": "null"},
     }
-    assert len(compile_schema({"$ref": "common/a.json"}, registry=files).violations(1)) == 1
+    schema = compile_schema({"$ref": "common/a.json"}, registry=files)
+    assert len(schema.violations(1)) == 1
+    assert schema.json_schema["$defs"]["a"] == {"$ref": "#/$defs/b"}
 
 
 def test_the_meta_schemas_are_known() -> None:
@@ -169,3 +171,44 @@ def test_a_wrong_file_is_refused_as_the_schema_is() -> None:
     """What a reference brings in is checked like what was given."""
     with pytest.raises(UsageError, match=r"'/\$defs/bad/type' must be one of"):
         compile_schema({"$ref": "bad.json"}, registry={"bad.json": {"type": "nubmer"}})
+
+
+def test_two_references_in_one_schema_both_hold() -> None:
+    """`$ref` and `$dynamicRef` side by side are two demands on the same value."""
+    root = {
+        "$defs": {"a": {"$anchor": "a", "minimum": 3}, "b": {"$dynamicAnchor": "b", "multipleOf": 2}},
+        "items": {"$ref": "#a", "$dynamicRef": "#b", "allOf": [{"maximum": 9}]},
+    }
+    schema = compile_schema(root)
+    assert schema.json_schema["items"] == {"allOf": [{"maximum": 9}, {"$ref": "#/$defs/a"}, {"$ref": "#/$defs/b"}]}
+    assert sorted(found.path for found in schema.violations([4, 2, 5, 10])) == ["/1", "/2", "/3"]
+
+
+def test_in_older_drafts_a_reference_to_a_file_stands_alone() -> None:
+    """What is beside it says nothing, as before; only annotations and definitions stay."""
+    draft_7 = "http://json-schema.org/draft-07/schema#"
+    root = {"$schema": draft_7, "properties": {"a": {"$ref": "n.json", "title": "A", "maximum": 1, "$id": "ignored/"}}}
+    schema = compile_schema(root, registry={"n.json": {"type": "number", "$id": "n.json"}})
+    assert schema.json_schema == {
+        "$schema": draft_7,
+        "properties": {"a": {"title": "A", "$ref": "#/definitions/n"}},
+        "definitions": {"n": {"type": "number"}},
+    }
+    assert schema.violations({"a": 5}) == ()
+
+
+def test_names_of_definitions_do_not_collide() -> None:
+    """A name that is taken gets a number, also for targets that are true or false."""
+    files = {"a/x.json": {"type": "null"}, "b/x.json": True, "c.json": {"$ref": "b/x.json"}}
+    root = {"$defs": {"x": {}}, "prefixItems": [{"$ref": "a/x.json"}, {"$ref": "b/x.json"}, {"$ref": "c.json"}]}
+    schema = compile_schema(root, registry=files)
+    assert schema.json_schema == {
+        "$defs": {"x": {}, "x_2": {"type": "null"}, "x_3": True, "c": {"$ref": "#/$defs/x_3"}},
+        "prefixItems": [{"$ref": "#/$defs/x_2"}, {"$ref": "#/$defs/x_3"}, {"$ref": "#/$defs/c"}],
+    }
+
+
+def test_a_name_that_is_no_text_is_refused_and_not_a_crash() -> None:
+    """Half a surrogate pair in the name of a property, with something to warn of below it."""
+    with pytest.raises(UsageError, match="cannot be compiled"):
+        compile_schema({"properties": {"\ud800": {"requird": 1}}})

@@ -147,6 +147,14 @@ def test_an_echoed_key_does_not_leak(ask: Ask, key: str) -> None:
     assert (key in repr(found), key.encode() in found.raw) == (False, False)
 
 
+def test_a_key_in_a_reply_does_not_leak(ask: Ask) -> None:
+    """With status 200 it leaks no more: neither from an error nor from a text."""
+    key = "gate-way-token-of-no-known-shape"
+    for body in (error(f"Incorrect API key provided: {key}."), chat(f"The key is {key}.")):
+        found = asked_once(ask, answer(200, body), api_key=key)
+        assert (key in repr(found), key.encode() in found.raw) == (False, False)
+
+
 def test_a_refusal_keeps_its_words_and_its_tokens(ask: Ask) -> None:
     """What the model said to refuse is the message, and its tokens are counted."""
     found = asked_once(ask, answer(200, chat(None, refusal="I cannot help with that.")))
