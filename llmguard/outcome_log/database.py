@@ -47,6 +47,7 @@ class Connection(Protocol):
     """What the hot path needs of a driver: sqlite3's connection has it, and psycopg's too."""
 
     def execute(self, sql: str, values: Values = ..., /) -> Json: ...
+    def executescript(self, sql: str, /) -> Json: ...
     def rollback(self) -> None: ...
     def close(self) -> None: ...
 
@@ -80,6 +81,8 @@ class Database:
     """One SQLite file with the tables of the newest revision."""
 
     path: Path
+    file: str
+    """The same as text, which is asked of the system at every commit."""
     engine: sa.Engine
 
     def writing(self) -> Connection:
@@ -88,6 +91,10 @@ class Database:
         connection = cast(Connection, pooled.driver_connection)
         pooled.detach()
         return connection
+
+    def set_durable(self, connection: Connection, durable: bool) -> None:
+        """Whether its next commits wait for the disk. As a script, since what SQLite has parsed before it does not heed."""
+        connection.executescript(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
@@ -103,7 +110,7 @@ class Database:
     def identity(self) -> tuple[int, int] | None:
         """Names the file that is at the path now; None where there is none."""
         try:
-            found = os.stat(self.path)
+            found = os.stat(self.file)
         except FileNotFoundError:
             return None
         return found.st_dev, found.st_ino
@@ -117,7 +124,7 @@ def open_database(path: Path) -> Database:
     """
     import sqlalchemy as sa
 
-    database = Database(path, _engine(path))
+    database = Database(path, str(path), _engine(path))
     try:
         with database.engine.connect() as connection:
             _set_wal(connection)

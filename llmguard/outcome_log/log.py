@@ -23,7 +23,7 @@ from llmguard.outcome_log.database import (
     path_of,
     sqlite_version,
 )
-from llmguard.outcome_log.liveness import is_foreign, is_gone, this_process
+from llmguard.outcome_log.liveness import is_foreign, is_gone
 from llmguard.outcome_log.rows import (
     RUNNING,
     Row,
@@ -92,7 +92,7 @@ class OutcomeLog:
 
     def begin(self, opening: Opening) -> None:
         """The intent. A call that is in the log already, interrupted or undecided, is taken over by this process."""
-        entry = Entry(self._statements.begin, opening_values(opening, this_process()))
+        entry = Entry(self._statements.begin, opening_values(opening, self._writer.owner))
         self._openings[opening.id] = entry
         self._writer.put(entry)
 
@@ -127,7 +127,7 @@ class OutcomeLog:
         if not self._has(call_id):
             raise LogError(f"no call {call_id!r} in the log {str(self.path)!r}. `llmguard log list` shows the ids.")
         values = (searchable(call_id), searchable(key), at, redact(encode(value)))
-        self._writer.wait_for(Entry(self._statements.feedback, values))
+        self._writer.wait_for(Entry(self._statements.feedback, values, durable=True))
 
     def flush(self) -> bool:
         """Writes what is queued; False where the log cannot be written now."""
@@ -141,9 +141,9 @@ class OutcomeLog:
         self, call_id: str, outcome: Outcome[Json], finished_at: float, told: Callable[[], object] | None = None
     ) -> Entry:
         opening = self._openings.pop(call_id, None)
-        began = opening.values if opening else unknown_opening_values(call_id, outcome, finished_at, this_process())
+        began = opening.values if opening else unknown_opening_values(call_id, outcome, finished_at, self._writer.owner)
         values = began + outcome_values(outcome, finished_at)
-        return Entry(self._statements.finish, values, opening=opening, told=told)
+        return Entry(self._statements.finish, values, durable=True, opening=opening, told=told)
 
     # --------------------------------------------------------------------------------------------- reading
 
@@ -296,7 +296,7 @@ class OutcomeLog:
     def _settlement(self, connection: sa.Connection, call: Json) -> Entry:
         steps = [step_of(row) for row in _steps(connection, tables(), call.id)]
         values = outcome_values(interrupted_call(opening_of(call), steps), None)
-        return Entry(self._statements.settle, (*values, call.id, call.owner))
+        return Entry(self._statements.settle, (*values, call.id, call.owner), durable=True)
 
     def _gone(self, connection: sa.Connection) -> list[str]:
         """The owners of undecided calls that live no more and are not settled yet."""
@@ -417,9 +417,10 @@ def _forget() -> None:
     _lock = threading.Lock()
 
 
-# No fork while a database is being opened: SQLite's state in this process would be copied half-made.
-os.register_at_fork(
-    before=lambda: _lock.acquire(),
-    after_in_parent=lambda: _lock.release(),
-    after_in_child=_forget,
-)
+if hasattr(os, "register_at_fork"):
+    # No fork while a database is being opened: SQLite's state in this process would be copied half-made.
+    os.register_at_fork(
+        before=lambda: _lock.acquire(),
+        after_in_parent=lambda: _lock.release(),
+        after_in_child=_forget,
+    )

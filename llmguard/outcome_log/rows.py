@@ -74,7 +74,7 @@ class Row:
 def opening_values(opening: Opening, owner: str) -> Values:
     """In the order of `tables.OPENING`."""
     try:
-        meta = redact(encode(opening.meta or {})).decode()
+        meta = redact(encode(opening.meta)).decode() if opening.meta else "{}"
     except EncodingError as error:
         raise UsageError(
             f"meta= is no JSON value: {error}. Give text, numbers, lists or dicts with text as keys."

@@ -3,7 +3,8 @@
 Whoever waits for an outcome commits it: `wait_for` takes the gate and writes all that is queued, its own rows and
 those of others, in one transaction. In single-threaded use no thread is switched; where many threads wait at the gate,
 the first one in writes for all. A daemon thread does the rest: intents and answers that nobody waits for, LINGER_S
-after they came, and what coroutines await, at once.
+after they came, and what coroutines await, at once. Where nobody waits, the commit does not wait for the disk either:
+it survives the end of the process, if not that of the machine, and goes to the disk with the next outcome.
 
 What cannot be written stays in the queue, in order, and is tried again; this is said aloud, once each time it begins.
 Rows may be written twice (a commit that Ctrl-C interrupted, a repeated try): every statement has the same effect then.
@@ -25,9 +26,9 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from itertools import islice
 
 from llmguard.outcome_log.database import Connection, Database, open_database
+from llmguard.outcome_log.liveness import this_process
 from llmguard.outcome_log.rows import Values
 from llmguard.outcome_log.statements import Statements
 
@@ -47,19 +48,21 @@ class LogWarning(UserWarning):
 
 class Entry:
     """One row to write. `opening` is, for an outcome, the entry of the call's opening; where both are written at once
-    they are one row. `told` is called, in any thread, when the row is on the disk or has to wait for better times."""
+    they are one row. `durable`: its commit waits for the disk. `told` is called, in any thread, when the row is on the
+    disk or has to wait for better times."""
 
-    __slots__ = ("at", "done", "opening", "sql", "told", "values")
+    __slots__ = ("at", "done", "durable", "opening", "sql", "told", "values")
 
     def __init__(
         self,
         sql: str,
         values: Values,
         *,
+        durable: bool = False,
         opening: Entry | None = None,
         told: Callable[[], object] | None = None,
     ) -> None:
-        self.sql, self.values, self.opening, self.told = sql, values, opening, told
+        self.sql, self.values, self.durable, self.opening, self.told = sql, values, durable, opening, told
         self.at = time.monotonic()
         self.done = False
 
@@ -74,11 +77,13 @@ class Writer:
 
     def _begin_process(self) -> None:
         """The state at the start of a process, a forked one too."""
-        self.gate, self.looking = threading.Lock(), threading.Lock()
+        self.owner = this_process()
+        self.gate, self.looking, self._starting = threading.Lock(), threading.Lock(), threading.Lock()
         self._entries: deque[Entry] = deque()
         self._awaited: deque[Entry] = deque()
         self._connection: Connection | None = None
         self._file = (0, 0)
+        self._durable = True
         self._suspect = self._failing = False
         self._retry_at = 0.0
         self._news: deque[Callable[[], None]] = deque()
@@ -157,7 +162,7 @@ class Writer:
 
     def _commit(self) -> bool:
         """Write the next batch; False where there is none, or it cannot be written now."""
-        entries = list(islice(self._entries, BATCH))
+        entries = [self._entries[number] for number in range(min(len(self._entries), BATCH))]
         if not entries or (self._failing and time.monotonic() < self._retry_at):
             return False
         try:
@@ -171,6 +176,10 @@ class Writer:
         return True
 
     def _write(self, connection: Connection, entries: list[Entry]) -> None:
+        durable = any(entry.durable for entry in entries)
+        if durable != self._durable:
+            self.database.set_durable(connection, durable)
+            self._durable = durable
         execute = connection.execute
         execute("BEGIN IMMEDIATE")
         whole = {id(entry.opening) for entry in entries if entry.opening is not None and not entry.opening.done}
@@ -245,7 +254,7 @@ class Writer:
         if self._suspect or self.database.identity() is None:
             open_database(self.database.path)
             self._suspect = False
-        self._connection = self.database.writing()
+        self._connection, self._durable = self.database.writing(), True
         self._file = self.database.identity() or (0, 0)
         return self._connection
 
@@ -262,7 +271,11 @@ class Writer:
     def _tell_news(self) -> None:
         """Outside the gate: a warning may be an error, and a line of a log may go anywhere."""
         while self._news:
-            self._news.popleft()()
+            try:
+                tell = self._news.popleft()
+            except IndexError:  # another thread said it
+                return
+            tell()
 
     def _say_failing(self, error: Exception) -> None:
         said = str(error).rstrip(".")
@@ -287,11 +300,14 @@ class Writer:
             pass
 
     def _start(self) -> None:
-        self._thread = threading.Thread(target=self._serve, daemon=True, name="llmguard-log")
-        try:
-            self._thread.start()
-        except RuntimeError:  # the interpreter ends, or no thread is left: whoever finishes a call writes
-            self._thread = None
+        with self._starting:
+            if self._thread is None:
+                thread = threading.Thread(target=self._serve, daemon=True, name="llmguard-log")
+                try:
+                    thread.start()
+                except RuntimeError:  # the interpreter ends, or no thread is left: whoever finishes a call writes
+                    return
+                self._thread = thread
 
     def _serve(self) -> None:
         while not self._may_end():
@@ -346,6 +362,7 @@ class Writer:
         self.gate.release()
 
     def after_fork_in_child(self) -> None:
+        _inherited.append(self._connection)
         self._begin_process()
 
 
@@ -370,6 +387,8 @@ def _say(message: str) -> None:
 
 _writers: weakref.WeakSet[Writer] = weakref.WeakSet()
 _held: list[Writer] = []
+_inherited: list[Connection | None] = []
+"""Connections of a parent that forked without a word before (uWSGI): never used, and never closed."""
 
 
 def _before_fork() -> None:
@@ -384,8 +403,9 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
-    while _held:
-        _held.pop().after_fork_in_child()
+    _held.clear()
+    for writer in list(_writers):
+        writer.after_fork_in_child()
 
 
 def _close_all() -> None:
@@ -395,5 +415,6 @@ def _close_all() -> None:
             logger.error("%s rows of the log %s are lost: it could not be written", writer.kept, writer.database.path)
 
 
-os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 atexit.register(_close_all)

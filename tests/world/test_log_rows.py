@@ -19,7 +19,7 @@ from llmguard.effects import Crashed, Returned
 from llmguard.errors import LogError, UsageError
 from llmguard.messages import ModelReply, Usage
 from llmguard.outcome import Repair, Violation
-from llmguard.outcome_log import MemoryLog, OutcomeLog, open_log
+from llmguard.outcome_log import MemoryLog, OutcomeLog, database, open_log
 from llmguard.outcome_log.database import REVISIONS, has_wal_reset_bug, open_database
 from llmguard.outcome_log.search import FIELDS, conditions
 from llmguard.outcome_log.tables import tables
@@ -340,7 +340,7 @@ CONDITIONS = st.tuples(
 ).map(lambda parts: f'{parts[0]}{parts[1]}"{parts[2]}"')
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(calls=st.lists(CALLS, max_size=5), wheres=st.lists(CONDITIONS, max_size=30))
 def test_memory_and_database_find_the_same(
     calls: list[dict[str, Any]], wheres: list[str], tmp_path_factory: Any
@@ -468,6 +468,25 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / "log.db").read_bytes().startswith(b"these are my notes")
 
 
+def test_a_database_that_another_program_holds_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the time that a lock is waited for."""
+    monkeypatch.setattr(database, "BUSY_S", 0.05)
+    other = sqlite3.connect(tmp_path / "log.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(LogError, match=r"database is locked\. Another program holds it"):
+        OutcomeLog.open(f"sqlite:///{tmp_path}/log.db")
+    other.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "mend"),
+    [("database or disk is full", "Make room"), ("disk I/O error", "on a local disk"), ("locked", "Another program")],
+)
+def test_the_mend_fits_the_error(tmp_path: Path, error: str, mend: str) -> None:
+    """What the system says decides what is advised."""
+    assert mend in database._unopenable(tmp_path / "log.db", OSError(error))
+
+
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     """It cannot be opened."""
     with pytest.raises(LogError, match="cannot be opened"):
@@ -548,8 +567,6 @@ def test_an_older_log_is_brought_up_to_date(tmp_path: Path, monkeypatch: pytest.
     """Alembic is loaded then, and only then."""
     from alembic import command
 
-    from llmguard.outcome_log import database
-
     upgraded: list[str] = []
     monkeypatch.setattr(command, "upgrade", lambda config, revision: upgraded.append(revision))
     open_database(tmp_path / "log.db")
@@ -565,12 +582,20 @@ def test_opening_a_log_does_not_load_alembic(url: str) -> None:
     assert ended.stdout.split() == ["False"]
 
 
-def test_commits_are_durable(log: OutcomeLog) -> None:
-    """The writing connection keeps a write-ahead log and waits for the disk at every commit."""
-    log_call(log, "1")
-    connection = log._writer._connected()
-    assert connection.execute("PRAGMA journal_mode", ()).fetchone() == ("wal",)
-    assert connection.execute("PRAGMA synchronous", ()).fetchone() == (2,)
+def test_outcomes_wait_for_the_disk_and_intents_do_not(log: OutcomeLog) -> None:
+    """There is a write-ahead log, synchronous=FULL for what somebody waits for, and NORMAL for the rest."""
+
+    def asked(setting: str) -> Any:
+        (found,) = log._writer._connected().execute(f"PRAGMA {setting}", ()).fetchone()
+        return found
+
+    for number in range(3):
+        log.begin(opening(str(number)))
+        log.flush()
+        assert (asked("journal_mode"), asked("synchronous")) == ("wal", 1)
+        log.step(str(number), replied())
+        log.finish(str(number), outcome(str(number)), 1.0)
+        assert asked("synchronous") == 2
 
 
 def test_facts_name_the_version_with_the_bug() -> None:

@@ -196,6 +196,7 @@ def test_what_strict_decoding_refuses_is_a_hint(case: str) -> None:
         not in _chat.body(request(output=form()), made, Dialect("json_schema"))["response_format"]["json_schema"]
     )
     assert _responses.body(request(output=form()), made, Dialect("tool"))["tools"][0]["strict"] is False
+    assert _responses.body(request(output=form()), made, Dialect("json_schema"))["text"]["format"]["strict"] is False
 
 
 def test_a_schema_without_an_object_at_the_top_is_wrapped() -> None:

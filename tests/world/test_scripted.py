@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from llmguard import workers
 from llmguard.drive import TimeLeft
 from llmguard.errors import UsageError
 from llmguard.messages import ModelFailure, ModelReply, ModelRequest, Usage
@@ -160,6 +161,18 @@ def test_a_function_that_hangs_is_left_in_time(ask: Ask, timeout_s: float, deadl
     let_go.set()
 
 
+def test_functions_that_were_left_behind_are_counted(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process keeps a bounded number of overrun functions; the next one is not started."""
+    monkeypatch.setattr(workers, "_left", set())
+    monkeypatch.setattr(workers, "MAX_LEFT_BEHIND", 1)
+    let_go = threading.Event()
+    model = FunctionModel(lambda asked: str(let_go.wait(10)), timeout_s=0.05)
+    assert ask(model).kind == "timeout"
+    with pytest.raises(workers.TooManyLeftBehind):
+        ask(model)
+    let_go.set()
+
+
 @pytest.mark.parametrize("timeout_s", [None, 0.1])
 def test_a_coroutine_that_hangs_is_cancelled_in_time(timeout_s: float | None) -> None:
     """The same on a loop, where the function learns of it."""
@@ -172,9 +185,14 @@ def test_a_coroutine_that_hangs_is_cancelled_in_time(timeout_s: float | None) ->
             ended.append("cancelled")
         return "late"
 
-    found = ask_async(FunctionModel(hang, timeout_s=timeout_s), deadline_s=9.0 if timeout_s else 0.1)
-    assert isinstance(found, ModelFailure)
-    assert (found.kind, ended) == ("timeout" if timeout_s else "deadline", ["cancelled"])
+    async def ask() -> Any:
+        ends = TimeLeft(time.monotonic() + (9.0 if timeout_s else 0.1))
+        found = await FunctionModel(hang, timeout_s=timeout_s).acall(request(), ends)
+        await asyncio.sleep(0)  # the loop's end would cancel it as well
+        return found, list(ended)
+
+    found, ended_then = asyncio.run(ask())
+    assert (found.kind, ended_then) == ("timeout" if timeout_s else "deadline", ["cancelled"])
 
 
 @pytest.mark.parametrize("timeout_s", [None, 5.0])
