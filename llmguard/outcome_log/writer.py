@@ -1,10 +1,10 @@
 """Rows to the database by one connection a process, several at a time; no call is acknowledged before its commit.
 
-Whoever waits for an outcome commits it: `wait_for` takes the gate and writes all that is queued, its own rows and
-those of others, in one transaction. In single-threaded use no thread is switched; where many threads wait at the gate,
-the first one in writes for all. A daemon thread does the rest: intents and answers that nobody waits for, LINGER_S
-after they came, and what coroutines await, at once. Where nobody waits, the commit does not wait for the disk either:
-it survives the end of the process, if not that of the machine, and goes to the disk with the next outcome.
+Whoever waits for an outcome writes it, and all that is queued, in one transaction: in single-threaded use no thread is
+switched. Who comes while another is writing is served by the writer's thread, together with all who came meanwhile.
+That daemon thread also writes what coroutines await, and, LINGER_S after they came, the intents and answers that nobody
+waits for. Where nobody waits, the commit does not wait for the disk either: it survives the end of the process, if not
+that of the machine, and goes to the disk with the next outcome.
 
 What cannot be written stays in the queue, in order, and is tried again; this is said aloud, once each time it begins.
 Rows may be written twice (a commit that Ctrl-C interrupted, a repeated try): every statement has the same effect then.
@@ -48,8 +48,8 @@ class LogWarning(UserWarning):
 
 class Entry:
     """One row to write. `opening` is, for an outcome, the entry of the call's opening; where both are written at once
-    they are one row. `durable`: its commit waits for the disk. `told` is called, in any thread, when the row is on the
-    disk or has to wait for better times."""
+    they are one row. `durable`: its commit waits for the disk. `told` is called, in any thread and perhaps twice, when
+    the row is on the disk or has to wait for better times."""
 
     __slots__ = ("at", "done", "durable", "opening", "sql", "told", "values")
 
@@ -111,6 +111,13 @@ class Writer:
 
     def wait_for(self, entry: Entry) -> None:
         """Returns when the row is on the disk, or the log is known to be out of order."""
+        if self.gate.locked():
+            written = threading.Lock()
+            written.acquire()
+            entry.told = partial(_open, written)
+            self.put_urgently(entry)
+            written.acquire()
+            return
         self._entries.append(entry)
         try:
             self._write_until(entry)
@@ -196,8 +203,11 @@ class Writer:
             if entry.told is not None:
                 entry.told()
             self._entries.popleft()
-        while self._awaited and self._awaited[0].done:
-            self._awaited.popleft()
+        try:
+            while self._awaited[0].done:
+                self._awaited.popleft()
+        except IndexError:
+            pass
         if self._failing:
             self._failing = False
             self._news.append(partial(logger.warning, "the log %s is written again", self.database.path))
@@ -232,9 +242,12 @@ class Writer:
     def _excuse(self) -> None:
         """Nobody is to wait for better times."""
         while self._awaited:
-            told = self._awaited.popleft().told
-            if told is not None:
-                told()
+            try:
+                entry = self._awaited.popleft()
+            except IndexError:  # another thread excused it
+                return
+            if entry.told is not None:
+                entry.told()
 
     def _roll_back(self) -> None:
         try:
@@ -294,10 +307,7 @@ class Writer:
         self._asleep = False
         if self._thread is None:
             self._start()
-        try:
-            self._bell.release()
-        except RuntimeError:  # it rings already
-            pass
+        _open(self._bell)
 
     def _start(self) -> None:
         with self._starting:
@@ -364,6 +374,14 @@ class Writer:
     def after_fork_in_child(self) -> None:
         _inherited.append(self._connection)
         self._begin_process()
+
+
+def _open(lock: threading.Lock) -> None:
+    """Lets whoever waits for it go on; once it is open, it stays so."""
+    try:
+        lock.release()
+    except RuntimeError:
+        return
 
 
 def _is_fault_of_a_row(error: Exception) -> bool:

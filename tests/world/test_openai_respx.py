@@ -44,15 +44,24 @@ def side(request: pytest.FixtureRequest) -> str:
 
 def asked(side: str, *, asking: Any = None, deadline_s: float = 10.0, model: Any = None, **options: Any) -> ModelAnswer:
     """The answer to one call, through a client made for it and closed after it."""
+    return timed(side, asking=asking, deadline_s=deadline_s, model=model, **options)[0]
+
+
+def timed(
+    side: str, *, asking: Any = None, deadline_s: float = 10.0, model: Any = None, **options: Any
+) -> tuple[ModelAnswer, float]:
+    """The same, with the seconds that the call took."""
     if side == "sync":
         with client(**options) as own:
-            return ask_sync(OpenAIModel("m", client=own, **(model or {})), asking, deadline_s)
+            began = time.monotonic()
+            found = ask_sync(OpenAIModel("m", client=own, **(model or {})), asking, deadline_s)
+            return found, time.monotonic() - began
 
-    async def ask() -> ModelAnswer:
+    async def ask() -> tuple[ModelAnswer, float]:
         async with async_client(**options) as own:
-            given = OpenAIModel("m", async_client=own, **(model or {}))
-            ends = TimeLeft(time.monotonic() + deadline_s)
-            return await given.acall(asking or request(output=form()), ends)
+            given, began = OpenAIModel("m", async_client=own, **(model or {})), time.monotonic()
+            found = await given.acall(asking or request(output=form()), TimeLeft(began + deadline_s))
+            return found, time.monotonic() - began
 
     return asyncio.run(ask())
 
@@ -220,9 +229,7 @@ def test_a_dripping_or_hanging_server_is_left_in_time_over_a_given_client(side: 
     whole = message(200, chat())
     for script in (hang, drip(whole, after=whole.index(b"\r\n\r\n") + 4)):
         with FaultServer([script]) as server:
-            began = time.monotonic()
-            found = asked(side, deadline_s=0.4, base_url=server.base_url)
-            took = time.monotonic() - began
+            found, took = timed(side, deadline_s=0.4, base_url=server.base_url)
         assert isinstance(found, ModelFailure)
         assert found.kind == "deadline"
         assert took <= 0.4 + 0.25
