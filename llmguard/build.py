@@ -32,6 +32,7 @@ from llmguard.messages import Sampling
 from llmguard.models.openai import OpenAIModel
 from llmguard.policy import Policy, fingerprint
 from llmguard.prompts import Prompt, compile_prompt
+from llmguard.reading import STANDARD, ReadingRules
 from llmguard.schema import Schema, compile_schema
 
 PromptSource: TypeAlias = "str | Path | Callable[..., object]"
@@ -82,6 +83,7 @@ def build_policy(
     budget: Budget,
     deadline_s: float | None,
     log: GoodValues,
+    reading: ReadingRules = STANDARD,
 ) -> Policy:
     _refuse_numbers(name, reasks, deadline_s, budget)
     compiled = load_schema(schema, name)
@@ -99,6 +101,7 @@ def build_policy(
         output=compiled.output_form(name),
         ladder=ladder,
         checks=bound_checks,
+        reading=reading,
         budget=budget,
         deadline_s=deadline_s,
     )

@@ -16,8 +16,10 @@ from llmguard.ladder import Retry
 from llmguard.messages import PROVIDERS_DEFAULTS, Sampling
 from llmguard.outcome import Attempt, Outcome
 from llmguard.outcome_log import MemoryLog, OutcomeLog, open_log
+from llmguard.parsing import MAX_DEPTH
 from llmguard.policy import Policy, describe
 from llmguard.prices import cost_usd
+from llmguard.reading import USUAL, reading_rules
 from llmguard.session import Session, inputs_of, resumable
 
 T = TypeVar("T")
@@ -37,6 +39,10 @@ class Options(TypedDict, total=False):
     budget_requests: int
     budget_tokens: int | None
     budget_usd: float | None
+    repairs: Sequence[str]
+    field_repairs: Mapping[str, Sequence[str]] | None
+    allow_truncated: bool
+    max_depth: int
     fallback: Sequence[RungSource]
     log: str | OutcomeLog | MemoryLog | None
 
@@ -55,6 +61,11 @@ class Guard(Generic[T]):
         deadline_s: seconds for requests and checks; None: no bound.
         hard_deadline: run every request in a thread, so that even name resolution is bounded.
         budget_requests, budget_tokens, budget_usd: the most that one call may spend, over all rungs.
+        repairs: what may be mended in a reply: kinds ("lossless", "syntactic", "lossy") and single repairs by name; a name
+            with "-" before it is forbidden.
+        field_repairs: the same for the field at a JSON Pointer and all below it: `{"/total": ()}`.
+        allow_truncated: a reply that was cut off gives those of its members that are whole, each cut marked as a repair.
+        max_depth: levels of brackets that a reply may have, at most 512.
         fallback: what answers where no model does: functions of (inputs), `constant`, `last_good`, `salvage`, `escalate`.
         log: a database URL, an open log, or None for one in memory.
 
@@ -91,6 +102,10 @@ class Guard(Generic[T]):
         budget_requests: int = 50,
         budget_tokens: int | None = None,
         budget_usd: float | None = None,
+        repairs: Sequence[str] = USUAL,
+        field_repairs: Mapping[str, Sequence[str]] | None = None,
+        allow_truncated: bool = False,
+        max_depth: int = MAX_DEPTH,
         fallback: Sequence[RungSource] = (),
         log: str | OutcomeLog | MemoryLog | None = DEFAULT_LOG,
     ) -> None:
@@ -108,6 +123,7 @@ class Guard(Generic[T]):
             budget=Budget(requests=budget_requests, tokens=budget_tokens, usd=budget_usd),
             deadline_s=deadline_s,
             log=self.log,
+            reading=reading_rules(repairs, field_repairs, allow_truncated=allow_truncated, max_depth=max_depth),
         )
         self._hard_deadline = hard_deadline
         self._typed = self.policy.schema.python_type is not None

@@ -20,10 +20,11 @@ from llmguard.ladder import (
 from llmguard.messages import OutputForm
 from llmguard.prompts import Prompt
 from llmguard.prompts.function import describe as describe_function
+from llmguard.reading import STANDARD, ReadingRules
 from llmguard.schema import Schema
 from llmguard.schema import describe as describe_schema
 
-PARSER_VERSION = 1
+PARSER_VERSION = 2
 """Raised when the same reply may be read as another value."""
 
 REASKED = frozenset({"unparsable", "ambiguous", "schema", "check", "truncated", "empty", "malformed"})
@@ -40,6 +41,7 @@ class Policy:
     output: OutputForm
     ladder: tuple[Rung, ...]
     checks: tuple[Check, ...] = ()
+    reading: ReadingRules = STANDARD
     budget: Budget = field(default_factory=Budget)
     deadline_s: float | None = None
     fingerprint: str = field(default="", compare=False)
@@ -61,6 +63,7 @@ def describe(policy: Policy) -> Json:
         "schema": describe_schema(policy.schema),
         "ladder": [describe_rung(rung) for rung in policy.ladder],
         "checks": [_describe_check(check) for check in policy.checks],
+        "reading": policy.reading.described(),
         "budget": {"requests": policy.budget.requests, "tokens": policy.budget.tokens, "usd": policy.budget.usd},
         "deadline_s": policy.deadline_s,
         "parser_version": PARSER_VERSION,

@@ -59,7 +59,7 @@ def judged(policy: Policy, question: Question, answer: ModelAnswer, inputs: Json
     """What an answer is worth: a value of the schema to which no pure check objects, or why not."""
     if isinstance(answer, ModelFailure):
         return Verdict(failure=answer.kind, violations=(Violation("", answer.kind, answer.message or answer.kind),))
-    reading = shielded("reading the reply", read, answer, question.schema)
+    reading = shielded("reading the reply", read, answer, question.schema, policy.reading)
     if isinstance(reading, Violation):
         return Verdict(failure="crashed", violations=(reading,))
     candidate = (

@@ -67,6 +67,11 @@ class Schema:
             pass
         return self._explainer.explain(value)
 
+    @property
+    def verdicts(self) -> Verdicts:
+        """Yes or no for each part of the schema, with the same formats and the same lack of a network."""
+        return self._explainer.verdicts
+
     def load(self, value: Json) -> object:
         """`value`, in which `violations` found nothing, as the Python type."""
         return value if self._python is None else self._python.load(value)

@@ -67,7 +67,7 @@ class Explainer:
     """Explains values that do not fit one self-contained schema."""
 
     def __init__(self, verdicts: Verdicts) -> None:
-        self._verdicts = verdicts
+        self.verdicts = verdicts
         self._keywords = verdicts.draft.keywords
 
     def explain(self, value: Json, limit: int = MAX_VIOLATIONS) -> Violations:
@@ -88,7 +88,7 @@ class Explainer:
 
     def _inspect(self, place: Place) -> Findings:
         """What is wrong here, and which parts, or further schemas for the same value, do not fit."""
-        schema = self._verdicts.schema(place.schema)
+        schema = self.verdicts.schema(place.schema)
         if not isinstance(schema, dict):
             return Findings([_violation(place, "false", "must not be there")])
         if _holds_half_a_character(place.value):
@@ -111,11 +111,11 @@ class Explainer:
             yield from self._wrong_object(place, schema)
         elif isinstance(place.value, list):
             yield from self._wrong_list(place, schema)
-        if "not" in schema and self._verdicts.fits(place.schema + "/not", place.value):
+        if "not" in schema and self.verdicts.fits(place.schema + "/not", place.value):
             yield _violation(place, "not", clause("not", None, place.value))
 
     def _broken(self, place: Place, keyword: str, schema: Json) -> Iterator[Violation]:
-        if not self._verdicts.keeps(place.schema, keyword, place.value):
+        if not self.verdicts.keeps(place.schema, keyword, place.value):
             strict = COMPANIONS.get(keyword)
             said = strict if strict and schema.get(strict) is True else keyword
             yield _violation(place, keyword, clause(said, schema[keyword], place.value), schema[keyword])
@@ -127,26 +127,26 @@ class Explainer:
             parts = self._properties(place, schema)
         elif isinstance(place.value, list):
             parts = self._items(place, schema)
-        yield from (part for part in parts if not self._verdicts.fits(part.schema, part.value))
+        yield from (part for part in parts if not self.verdicts.fits(part.schema, part.value))
         for pointer in self._in_place(place, schema):
-            if not self._verdicts.fits(pointer, place.value):
+            if not self.verdicts.fits(pointer, place.value):
                 yield Place(pointer, place.value, place.path)
 
     def _in_place(self, place: Place, schema: Json) -> Iterator[str]:
         here = place.schema
         ref = from_fragment(schema.get("$ref", ""))
-        if ref is not None and ref in self._verdicts.places:
+        if ref is not None and ref in self.verdicts.places:
             yield ref
         yield from (f"{here}/allOf/{number}" for number in range(len(schema.get("allOf", ()))))
         if "if" in schema and "if" in self._keywords:
-            branch = "then" if self._verdicts.fits(f"{here}/if", place.value) else "else"
+            branch = "then" if self.verdicts.fits(f"{here}/if", place.value) else "else"
             if branch in schema:
                 yield f"{here}/{branch}"
         for keyword in ("dependentSchemas", "dependencies"):
             if isinstance(place.value, dict) and keyword in self._keywords:
                 present = (name for name in schema.get(keyword, ()) if name in place.value)
                 pointers = (here + as_pointer((keyword, name)) for name in present)
-                yield from (pointer for pointer in pointers if pointer in self._verdicts.places)
+                yield from (pointer for pointer in pointers if pointer in self.verdicts.places)
 
     # --- objects
 
@@ -162,7 +162,7 @@ class Explainer:
             yield from (Place(place.schema + as_pointer(tokens), value, path) for tokens in keywords)
 
     def _patterns(self, schema: Json, name: str) -> list[str]:
-        return [pattern for pattern in schema.get("patternProperties", ()) if self._verdicts.matches(pattern, name)]
+        return [pattern for pattern in schema.get("patternProperties", ()) if self.verdicts.matches(pattern, name)]
 
     def _wrong_object(self, place: Place, schema: Json) -> Iterator[Violation]:
         described = schema.get("properties", {})
@@ -196,7 +196,7 @@ class Explainer:
     def _wrong_names(self, place: Place) -> Iterator[Violation]:
         schema = place.schema + "/propertyNames"
         for name in place.value:
-            if not self._verdicts.fits(schema, name):
+            if not self.verdicts.fits(schema, name):
                 found = self._inspect(Place(schema, name, ())).violations
                 why, expected = (found[0].message, found[0].expected) if found else ("is not allowed", None)
                 yield _violation(place, "propertyNames", f"property name {brief(name)}: {why}", expected)
@@ -210,13 +210,13 @@ class Explainer:
         first = len(schema.get(by_position, ())) if by_position in self._keywords else 0
         for number, value in enumerate(place.value):
             pointer = f"{place.schema}/{by_position}/{number}" if number < first else f"{place.schema}/{for_the_rest}"
-            if pointer in self._verdicts.places:
+            if pointer in self.verdicts.places:
                 yield Place(pointer, value, (*place.path, str(number)))
 
     def _wrong_list(self, place: Place, schema: Json) -> Iterator[Violation]:
         if "contains" not in schema or "contains" not in self._keywords:
             return
-        fitting = sum(self._verdicts.fits(place.schema + "/contains", item) for item in place.value)
+        fitting = sum(self.verdicts.fits(place.schema + "/contains", item) for item in place.value)
         bounds = schema if "minContains" in self._keywords else {}
         least, most = bounds.get("minContains", 1), bounds.get("maxContains", fitting)
         if fitting < least:
@@ -226,7 +226,7 @@ class Explainer:
 
     def _unevaluated(self, place: Place, schema: Json) -> Iterator[Violation]:
         if "unevaluatedProperties" in schema and isinstance(place.value, dict):
-            for name in self._verdicts.unevaluated_properties(place.schema, place.value):
+            for name in self.verdicts.unevaluated_properties(place.schema, place.value):
                 yield _unexpected_property(place, name, schema.get("properties", {}), "unevaluatedProperties")
         elif "unevaluatedItems" in schema and isinstance(place.value, list):
             message = f"must have no item that no other keyword describes; got {brief(place.value)}"
@@ -236,9 +236,9 @@ class Explainer:
 
     def _look_into_branches(self, place: Place, keyword: str, count: int, findings: Findings) -> None:
         branches = [f"{place.schema}/{keyword}/{number}" for number in range(count)]
-        fitting = [branch for branch in branches if self._verdicts.fits(branch, place.value)]
+        fitting = [branch for branch in branches if self.verdicts.fits(branch, place.value)]
         if len(fitting) > 1 and keyword == "oneOf":
-            names = listed(name_of(self._verdicts, branch) for branch in fitting)
+            names = listed(name_of(self.verdicts, branch) for branch in fitting)
             message = f"must fit exactly one alternative; fits {len(fitting)}: {names}"
             findings.violations.append(_violation(place, "oneOf", message, 1))
         elif not fitting:
@@ -246,19 +246,19 @@ class Explainer:
 
     def _look_into_best(self, place: Place, branches: list[str], findings: Findings) -> None:
         """The branch that was probably meant; where none is for values of this type, all their types."""
-        admitting = [branch for branch in branches if admits(self._verdicts, branch, place.value)]
-        choices = [constants_of(self._verdicts, branch) for branch in admitting or branches]
+        admitting = [branch for branch in branches if admits(self.verdicts, branch, place.value)]
+        choices = [constants_of(self.verdicts, branch) for branch in admitting or branches]
         if all(options is not None for options in choices):
             options = [option for each in choices for option in each or ()]
             findings.violations.append(_wrong_choice(place, options))
         elif admitting:
             self._look_into_meant(place, admitting, findings)
-        elif types := [name for branch in branches for name in types_of_branch(self._verdicts, branch) or ()]:
+        elif types := [name for branch in branches for name in types_of_branch(self.verdicts, branch) or ()]:
             types = list(dict.fromkeys(types))
             findings.violations.append(_violation(place, "type", clause("type", types, place.value), types))
 
     def _look_into_meant(self, place: Place, branches: list[str], findings: Findings) -> None:
-        told_apart = discriminators(self._verdicts, branches) if isinstance(place.value, dict) else {}
+        told_apart = discriminators(self.verdicts, branches) if isinstance(place.value, dict) else {}
         for name, options in told_apart.items():
             if name not in place.value:
                 continue
@@ -274,7 +274,7 @@ class Explainer:
         findings.deeper.append(Place(branches[0], place.value, place.path))
 
     def _distance(self, branch: str, place: Place) -> int:
-        found = self._inspect(Place(self._verdicts.target(branch), place.value, place.path))
+        found = self._inspect(Place(self.verdicts.target(branch), place.value, place.path))
         return 2 * len(found.violations) + len(found.deeper)
 
 

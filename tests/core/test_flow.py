@@ -94,7 +94,7 @@ def test_a_fenced_reply_is_recovered_and_says_why() -> None:
 
 def test_a_wrong_reply_is_asked_again_with_what_was_wrong() -> None:
     """The second request holds the violation's path and rule; the outcome is recovered."""
-    outcome, asked = tell(policy(model()), '{"name": "Ada", "age": "old", "city": 3}', '{"age": 36, "city": "London"}')
+    outcome, asked = tell(policy(model()), '{"name": "Ada", "age": "old", "city": true}', '{"age": 36, "city": "London"}')
     assert outcome.status == "recovered"
     assert outcome.json == {"name": "Ada", "age": 36, "city": "London"}
     assert "/age" in asked[1].request.messages[-1].content
@@ -123,7 +123,7 @@ def test_the_same_answer_twice_ends_the_reasking() -> None:
 
 def test_the_same_violations_twice_end_the_reasking() -> None:
     """Though the words around them differ."""
-    outcome, asked = tell(policy(model(reasks=5)), 'One: {"name": 1, "age": 1}', 'Two: {"name": 1}')
+    outcome, asked = tell(policy(model(reasks=5)), 'One: {"name": true, "age": 1}', 'Two: {"name": true}')
     assert (outcome.status, len(asked)) == ("rejected", 2)
 
 
@@ -173,7 +173,7 @@ def test_an_adapter_that_downgrades_for_ever_is_not_believed() -> None:
     [
         ("", "empty"),
         (" \n", "empty"),
-        ("\x00", "unparsable"),
+        ("\x00", "empty"),
         ("\ud800", "unparsable"),
         ("null", "schema"),
         ("[" * 100_000, "unparsable"),
@@ -215,7 +215,7 @@ def test_a_fallback_that_crashes_goes_to_the_next_rung() -> None:
 
 def test_salvage_keeps_what_is_right() -> None:
     """The failed optional field goes, and the loss is reported."""
-    outcome, _ = tell(policy(model(reasks=0), SalvageRung()), '{"name": "Ada", "age": 36, "city": 3}')
+    outcome, _ = tell(policy(model(reasks=0), SalvageRung()), '{"name": "Ada", "age": 36, "city": true}')
     assert (outcome.status, outcome.source) == ("fallback", "salvage")
     assert (outcome.json["name"], outcome.json["age"], outcome.json.get("city")) == ("Ada", 36, None)
     assert {repair.kind for repair in outcome.repairs} == {"lossy"}

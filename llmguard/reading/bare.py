@@ -1,0 +1,92 @@
+"""Replies without brackets: a text as it stands, or a word, number or date after "the answer is"."""
+
+from __future__ import annotations
+
+from re import IGNORECASE
+
+from llmguard.canonical import Json
+from llmguard.outcome import Repair, Violation
+from llmguard.parsing import Candidate, Parsed
+from llmguard.parsing.notes import clipped
+from llmguard.parsing.patterns import Pattern
+from llmguard.parsing.strict import NotStrict, encodable, load
+from llmguard.reading.result import Reading, found, none
+from llmguard.reading.trials import Trial
+from llmguard.reading.words import trimmed
+
+_MAX_CHARS = 300
+_LEAD = Pattern(
+    r"(?:\*\*)?(?:(?:the|my|its?)\s+)?(?:(?:final|correct|best|overall)\s+)?"
+    r"(?:answer|result|output|value|response|category|class|classification|label|sentiment|topic|verdict|total|choice"
+    r"|status|type)(?:\*\*)?\s*(?:is|:|=)+(?:\*\*)?:?\s*",
+    IGNORECASE,
+)
+_LABEL = Pattern(r"(?:\*\*)?(?:the |my )?(?:final )?(?:answer|result)(?:\*\*)?\s*(?:is|:|=)", IGNORECASE)
+_REFUSAL = Pattern(
+    r"(?:i['’]?m |i am )?(?:sorry|afraid|unable)\b|i (?:can(?:no|['’])t|cannot|won['’]t|am unable|am not able)\b|as an ai\b",
+    IGNORECASE,
+)
+
+
+def bare_text(parsed: Parsed, trial: Trial) -> Reading:
+    """Where the schema wants a text: a JSON string, or the reply as it stands."""
+    value = _strict(trial.text)
+    if value is not None:
+        return _fitted(value, (), trial)
+    said = parsed.bare or trial.text.strip()
+    if said.startswith('"') or not said or not encodable(said):
+        return unparsable(trial.text)
+    if trial.root.members is not None or trial.root.format:
+        return bare_value(parsed, trial)
+    repairs = (Repair("", clipped(said), clipped(said), "lossless", "bare_text"),)
+    if wrong := trial.schema.violations(said):
+        return Reading(None, wrong, repairs, "schema", (said,))
+    return found(said, repairs)
+
+
+def bare_value(parsed: Parsed, trial: Trial) -> Reading:
+    """A word, number or date without JSON around it, as the whole reply or after "the answer is"."""
+    said = parsed.bare or trial.text.strip()
+    if len(said) > _MAX_CHARS or not encodable(said):
+        return unparsable(trial.text)
+    said = _labelled_line(said)
+    lead = _LEAD.match(said)
+    rest = said[lead.end() :] if lead else said
+    rest = rest if rest.startswith('"') else trimmed(rest)
+    strict = _strict(rest)
+    value = rest if strict is None and rest != "null" else strict
+    if value is None or isinstance(value, dict | list):
+        return unparsable(trial.text)
+    return _fitted(value, (Repair("", clipped(said), value, "lossless", "bare_value"),), trial)
+
+
+def unparsable(text: str) -> Reading:
+    """Nothing to be read; a text in which the model declines is a refusal."""
+    if _REFUSAL.match(text.lstrip()):
+        told = Violation("", "refusal", "the model declined to answer", "one JSON value", clipped(text, 80))
+        return none("refusal", told)
+    told = Violation("", "no_json", "the reply has no JSON value", "one JSON value", clipped(text, 80))
+    return none("unparsable", told)
+
+
+def _labelled_line(said: str) -> str:
+    """The last of several lines, where it alone is labelled as the answer."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    labelled = [line for line in lines if _LABEL.match(line)]
+    return lines[-1] if len(lines) > 1 and labelled == lines[-1:] else said
+
+
+def _fitted(value: Json, repairs: tuple[Repair, ...], trial: Trial) -> Reading:
+    made = trial.of(Candidate(value, repairs, 0, len(trial.text)))
+    if not made.violations:
+        return found(made.value, made.repairs)
+    if repairs:
+        return unparsable(trial.text)
+    return Reading(None, made.violations, made.repairs, "schema", (made.value,))
+
+
+def _strict(text: str) -> Json:
+    try:
+        return load(text)
+    except NotStrict:
+        return None
