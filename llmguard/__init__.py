@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from llmguard.messages import Message, ModelFailure, ModelReply, ModelRequest, Sampling, Usage
     from llmguard.models.function import FunctionModel
     from llmguard.models.openai import OpenAIModel
-    from llmguard.outcome import Attempt, Outcome, Repair, Violation
+    from llmguard.outcome import Attempt, Outcome, Partial, Repair, Violation, Void
     from llmguard.outcome_log import OutcomeLog
     from llmguard.wrap import guarded
 
@@ -29,7 +29,7 @@ _HOMES = {
     "llmguard.messages": ("Message", "ModelFailure", "ModelReply", "ModelRequest", "Sampling", "Usage"),
     "llmguard.models.function": ("FunctionModel",),
     "llmguard.models.openai": ("OpenAIModel",),
-    "llmguard.outcome": ("Attempt", "Outcome", "Repair", "Violation"),
+    "llmguard.outcome": ("Attempt", "Outcome", "Partial", "Repair", "Violation", "Void"),
     "llmguard.outcome_log": ("OutcomeLog",),
     "llmguard.wrap": ("guarded",),
 }
@@ -50,6 +50,7 @@ __all__ = [
     "OpenAIModel",
     "Outcome",
     "OutcomeLog",
+    "Partial",
     "Repair",
     "ReplayMismatch",
     "Retry",
@@ -57,6 +58,7 @@ __all__ = [
     "Usage",
     "UsageError",
     "Violation",
+    "Void",
     "check",
     "constant",
     "escalate",

@@ -13,6 +13,7 @@ from typing import Generic, Literal, Protocol, TypeAlias, TypeVar, cast
 
 from llmguard.canonical import Json, digest_bytes, encode
 from llmguard.messages import ModelAnswer, ModelFailure, ModelReply, ModelRequest
+from llmguard.outcome import Violation
 from llmguard.redaction import redact
 
 T = TypeVar("T")
@@ -43,6 +44,29 @@ class Model(Protocol):
     async def acall(self, request: ModelRequest, deadline: Deadline) -> ModelAnswer: ...
 
 
+class Watcher(Protocol):
+    """Reads a reply while it grows: pure and incremental. `violation` is set once no continuation can mend it."""
+
+    @property
+    def violation(self) -> Violation | None: ...
+    def feed(self, delta: str) -> bool:
+        """Whether the value shows something new."""
+
+    def snapshot(self) -> Json:
+        """The value so far, which later text does not change."""
+
+
+Emit: TypeAlias = Callable[[str], bool]
+"""Takes the next piece of a streamed reply; False: end the request here."""
+
+
+class StreamingModel(Model, Protocol):
+    """A model that can hand on its reply while it grows; what `emit` refused to go on with is a reply `stopped`."""
+
+    def stream(self, request: ModelRequest, deadline: Deadline, emit: Emit) -> ModelAnswer: ...
+    async def astream(self, request: ModelRequest, deadline: Deadline, emit: Emit) -> ModelAnswer: ...
+
+
 @dataclass(frozen=True, slots=True)
 class RetryState:
     """What tenacity's stop and wait strategies read of a call that is being retried (they need no more than this)."""
@@ -64,12 +88,13 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Send one request to one model, after `wait`."""
+    """Send one request to one model, after `wait`; streamed, and shown as it grows, where there is a `watch`."""
 
     address: str
     model: Model
     request: ModelRequest
     wait: Wait | None = None
+    watch: Callable[[], Watcher] | None = None
 
     def digest(self) -> str:
         """Names what is asked: waits and deadlines left out, secrets redacted as in the record."""

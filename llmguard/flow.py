@@ -72,7 +72,7 @@ def sample(policy: Policy, rung: ModelRung, inputs: Json, at: str, purse: Purse)
     prompt = shielded("the prompt", policy.prompt.render, inputs)
     if isinstance(prompt, Violation):
         return Verdict(failure="crashed", violations=(prompt,))
-    question = Question(prompt, policy.output, policy.schema)
+    question = Question(prompt, policy.output, policy.schema, watched=policy.watched)
     attempts: tuple[Attempt, ...] = ()
     seen: list[tuple[str, Violations]] = []
     while True:
@@ -100,7 +100,7 @@ def ask(rung: ModelRung, question: Question, at: str, purse: Purse) -> Flow[tupl
         allowed = purse.take(request)
         if isinstance(allowed, ModelFailure):
             return (*tried, attempt_of(here, rung, allowed)), allowed
-        answer = yield from call(Call(here, rung.model, allowed, wait))
+        answer = yield from call(Call(here, rung.model, allowed, wait, question.watch))
         purse.pay(answer)
         tried = (*tried, attempt_of(here, rung, answer))
         if isinstance(answer, ModelReply) or not answer.retryable or downgrades > MAX_DOWNGRADES:

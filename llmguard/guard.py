@@ -21,6 +21,7 @@ from llmguard.policy import Policy, describe
 from llmguard.prices import cost_usd
 from llmguard.reading import USUAL, reading_rules
 from llmguard.session import Session, inputs_of, resumable
+from llmguard.stream import AsyncStream, Stream
 
 T = TypeVar("T")
 DEFAULT_LOG = "sqlite:///llmguard.db"
@@ -152,6 +153,16 @@ class Guard(Generic[T]):
         session.open()
         return self._outcome(await session.adecide())
 
+    def stream(self, *, meta: Mapping[str, Json] | None = None, **inputs: object) -> Stream[T]:
+        """Show the value while it grows: `with guard.stream(...) as stream: for said in stream: ...`, then `.outcome`."""
+        session = self._session(inputs, meta, watched=True)
+        return Stream(session, self._outcome)
+
+    def astream(self, *, meta: Mapping[str, Json] | None = None, **inputs: object) -> AsyncStream[T]:
+        """`stream` on the running event loop: `async with`, `async for`."""
+        session = self._session(inputs, meta, watched=True)
+        return AsyncStream(session, self._outcome)
+
     def resume(self, outcome_id: str) -> Outcome[T]:
         """Finish a call whose process died. What was answered is not asked for again; the deadline begins anew."""
         record = resumable(self.log, outcome_id, self.policy)
@@ -173,9 +184,12 @@ class Guard(Generic[T]):
         rungs = ", ".join(rung.label for rung in self.policy.ladder)
         return f"Guard({self.name!r}, {rungs}, fingerprint={self.fingerprint[:8]})"
 
-    def _session(self, inputs: Mapping[str, object], meta: Mapping[str, Json] | None) -> Session:
+    def _session(
+        self, inputs: Mapping[str, object], meta: Mapping[str, Json] | None, *, watched: bool = False
+    ) -> Session:
         checked = checked_inputs(self.policy, inputs)
-        return Session(self.policy, self.log, checked, meta=meta, price=cost_usd, hard=self._hard_deadline)
+        policy = replace(self.policy, watched=True) if watched else self.policy
+        return Session(policy, self.log, checked, meta=meta, price=cost_usd, hard=self._hard_deadline)
 
     def _outcome(self, outcome: Outcome[Json]) -> Outcome[T]:
         value = outcome.json

@@ -19,7 +19,8 @@ FailureKind: TypeAlias = TransportFailure | RequestFailure | ReplyFailure | Verd
 TRANSPORT: frozenset[str] = frozenset(get_args(TransportFailure))
 """Failures that another try may mend."""
 
-FinishReason: TypeAlias = Literal["stop", "length", "content_filter"]
+FinishReason: TypeAlias = Literal["stop", "length", "content_filter", "stopped"]
+"""`stopped`: a watcher ended the request, because no continuation could mend what it had seen."""
 
 
 @dataclass(frozen=True, slots=True)

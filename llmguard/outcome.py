@@ -49,6 +49,24 @@ class Repair:
     rule: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """The value of a reply as far as it is known, as JSON; `address` names the attempt. It is yours to keep."""
+
+    address: str
+    value: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Void:
+    """Every partial from this address is void: it was re-asked, retried, or another rung answered."""
+
+    address: str
+
+
+Said: TypeAlias = Partial | Void
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """One request and what came of it. `failure` is a failure kind, or None where the reply passed."""

@@ -44,6 +44,8 @@ class Policy:
     reading: ReadingRules = STANDARD
     budget: Budget = field(default_factory=Budget)
     deadline_s: float | None = None
+    watched: bool = False
+    """Replies are streamed: shown as they grow, and stopped where no continuation can mend them."""
     fingerprint: str = field(default="", compare=False)
 
     @property

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
 from dataclasses import replace
 from typing import Protocol
 
 from llmguard.canonical import Json, crossed, digest
-from llmguard.drive import NEVER, Price, Run, adrive, drive
+from llmguard.drive import NEVER, Price, Run, adrive, aevents, drive, events, voided
 from llmguard.errors import LogError
 from llmguard.flow import guarded
-from llmguard.outcome import Outcome
+from llmguard.outcome import Outcome, Said, Void
 from llmguard.policy import Policy
 from llmguard.record import Opening, Record, Step, interrupted
 from llmguard.replay import Recorded
@@ -51,6 +51,7 @@ class Session:
         self.steps: list[Step] = []
         self.run = Run(hear=self._hear, price=price if policy.budget.usd is not None else None, hard_deadline=hard)
         self.meta = meta or {}
+        self.outcome: Outcome[Json] | None = None
 
     def _hear(self, step: Step) -> None:
         self.steps.append(step)
@@ -81,7 +82,7 @@ class Session:
         try:
             outcome = self._named(drive(guarded(self.policy, self.inputs), self.run))
         except BaseException:
-            self.log.finish(self.id, self._named(interrupted(self.steps)), time.time())
+            self.interrupt()
             raise
         self.log.finish(self.id, outcome, time.time())
         return outcome
@@ -91,10 +92,55 @@ class Session:
         try:
             outcome = self._named(await adrive(guarded(self.policy, self.inputs), self.run))
         except BaseException:
-            self.log.finish(self.id, self._named(interrupted(self.steps)), time.time())
+            self.interrupt()
             raise
         await self.log.afinish(self.id, outcome, time.time())
         return outcome
+
+    def events(self) -> Generator[Said, None, None]:
+        """`decide` that hands out what streamed replies show; `outcome` is set when it ends, also when it is closed."""
+        self._set_deadline()
+        try:
+            outcome = self._named((yield from events(guarded(self.policy, self.inputs), self.run)))
+        except BaseException:
+            self.interrupt()
+            raise
+        self.log.finish(self.id, outcome, time.time())
+        self.outcome = outcome
+        yield from self._void_at_end(outcome)
+
+    async def aevents(self) -> AsyncGenerator[Said, None]:
+        self._set_deadline()
+        found: list[Outcome[Json]] = []
+        said = aevents(guarded(self.policy, self.inputs), self.run, found.append)
+        try:
+            async for each in said:
+                yield each
+        except BaseException:
+            await said.aclose()
+            self.interrupt()
+            raise
+        outcome = self._named(found[0])
+        await self.log.afinish(self.id, outcome, time.time())
+        self.outcome = outcome
+        for void in self._void_at_end(outcome):
+            yield void
+
+    def interrupt(self) -> None:
+        """The caller left: the record is closed with what was paid for."""
+        self.outcome = self._named(interrupted(self.steps))
+        self.log.finish(self.id, self.outcome, time.time())
+
+    def leave(self) -> None:
+        """The end of a stream; of one that was never begun, too."""
+        if self.outcome is None:
+            self.interrupt()
+
+    def _void_at_end(self, outcome: Outcome[Json]) -> Iterator[Void]:
+        """Where the outcome is not what was shown last, that is void."""
+        by_model = outcome.status in ("accepted", "recovered")
+        if not (by_model and outcome.attempts[-1].address == self.run.shown):
+            yield from voided(self.run)
 
     def _set_deadline(self) -> None:
         bound = self.policy.deadline_s

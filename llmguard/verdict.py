@@ -11,14 +11,16 @@ from typing import ParamSpec, TypeVar
 
 from llmguard.canonical import Json
 from llmguard.checks import Check, as_violations
-from llmguard.effects import Crashed
+from llmguard.effects import Crashed, Watcher
 from llmguard.ladder import ModelRung, Rung
-from llmguard.messages import NO_USAGE, FailureKind, Message, ModelAnswer, ModelFailure, OutputForm
+from llmguard.messages import NO_USAGE, FailureKind, Message, ModelAnswer, ModelFailure, ModelReply, OutputForm
 from llmguard.outcome import Attempt, Outcome, Repair, Status, Violation, Violations
 from llmguard.policy import Policy
 from llmguard.reading import read
 from llmguard.reask import reask_messages, same_problem
 from llmguard.schema import Schema, failed_part, merged, salvage
+from llmguard.tokens import estimate
+from llmguard.watching import Watcher as Watching
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -50,6 +52,34 @@ class Question:
     output: OutputForm
     schema: Schema
     base: tuple[Json, ...] = ()
+    watched: bool = False
+
+    @property
+    def watch(self) -> Callable[[], Watcher] | None:
+        """Makes what reads the reply while it grows, where it is streamed."""
+        return self.watcher if self.watched else None
+
+    def watcher(self) -> Watcher:
+        watcher = Watching(self.schema.json_schema)
+        return PartWatcher(watcher, self.base[0]) if self.base else watcher
+
+
+@dataclass(slots=True)
+class PartWatcher:
+    """Watches the part that is asked for again; what it shows is the whole, with what was right before."""
+
+    part: Watcher
+    base: Json
+
+    @property
+    def violation(self) -> Violation | None:
+        return self.part.violation
+
+    def feed(self, delta: str) -> bool:
+        return self.part.feed(delta)
+
+    def snapshot(self) -> Json:
+        return merged(self.base, self.part.snapshot())
 
 
 # ------------------------------------------------------------------------------------------------- judging
@@ -59,6 +89,8 @@ def judged(policy: Policy, question: Question, answer: ModelAnswer, inputs: Json
     """What an answer is worth: a value of the schema to which no pure check objects, or why not."""
     if isinstance(answer, ModelFailure):
         return Verdict(failure=answer.kind, violations=(Violation("", answer.kind, answer.message or answer.kind),))
+    if answer.finish_reason == "stopped":
+        return stopped(question, answer)
     reading = shielded("reading the reply", read, answer, question.schema, policy.reading)
     if isinstance(reading, Violation):
         return Verdict(failure="crashed", violations=(reading,))
@@ -75,6 +107,15 @@ def judged(policy: Policy, question: Question, answer: ModelAnswer, inputs: Json
             candidate=candidate or question.base,
         )
     return examined(policy, candidate[0], inputs, reading.repairs, validate=bool(question.base))
+
+
+def stopped(question: Question, reply: ModelReply) -> Verdict:
+    """A reply that its watcher ended: the watcher is pure, so it finds the same again, live and in replay."""
+    watcher = question.watcher()
+    watcher.feed(reply.text)
+    found = watcher.violation or Violation("", "stopped", "the reply was ended before it was whole")
+    spent = f"{found.message} (stopped after about {estimate(reply.text)} tokens)"
+    return Verdict(failure="schema", violations=(replace(found, message=spent),), candidate=question.base)
 
 
 def examined(policy: Policy, value: Json, inputs: Json, repairs: tuple[Repair, ...], *, validate: bool) -> Verdict:
@@ -153,11 +194,14 @@ def kind_of(found: Violations, otherwise: FailureKind) -> FailureKind:
 
 def asked_again(policy: Policy, prompt: tuple[Message, ...], text: str, verdict: Verdict) -> Question:
     """Prompt, last reply and what was wrong with it: no longer after many attempts than after one."""
-    part = failed_part(policy.schema, verdict.violations) if verdict.failure == "schema" else None
+    parted = verdict.failure == "schema" and verdict.candidate
+    part = failed_part(policy.schema, verdict.violations) if parted else None
     if part is None:
-        return Question(reask_messages(prompt, text, verdict.violations, None), policy.output, policy.schema)
+        messages = reask_messages(prompt, text, verdict.violations, None)
+        return Question(messages, policy.output, policy.schema, watched=policy.watched)
     form = part.output_form(policy.name)
-    return Question(reask_messages(prompt, text, verdict.violations, form), form, part, verdict.candidate)
+    messages = reask_messages(prompt, text, verdict.violations, form)
+    return Question(messages, form, part, verdict.candidate, policy.watched)
 
 
 def repeats(text: str, verdict: Verdict, seen: list[tuple[str, Violations]]) -> bool:

@@ -34,12 +34,13 @@ LAYERS: dict[int, tuple[str, ...]] = {
         "tokens",
         "budget",
         "ladder",
+        "watching",
     ),  # rules
     3: ("policy",),
     4: ("flow", "verdict"),  # the story
     5: ("record", "certify"),
     6: ("drive", "workers", "session", "replay", "simulate", "models", "outcome_log", "telemetry"),  # the world
-    7: ("build", "guard", "wrap"),
+    7: ("build", "guard", "stream", "wrap"),
     8: ("batch", "server", "pytest_plugin", "testing"),  # edges
     9: ("cli", "__main__"),
     10: ("__init__",),  # the public names, which nothing inside the package imports

@@ -10,8 +10,8 @@ import llmguard
 
 SURFACE = """
 Attempt Check FunctionModel Guard GuardRejected LLMGuardError LogError Message ModelFailure ModelReply ModelRequest
-OpenAIModel Outcome OutcomeLog Repair ReplayMismatch Retry Sampling Usage UsageError Violation check constant escalate
-fallback guarded last_good rung salvage
+OpenAIModel Outcome OutcomeLog Partial Repair ReplayMismatch Retry Sampling Usage UsageError Violation Void check constant
+escalate fallback guarded last_good rung salvage
 """.split()
 
 

@@ -57,6 +57,11 @@ class CappedBody:
             self.trouble = self._too_large()
         return not self.trouble
 
+    @property
+    def latest(self) -> bytes:
+        """The last chunk that was taken, decompressed."""
+        return self._parts[-1]
+
     def taken(self) -> bytes:
         body = b"".join(self._parts) if len(self._parts) != 1 else self._parts[0]
         return body[:EVIDENCE_LIMIT] if self._size > self._limit else body

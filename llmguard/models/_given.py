@@ -22,7 +22,7 @@ from llmguard.messages import ModelFailure
 from llmguard.models._exchange import CappedBody, Exchange
 from llmguard.models._failures import short, words_of
 from llmguard.models._http import httpx
-from llmguard.models._sdk import PerLoop, Sent, sent_in_vain
+from llmguard.models._sdk import Heard, PerLoop, Sent, sent_in_vain
 
 GivenClient: TypeAlias = "openai.OpenAI | Callable[[], openai.OpenAI] | None"
 GivenAsyncClient: TypeAlias = "openai.AsyncOpenAI | Callable[[], openai.AsyncOpenAI] | None"
@@ -42,44 +42,44 @@ class GivenWire:
         self._made_async = PerLoop(async_client) if callable(async_client) else None
         self._loop: Callable[[], asyncio.AbstractEventLoop | None] = lambda: None
 
-    def post(self, path: str, body: Json, left_s: float) -> Sent:
+    def post(self, path: str, body: Json, left_s: float, heard: Heard = None) -> Sent:
         ends_at, client = time.monotonic() + left_s, self._client()
         try:
             response = cast(httpx.Response, client.post(path, **_once(body, left_s), stream_cls=openai.Stream))
             try:
-                return self._read(response, ends_at)
+                return self._read(response, ends_at, heard)
             finally:
                 response.close()
         except Exception as error:
             return _answered(error)
 
-    async def apost(self, path: str, body: Json, left_s: float) -> Sent:
+    async def apost(self, path: str, body: Json, left_s: float, heard: Heard = None) -> Sent:
         ends_at, client = time.monotonic() + left_s, await self._client_on_loop()
         try:
             asked = client.post(path, **_once(body, left_s), stream_cls=openai.AsyncStream)
             response = cast(httpx.Response, await asked)
             try:
-                return await self._aread(response, ends_at)
+                return await self._aread(response, ends_at, heard)
             finally:
                 await response.aclose()
         except Exception as error:
             return _answered(error)
 
-    def _read(self, response: httpx.Response, ends_at: float) -> Sent:
+    def _read(self, response: httpx.Response, ends_at: float, heard: Heard) -> Sent:
         body = self._started(response)
         if not response.is_stream_consumed:
             for chunk in response.iter_raw():
-                if not body.add(chunk):
+                if not body.add(chunk) or (heard is not None and not heard(body.latest)):
                     break
                 if time.monotonic() >= ends_at:
                     return _LATE
         return Exchange(response.status_code, response.headers, body.taken(), body.trouble)
 
-    async def _aread(self, response: httpx.Response, ends_at: float) -> Sent:
+    async def _aread(self, response: httpx.Response, ends_at: float, heard: Heard) -> Sent:
         body = self._started(response)
         if not response.is_stream_consumed:
             async for chunk in response.aiter_raw():
-                if not body.add(chunk):
+                if not body.add(chunk) or (heard is not None and not heard(body.latest)):
                     break
                 if time.monotonic() >= ends_at:
                     return _LATE

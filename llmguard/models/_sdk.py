@@ -25,6 +25,8 @@ from llmguard.models._sockets import ShrinkingTimeout
 from llmguard.models._transport import AsyncBoundedClient, BoundedClient
 
 Sent: TypeAlias = Exchange | ModelFailure
+Heard: TypeAlias = Callable[[bytes], bool] | None
+"""Told each piece of a streamed reply's body; False: no more is wanted."""
 
 # openai 2.0 has no `content`; later versions deprecate bytes as `body`.
 _BYTES_AS = "content" if "content" in inspect.signature(openai.OpenAI.post).parameters else "body"
@@ -33,8 +35,8 @@ _BYTES_AS = "content" if "content" in inspect.signature(openai.OpenAI.post).para
 class Wire(Protocol):
     """Sends the body of a request to `path`, and hands back what came within `left_s`."""
 
-    def post(self, path: str, body: Json, left_s: float) -> Sent: ...
-    async def apost(self, path: str, body: Json, left_s: float) -> Sent: ...
+    def post(self, path: str, body: Json, left_s: float, heard: Heard = None) -> Sent: ...
+    async def apost(self, path: str, body: Json, left_s: float, heard: Heard = None) -> Sent: ...
 
 
 class OwnWire:
@@ -45,8 +47,8 @@ class OwnWire:
         self._clients: dict[int, openai.OpenAI] = {}  # by process; a fork leaves its parent's open
         self._async_clients = PerLoop(self._async_client)
 
-    def post(self, path: str, body: Json, left_s: float) -> Sent:
-        timeout = ShrinkingTimeout(left_s)
+    def post(self, path: str, body: Json, left_s: float, heard: Heard = None) -> Sent:
+        timeout = ShrinkingTimeout(left_s, heard)
         client = self._clients.get(os.getpid()) or self._client()
         try:
             response = client.post(path, cast_to=httpx.Response, options={"timeout": timeout}, **_as_content(body))
@@ -54,8 +56,8 @@ class OwnWire:
         except openai.OpenAIError as error:
             return sent_in_vain(error)
 
-    async def apost(self, path: str, body: Json, left_s: float) -> Sent:
-        timeout = ShrinkingTimeout(left_s)
+    async def apost(self, path: str, body: Json, left_s: float, heard: Heard = None) -> Sent:
+        timeout = ShrinkingTimeout(left_s, heard)
         client = await self._async_clients.client()
         try:
             response = await client.post(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from llmguard.canonical import Json
 from llmguard.models._http import httpcore
@@ -20,14 +20,19 @@ _WRITE_SIZE = 16_384
 
 
 class ShrinkingTimeout(float):
-    """A timeout in seconds that began when it was made."""
+    """A timeout in seconds that began when it was made.
 
-    __slots__ = ("ends_at",)
+    It is the one object of ours that the SDK hands through to the transport. So it also carries `heard`, which is told
+    each piece of a streamed reply's body and returns False where no more is wanted.
+    """
+
+    __slots__ = ("ends_at", "heard")
     ends_at: float
+    heard: Callable[[bytes], bool] | None
 
-    def __new__(cls, seconds: float) -> ShrinkingTimeout:
+    def __new__(cls, seconds: float, heard: Callable[[bytes], bool] | None = None) -> ShrinkingTimeout:
         timeout = super().__new__(cls, seconds)
-        timeout.ends_at = time.monotonic() + seconds
+        timeout.ends_at, timeout.heard = time.monotonic() + seconds, heard
         return timeout
 
 

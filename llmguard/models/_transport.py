@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable
 from functools import partial
 from typing import cast
 from urllib.parse import unquote, urlsplit
@@ -33,10 +33,10 @@ class BoundedTransport(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         try:
             reply = self._pool.handle_request(_core_request(request))
-            body = CappedBody(_header(reply, b"content-encoding"), self._max_reply_bytes)
+            body, heard = CappedBody(_header(reply, b"content-encoding"), self._max_reply_bytes), _heard_by(request)
             try:
                 for chunk in cast(Iterable[bytes], reply.stream):
-                    if not body.add(chunk):
+                    if not body.add(chunk) or (heard is not None and not heard(body.latest)):
                         break
             finally:
                 reply.close()
@@ -62,10 +62,10 @@ class AsyncBoundedTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         try:
             reply = await self._pool.handle_async_request(_core_request(request))
-            body = CappedBody(_header(reply, b"content-encoding"), self._max_reply_bytes)
+            body, heard = CappedBody(_header(reply, b"content-encoding"), self._max_reply_bytes), _heard_by(request)
             try:
                 async for chunk in cast(AsyncIterable[bytes], reply.stream):
-                    if not body.add(chunk):
+                    if not body.add(chunk) or (heard is not None and not heard(body.latest)):
                         break
             finally:
                 await reply.aclose()
@@ -164,6 +164,12 @@ def _request(
     each = {"connect": timeout, "read": timeout, "write": timeout, "pool": timeout}
     extensions = {**(options.get("extensions") or {}), "timeout": each}
     return httpx.Request(method, url, headers=[*fields, _IDENTITY], content=content, extensions=extensions)
+
+
+def _heard_by(request: httpx.Request) -> Callable[[bytes], bool] | None:
+    """Who hears a streamed reply."""
+    timeout = request.extensions.get("timeout", {}).get("read")
+    return timeout.heard if isinstance(timeout, ShrinkingTimeout) else None
 
 
 def _core_request(request: httpx.Request) -> httpcore.Request:

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final, get_args
 
 from llmguard.canonical import Json
-from llmguard.effects import Deadline, Place
+from llmguard.effects import Deadline, Emit, Place
 from llmguard.errors import UsageError
 from llmguard.messages import ModelAnswer, ModelFailure, ModelReply, ModelRequest, Sampling
 from llmguard.models import _chat, _responses
@@ -18,7 +18,9 @@ from llmguard.models._dialect import Api, Asked, Dialect, Output, first_dialect
 from llmguard.models._exchange import Exchange, parse
 from llmguard.models._failures import complaint_of, failure_of, malformed
 from llmguard.models._native import NativeForm, native_form, unwrapped
+from llmguard.models._reply import usage_of
 from llmguard.models._server import Server, is_openai, server_of
+from llmguard.models._streamed import COLLECTORS, Streamed
 
 if TYPE_CHECKING:
     from llmguard.models._given import GivenAsyncClient, GivenClient
@@ -155,6 +157,64 @@ class OpenAIModel:
         sent = await (self._wire or self._connected()).apost(_APIS[self._api].PATH, body, left_s)
         return self._answer(sent, request, form, dialect, deadline)
 
+    def stream(self, request: ModelRequest, deadline: Deadline, emit: Emit) -> ModelAnswer:
+        """`call` that hands on the reply's text as it comes."""
+        left_s = min(self._timeout_s, deadline.remaining_s())
+        if left_s <= 0:
+            return _TOO_LATE
+        dialect, form = self._dialect or self._first_dialect(), self._form(request)
+        streamed, body = self._streamed(request, form, dialect, emit)
+        sent = (self._wire or self._connected()).post(_APIS[self._api].PATH, body, left_s, streamed.add)
+        return self._whole(streamed, sent, request, form, dialect, deadline, emit)
+
+    async def astream(self, request: ModelRequest, deadline: Deadline, emit: Emit) -> ModelAnswer:
+        left_s = min(self._timeout_s, deadline.remaining_s())
+        if left_s <= 0:
+            return _TOO_LATE
+        dialect, form = self._dialect or self._first_dialect(), self._form(request)
+        streamed, body = self._streamed(request, form, dialect, emit)
+        sent = await (self._wire or self._connected()).apost(_APIS[self._api].PATH, body, left_s, streamed.add)
+        return self._whole(streamed, sent, request, form, dialect, deadline, emit)
+
+    def _streamed(
+        self, request: ModelRequest, form: NativeForm | None, dialect: Dialect, emit: Emit
+    ) -> tuple[Streamed, Json]:
+        """Who hears the reply, and the body that asks for it. A wrapped value is shown when it can be unwrapped."""
+        body = {**self._body(request, form, dialect), "stream": True}
+        if self._api == "chat" and dialect.limit == "max_completion_tokens":  # OpenAI's own; others may refuse the word
+            body["stream_options"] = {"include_usage": True}
+        shown = (lambda text: True) if _is_wrapped(form, dialect) else emit
+        return Streamed(COLLECTORS[self._api](), shown), body
+
+    def _whole(
+        self,
+        streamed: Streamed,
+        sent: Sent,
+        request: ModelRequest,
+        form: NativeForm | None,
+        dialect: Dialect,
+        deadline: Deadline,
+        emit: Emit,
+    ) -> ModelAnswer:
+        """The answer as if it had come whole, or what was said until it was stopped."""
+        if streamed.stopped:
+            said = usage_of({}, request, streamed.text)
+            raw = sent.body if not isinstance(sent, ModelFailure) else b""
+            return ModelReply(streamed.text, finish_reason="stopped", model=self._name, usage=said, raw=raw)
+        if isinstance(sent, ModelFailure) or sent.status >= 300 or sent.trouble or not streamed.any:
+            answer = self._answer(sent, request, form, dialect, deadline)
+        else:
+            whole = streamed.collector.reply()
+            said = usage_of({}, request, streamed.text)
+            if whole is None:
+                return ModelFailure("connection", "the stream was cut", usage=said, raw=self._without_key(sent).body)
+            answer = self._finished(
+                _APIS[self._api].answer(whole, request, dialect), self._without_key(sent), form, dialect
+            )
+        if isinstance(answer, ModelReply) and (_is_wrapped(form, dialect) or not streamed.any):
+            emit(answer.text)
+        return answer
+
     def _body(self, request: ModelRequest, form: NativeForm | None, dialect: Dialect) -> Json:
         body = _APIS[self._api].body(request, form, dialect)
         body.update(self._extra_body)
@@ -182,8 +242,11 @@ class OpenAIModel:
         sent = self._without_key(sent)
         if sent.status >= 300:
             return self._refused(sent, request, dialect)
-        answer = replace(_read(sent, self._api, request, dialect), raw=sent.body)
-        if isinstance(answer, ModelReply) and form is not None and form.is_wrapped and dialect.technique != "prompted":
+        return self._finished(_read(sent, self._api, request, dialect), sent, form, dialect)
+
+    def _finished(self, answer: ModelAnswer, sent: Exchange, form: NativeForm | None, dialect: Dialect) -> ModelAnswer:
+        answer = replace(answer, raw=sent.body)
+        if isinstance(answer, ModelReply) and _is_wrapped(form, dialect):
             return replace(answer, text=unwrapped(answer.text))
         return answer
 
@@ -225,6 +288,10 @@ class OpenAIModel:
             key = str(getattr(self._client or self._async_client, "api_key", ""))
         self._wire, self._key = wire, key.encode() if len(key) >= _SHORTEST_KEY else b""
         return wire
+
+
+def _is_wrapped(form: NativeForm | None, dialect: Dialect) -> bool:
+    return form is not None and form.is_wrapped and dialect.technique != "prompted"
 
 
 def _read(sent: Exchange, api: Api, request: ModelRequest, dialect: Dialect) -> ModelAnswer:

@@ -7,13 +7,16 @@ from dataclasses import replace
 from itertools import count
 from typing import TypeAlias
 
-from llmguard.effects import Deadline, Place
+from llmguard.effects import Deadline, Emit, Place
 from llmguard.errors import UsageError
 from llmguard.messages import ModelAnswer, ModelFailure, ModelReply, ModelRequest, Usage
 from llmguard.tokens import count_messages, estimate
 
 Scripted: TypeAlias = "str | ModelReply | ModelFailure | Callable[[ModelRequest], Scripted]"
 """A text, an answer, or a function of the request that gives one."""
+
+PIECE = 4
+"""Characters of a streamed piece: about a token."""
 
 
 class ScriptedModel:
@@ -62,6 +65,13 @@ class ScriptedModel:
     async def acall(self, request: ModelRequest, deadline: Deadline) -> ModelAnswer:
         return self.call(request, deadline)
 
+    def stream(self, request: ModelRequest, deadline: Deadline, emit: Emit) -> ModelAnswer:
+        """The same in pieces of a few characters, as a model's tokens come."""
+        return in_pieces(self.call(request, deadline), emit)
+
+    async def astream(self, request: ModelRequest, deadline: Deadline, emit: Emit) -> ModelAnswer:
+        return self.stream(request, deadline, emit)
+
     def _reply(self, turn: int) -> Scripted:
         size = len(self._replies)
         if size and (self._repeat or turn < size):
@@ -70,6 +80,15 @@ class ScriptedModel:
             f"ScriptedModel {self._name!r} has {size} {'reply' if size == 1 else 'replies'} and was asked {turn + 1}"
             " times. Write one reply for each request, or repeat=True."
         )
+
+
+def in_pieces(answer: ModelAnswer, emit: Emit) -> ModelAnswer:
+    """Hands on a reply's text bit by bit, up to where no more is wanted."""
+    if isinstance(answer, ModelReply):
+        for end in range(PIECE, len(answer.text) + PIECE, PIECE):
+            if not emit(answer.text[end - PIECE : end]):
+                return replace(answer, text=answer.text[:end], finish_reason="stopped")
+    return answer
 
 
 def scripted_answer(reply: Scripted, request: ModelRequest) -> ModelAnswer:

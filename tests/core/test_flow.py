@@ -94,7 +94,9 @@ def test_a_fenced_reply_is_recovered_and_says_why() -> None:
 
 def test_a_wrong_reply_is_asked_again_with_what_was_wrong() -> None:
     """The second request holds the violation's path and rule; the outcome is recovered."""
-    outcome, asked = tell(policy(model()), '{"name": "Ada", "age": "old", "city": true}', '{"age": 36, "city": "London"}')
+    outcome, asked = tell(
+        policy(model()), '{"name": "Ada", "age": "old", "city": true}', '{"age": 36, "city": "London"}'
+    )
     assert outcome.status == "recovered"
     assert outcome.json == {"name": "Ada", "age": 36, "city": "London"}
     assert "/age" in asked[1].request.messages[-1].content

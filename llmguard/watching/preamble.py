@@ -1,0 +1,82 @@
+"""Where the value begins in a reply that is still being written: after prose, a fence, and what the model thought."""
+
+from __future__ import annotations
+
+import re
+
+_THOUGHT = (
+    r"think|thinking|thought|thoughts|reasoning|reason|reflection|scratchpad|analysis|chain_of_thought|cot|inner_monologue"
+    r"|antthinking|plan|draft|example"
+)
+# `held` is what the next delta may complete: at the end of the text, and never long.
+_MARK = re.compile(
+    rf"(?P<open><(?:{_THOUGHT})\b[^<>\n]{{0,80}}+>|\[THINK\]|◁think▷|<\|channel\|>(?:analysis|commentary))"
+    rf"|(?P<close></(?:{_THOUGHT})>|\[/THINK\]|◁/think▷|<\|channel\|>final)"
+    r"|(?P<held>(?:<[^<>\n]{0,100}+|<\|channel\|>[a-z]{0,9}|\[/?(?:T(?:H(?:I(?:NK?)?)?)?)?|◁[^▷\n]{0,8}+)\Z)"
+    r"|(?P<value>[{\[])",
+    re.IGNORECASE,
+).search
+_CLEAN = re.compile(r"(?:```|~~~)?(?:json[5c]?)?", re.IGNORECASE).fullmatch
+_BLANK = " \t\r\n\ufeff\u200b\u200c\u200d\u2060\x00"
+_FIRST = re.compile(rf"[^{_BLANK}]").search
+_LONGEST_FENCE = 16
+
+
+class Preamble:
+    """Reads up to the value. `openers`: the characters a value of the root's type begins with; in prose only these
+    begin it, since a bracket there may be a citation.
+
+    `clean`: outside of thoughts nothing was said but the opening of a fence, so that what begins now is the answer, and
+    not an example or a draft.
+    """
+
+    __slots__ = ("_said", "_thinking", "held", "openers")
+
+    def __init__(self, openers: str) -> None:
+        self.openers = openers
+        self.held = ""
+        self._said = ""
+        self._thinking = False
+
+    @property
+    def clean(self) -> bool:
+        return _CLEAN(self._said) is not None
+
+    def search(self, text: str, position: int) -> int:
+        """The index where the value begins, or -1; `held` is then the end of `text` that has to be seen again."""
+        if (first := self._scalar(text, position)) >= 0:
+            return first
+        while mark := _MARK(text, position):
+            self._say(text[position : mark.start()])
+            kind = mark.lastgroup
+            if kind == "held":
+                self.held = mark[0]
+                return -1
+            if kind == "value" and self._begins(mark[0]):
+                return mark.start()
+            self._pass(str(kind), mark[0])
+            position = mark.end()
+        self._say(text[position:])
+        return -1
+
+    def _scalar(self, text: str, position: int) -> int:
+        """A scalar stands at the very beginning, or nowhere."""
+        if self._said or self._thinking or self.openers[0] in "{[":
+            return -1
+        first = _FIRST(text, position)
+        return first.start() if first and first[0] in self.openers else -1
+
+    def _begins(self, sign: str) -> bool:
+        return not self._thinking and (sign in self.openers or self.clean)
+
+    def _pass(self, kind: str, sign: str) -> None:
+        if kind == "value":
+            self._say(sign)
+        elif kind == "open":
+            self._thinking = True
+        else:  # without an opening tag, all that came before was thought
+            self._thinking, self._said = False, ""
+
+    def _say(self, words: str) -> None:
+        if not self._thinking and len(self._said) <= _LONGEST_FENCE:
+            self._said += words.strip(_BLANK)[: _LONGEST_FENCE + 1]
