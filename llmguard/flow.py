@@ -39,8 +39,9 @@ from llmguard.verdict import (
     status_of,
 )
 
-MAX_DOWNGRADES = 4
-"""There are four output techniques; an adapter that goes on downgrading is not believed."""
+MAX_DOWNGRADES = 10
+"""Four output techniques, two names of the token limit, four parameters that a server may not know: an adapter that goes
+on downgrading is not believed."""
 
 
 def guarded(policy: Policy, inputs: Json, at: str = "", purse: Purse | None = None) -> Flow[Outcome[Json]]:

@@ -55,6 +55,7 @@ _CODE = Pattern(
 )
 _IN_CODE = Pattern(r"[(,]\s*$|\breturn\s*$|=>\s*$")
 _GAP = Pattern(r"[\s,]*+(?:(?:[-*•]|[0-9]{1,4}+[.)])\s++)?+\Z")
+_KEY_BEFORE = Pattern(r"""["'”]\s*+:\s*+\Z""")
 _CALLED = Pattern(r"\s*+([A-Za-z_][\w.]*+\(\s*+[A-Za-z_]\w*+\s*+=(?!=))")
 _TUPLE = Pattern(r"\s*+\((?:\s*+['\"]|.*,)")
 
@@ -198,6 +199,8 @@ class _Search:
         if self.thought_since >= 0:
             return "thought"
         before = self.text[max(self.last, start - _NEAR) : start]
+        if _KEY_BEFORE.search(before[-40:]):
+            return "plain"  # a member of an object that could not be read: its key is no word of the model's
         if self.found and taken_back(before):
             return role_after_correction(before)
         if _CODE.search(self.fence.lower()) and _IN_CODE.search(before[-80:]):

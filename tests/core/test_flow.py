@@ -11,7 +11,7 @@ from llmguard.budget import Budget
 from llmguard.canonical import Json
 from llmguard.checks import check
 from llmguard.effects import Answer, Call, Crashed, Effect, Invoke, Returned
-from llmguard.flow import guarded
+from llmguard.flow import MAX_DOWNGRADES, guarded
 from llmguard.ladder import ConstantRung, EscalateRung, FunctionRung, ModelRung, Retry, SalvageRung
 from llmguard.messages import ModelFailure, ModelReply, Usage
 from llmguard.outcome import Outcome, Violation
@@ -166,8 +166,9 @@ def test_a_downgrade_is_a_further_try_without_a_wait() -> None:
 
 def test_an_adapter_that_downgrades_for_ever_is_not_believed() -> None:
     """The flow ends."""
-    outcome, asked = tell(policy(model()), *[ModelFailure("bad_request", downgraded=True)] * 6)
-    assert (outcome.status, len(asked)) == ("rejected", 6)
+    asks = MAX_DOWNGRADES + 2
+    outcome, asked = tell(policy(model()), *[ModelFailure("bad_request", downgraded=True)] * asks)
+    assert (outcome.status, len(asked)) == ("rejected", asks)
 
 
 @pytest.mark.parametrize(
