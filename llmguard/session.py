@@ -33,6 +33,20 @@ def new_id() -> str:
     return f"{time.time_ns() // 1_000_000:010x}{os.urandom(8).hex()}"
 
 
+class Hearing:
+    """Keeps each step and has it logged. A thing of its own, so that a session holds no reference to itself and is gone
+    when its call is, without the garbage collector."""
+
+    __slots__ = ("_call_id", "_log", "_steps")
+
+    def __init__(self, log: Log, call_id: str, steps: list[Step]) -> None:
+        self._log, self._call_id, self._steps = log, call_id, steps
+
+    def __call__(self, step: Step) -> None:
+        self._steps.append(step)
+        self._log.step(self._call_id, step)
+
+
 class Session:
     """One call in progress: its identity, its steps so far, and where they go."""
 
@@ -49,13 +63,13 @@ class Session:
         self.policy, self.log, self.inputs = policy, log, inputs
         self.id = new_id()
         self.steps: list[Step] = []
-        self.run = Run(hear=self._hear, price=price if policy.budget.usd is not None else None, hard_deadline=hard)
+        self.run = Run(
+            hear=Hearing(log, self.id, self.steps),
+            price=price if policy.budget.usd is not None else None,
+            hard_deadline=hard,
+        )
         self.meta = meta or {}
         self.outcome: Outcome[Json] | None = None
-
-    def _hear(self, step: Step) -> None:
-        self.steps.append(step)
-        self.log.step(self.id, step)
 
     def open(self) -> None:
         self.log.begin(
@@ -74,6 +88,7 @@ class Session:
         """Go on with a call whose process died: its id and its steps; what was answered is not asked again."""
         self.id, self.inputs, self.meta = record.opening.id, record.opening.inputs, record.opening.meta
         self.steps = list(record.steps)
+        self.run.hear = Hearing(self.log, self.id, self.steps)
         self.run.recorded = Recorded(record.steps)
 
     def decide(self) -> Outcome[Json]:

@@ -209,7 +209,7 @@ def _upgrade(database: Database) -> None:
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["engine"] = database.engine
     command.upgrade(config, "head")
 
