@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 LONG_WORD = 16
 """Characters of the shortest key that is recognised; after `api_key=`, where the `=` makes it plain, it is 8."""
@@ -115,11 +116,11 @@ class _Shape:
 
     name: str
     hints: tuple[bytes, ...]
-    pattern: re.Pattern[bytes]
+    pattern: str
 
     def redact(self, text: bytes) -> bytes:
         if any(hint in text for hint in self.hints):
-            return self.pattern.sub(self._replaced, text)
+            return _compiled(self.pattern).sub(self._replaced, text)
         return text
 
     def _replaced(self, found: re.Match[bytes]) -> bytes:
@@ -136,12 +137,18 @@ class _BareShape(_Shape):
     def redact(self, text: bytes) -> bytes:
         words = b" " + text.translate(_TO_WORDS) + b" "
         if any(b" " + b"a" * length + b" " in words for length in _AWS_SECRET):
-            return self.pattern.sub(self._replaced, text)
+            return _compiled(self.pattern).sub(self._replaced, text)
         return text
 
 
+@cache
+def _compiled(pattern: str) -> re.Pattern[bytes]:
+    """On first use: most programs never meet most shapes, and compiling all of them takes milliseconds."""
+    return re.compile(pattern.encode())
+
+
 def _shape(name: str, hints: str, pattern: str) -> _Shape:
-    return _Shape(name, tuple(hint.encode() for hint in hints.split("|")), re.compile(pattern.encode()))
+    return _Shape(name, tuple(hint.encode() for hint in hints.split("|")), pattern)
 
 
 # Each pattern is linear: what repeats without bound is possessive and ends the match; all else is bounded. In encoded
@@ -238,11 +245,7 @@ _SHAPES = (
     _BareShape(
         "aws_secret_key",
         (),
-        re.compile(
-            (
-                _FREE + r"(?=[a-z0-9/+]{0,39}[A-Z])(?=[A-Z0-9/+]{0,39}[a-z])(?=[A-Za-z/+]{0,39}[0-9])"
-                r"(?!(?:[A-Za-z0-9+]{0,39}/){4})[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=_-])"
-            ).encode()
-        ),
+        _FREE + r"(?=[a-z0-9/+]{0,39}[A-Z])(?=[A-Z0-9/+]{0,39}[a-z])(?=[A-Za-z/+]{0,39}[0-9])"
+        r"(?!(?:[A-Za-z0-9+]{0,39}/){4})[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=_-])",
     ),
 )

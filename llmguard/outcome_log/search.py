@@ -13,7 +13,6 @@ import operator
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 from llmguard.canonical import Json, encode
@@ -71,9 +70,10 @@ _OPERATORS: dict[Kind, tuple[str, ...]] = {
     "words": ("=", "!=", "~"),
     "number": tuple(_COMPARE),
 }
-_CONDITION = re.compile(r"""\s*([A-Za-z_]+)\s*(!=|<=|>=|=|<|>|~)\s*("[^"]*"|'[^']*'|[^\s"']+)(?:\s+|$)""")
-_BARE = re.compile(r"true|false|-?[0-9][0-9.eE+-]*")
-_AND = re.compile(r"and\s+", re.IGNORECASE)
+# Compiled by `re` on first use.
+_CONDITION = r"""\s*([A-Za-z_]+)\s*(!=|<=|>=|=|<|>|~)\s*("[^"]*"|'[^']*'|[^\s"']+)(?:\s+|$)"""
+_BARE = r"true|false|-?[0-9][0-9.eE+-]*"
+_AND = r"(?i:and)\s+"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ def conditions(where: str | None) -> tuple[Condition, ...]:
 def _conditions(text: str) -> Iterator[Condition]:
     at = 0
     while True:
-        found = _CONDITION.match(text, at)
+        found = re.compile(_CONDITION).match(text, at)
         if found is None:
             raise UsageError(
                 f"where: {text[at : at + 60]!r} (character {at}) is no condition. Write FIELD=VALUE, joined by `and`, such"
@@ -123,7 +123,7 @@ def _conditions(text: str) -> Iterator[Condition]:
         at = found.end()
         if at >= len(text):
             return
-        joined = _AND.match(text, at)
+        joined = re.compile(_AND).match(text, at)
         if joined is None:
             raise UsageError(
                 f"where: expected `and` at {text[at : at + 40]!r} (character {at}). There is no `or` and no `not`."
@@ -134,6 +134,8 @@ def _conditions(text: str) -> Iterator[Condition]:
 def _condition(name: str, op: str, value: str) -> Condition:
     asked = FIELDS.get(name)
     if asked is None:
+        from difflib import get_close_matches
+
         near = get_close_matches(name, FIELDS, n=1)
         meant = f"Did you mean {near[0]!r}? " if near else ""
         raise UsageError(f"where: there is no field {name!r}. {meant}Fields: {', '.join(FIELDS)}.")
@@ -238,7 +240,7 @@ def _spellings(value: Json) -> list[str]:
     """How `_of_meta` gives a value that is written like this one: as text, and as a number or truth value."""
     written = _as_written(value) or ""
     text = redact(encode(written)).decode()
-    bare = [written] if _BARE.fullmatch(written) else []
+    bare = [written] if re.fullmatch(_BARE, written) else []
     return [f"[{spelling},{spelling}]" for spelling in (text, *bare)]
 
 
