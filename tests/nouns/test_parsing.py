@@ -269,7 +269,7 @@ def test_importing_the_parser_compiles_nothing() -> None:
     """A valid reply needs no regular expression; they are compiled at first use."""
     program = (
         "import re; made = []; plain = re.compile; re.compile = lambda *a, **k: made.append(a) or plain(*a, **k);"
-        "import llmguard.parsing, llmguard.reading; print([a for a in made if 'think' in str(a[0]) or '[eE]' in str(a[0])])"
+        "import llmguard.parsing, llmguard.reading; print([a for a in made if '*+' in str(a[0])])"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ended.stdout == "[]\n"
