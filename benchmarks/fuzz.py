@@ -1,7 +1,8 @@
 """Mutated replies through parser, schema and flow: whatever a model says, the outcome is an outcome.
 
-`make fuzz` runs a minute (FUZZ_SECONDS); `make test` runs two seconds of it. Replies come from a few seeds here, and from
-the folder that LLMGUARD_CORPORA names. A finding is printed with the reply that made it, and ends with exit status 1.
+`make fuzz` runs a minute (FUZZ_SECONDS); `make test` runs two seconds of it. Replies come from a few seeds here, from the
+hostile corpus, each with its own schema, and from the folder that LLMGUARD_CORPORA names.
+A finding is printed with the reply that made it, and ends with exit status 1.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.scoreboard import load
 from llmguard.canonical import decode, encode
 from llmguard.drive import Run, drive
 from llmguard.flow import guarded
@@ -22,6 +24,7 @@ from llmguard.ladder import ModelRung, SalvageRung
 from llmguard.messages import ModelReply
 from llmguard.policy import Policy
 from llmguard.prompts import compile_prompt
+from llmguard.reading import ReadingRules, reading_rules
 from llmguard.schema import Schema, compile_schema
 from llmguard.testing import ScriptedModel
 
@@ -46,13 +49,28 @@ SEEDS = [
     '{"name": "Ada", "total": NaN, "total": -0}',
     '[{"name": "a"}, {"name": "b"',
 ]
+RULES = [
+    reading_rules(),
+    reading_rules(("lossless", "syntactic", "lossy"), allow_truncated=True),
+    reading_rules((), {"/total": ("lossless",)}),
+]
+MAX_CHARS = 5_000
 PUNCTUATION = "{}[]\",:\\/`'\n\t \x00\ud800\u202e-+.eE09"
 SPLINTERS = [*PUNCTUATION, "```", "<think>", "\\u", "null", "true", "NaN", "//", "/*", "...", '""', "é😀"]
 
 
-def replies(folder: str | None) -> list[str]:
-    """The seeds, and every `raw` or `reply` of the corpora."""
-    found = list(SEEDS)
+def replies(folder: str | None) -> list[tuple[str, Schema]]:
+    """The seeds, the hostile corpus, and every `raw` or `reply` of the corpora, each with a schema to read it by."""
+    usual = compile_schema(SCHEMA)
+    cases = [case for case in load() if len(case.reply) <= MAX_CHARS]
+    schemas = {id(case.schema): case.schema for case in cases}
+    compiled = {key: compile_schema(schema) for key, schema in schemas.items()}
+    hostile = [(case.reply, compiled[id(case.schema)]) for case in cases]
+    return [*((text, usual) for text in [*SEEDS, *texts_in(folder)]), *hostile]
+
+
+def texts_in(folder: str | None) -> list[str]:
+    found: list[str] = []
     for path in sorted(Path(folder).glob("*.jsonl")) if folder else []:
         for line in path.read_text(encoding="utf-8").splitlines():
             row = json.loads(line)
@@ -77,8 +95,9 @@ def mutated(text: str, rng: random.Random) -> str:
     return text
 
 
-def policy(model: ScriptedModel, schema: Schema) -> Policy:
+def policy(model: ScriptedModel, schema: Schema, rules: ReadingRules) -> Policy:
     return Policy(
+        reading=rules,
         name="fuzz",
         prompt=compile_prompt("{{ n }}", name="fuzz"),
         schema=schema,
@@ -89,13 +108,14 @@ def policy(model: ScriptedModel, schema: Schema) -> Policy:
 
 def tries(seconds: float, seed: int, folder: str | None = None) -> Iterator[tuple[str, str]]:
     """(reply, what it raised) for each finding; runs for `seconds`."""
-    rng, known, schema = random.Random(seed), replies(folder), compile_schema(SCHEMA)
+    rng, known = random.Random(seed), replies(folder)
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:
-        text = mutated(rng.choice(known), rng)
+        text, schema = rng.choice(known)
+        text = mutated(text, rng)
         reply = ModelReply(text, finish_reason=rng.choice(["stop", "stop", "stop", "length"]))
         try:
-            outcome = drive(guarded(policy(ScriptedModel([reply, reply]), schema), {"n": 1}), Run())
+            outcome = drive(guarded(policy(ScriptedModel([reply, reply]), schema, rng.choice(RULES)), {"n": 1}), Run())
             assert outcome.status != "fallback" or outcome.repairs
             assert not outcome.has_value or not schema.violations(outcome.json)
             decode(encode(outcome.json))

@@ -12,7 +12,7 @@ from typing import Protocol
 
 
 class _At(Protocol):
-    def __call__(self, text: str, start: int = 0, /) -> re.Match[str] | None: ...
+    def __call__(self, text: str, start: int = 0, end: int = ..., /) -> re.Match[str] | None: ...
 
 
 class Pattern:

@@ -13,15 +13,16 @@ from llmguard.parsing.strict import NotStrict, load, same
 from llmguard.parsing.strings import Unreadable
 
 _W = r"[ \t\n\r]*+"
-_KEY = r"""(?:"([^"\\\x00-\x1f]*+)"|'([^'"\\\x00-\x1f]*+)'|([A-Za-z_$][A-Za-z0-9_$]*+))"""
+_CURLY = r"“([^\"'“”„\\\x00-\x1f]*+)”"
+_KEY = rf"""(?:"([^"\\\x00-\x1f]*+)"|'([^'"\\\x00-\x1f]*+)'|{_CURLY}|([A-Za-z_$][A-Za-z0-9_$]*+))"""
 _SCALAR = (
-    r"""(?:"([^"\\\x00-\x1f]*+)"|'([^'"\\\x00-\x1f]*+)'"""
+    rf"""(?:"([^"\\\x00-\x1f]*+)"|'([^'"\\\x00-\x1f]*+)'|{_CURLY}"""
     r"|(-?(?:0|[1-9][0-9]{0,17}+)(\.[0-9]{1,17}+)?+)|(true|false|null|True|False|None))"
 )
 # A whole member with a plain key and a plain scalar, and what must follow it.
-_MEMBER = Pattern(rf"{_W}{_KEY}{_W}:{_W}{_SCALAR}{_W}(?:,(?={_W}['\"A-Za-z_$}}])|(?=\}}))")
+_MEMBER = Pattern(rf"{_W}{_KEY}{_W}:{_W}{_SCALAR}{_W}(?:,(?={_W}['\"“A-Za-z_$}}])|(?=\}}))")
 _CONTAINER_MEMBER = Pattern(rf'{_W}"([^"\\\x00-\x1f]*+)"{_W}:{_W}(?=[\[{{])')
-_ITEM = Pattern(rf"{_W}{_SCALAR}{_W}(?:,(?={_W}['\"\-0-9tfn\]])|(?=\]))")
+_ITEM = Pattern(rf"{_W}{_SCALAR}{_W}(?:,(?={_W}['\"“\-0-9tfn\]])|(?=\]))")
 _STRING = r'"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+"'
 _STRICT = rf"(?:{_STRING}|-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+(?![0-9.eE])|true|false|null)"
 _FLAT_LIST = rf"\[{_W}(?:{_STRICT}{_W}(?:,{_W}{_STRICT}{_W})*+)?+\]"
@@ -50,16 +51,16 @@ def take_members(text: str, at: int, frame: Frame, stack: Containers) -> int:
     """Puts plain members from `at` on into the object `frame`; where the first one starts that is not plain."""
     members, match = frame.value, _MEMBER.match
     while found := match(text, at):
-        double, single, bare, plain, quoted, number, fraction, word = found.groups()
-        key = double if double is not None else single if single is not None else bare
+        double, single, curly, bare, plain, quoted, typographic, number, fraction, word = found.groups()
+        key = double if double is not None else single if single is not None else bare if bare is not None else curly
         at = found.end()
         value: Json = plain
         if value is None:
-            value = _value(quoted, number, fraction, word)
+            value = _value(quoted, typographic, number, fraction, word)
         if key in members and not same(members[key], value):
             raise Unreadable("duplicate_key", f"the key {key!r} stands twice with different values", found.start())
         members[key] = value
-        if double is None or quoted is not None or word in _PYTHON:
+        if double is None or quoted is not None or typographic is not None or word in _PYTHON:
             frame.key = key
             _note(found, stack)
         frame.ready = text[at - 1] != ","
@@ -84,13 +85,12 @@ def take_items(text: str, at: int, frame: Frame, stack: Containers) -> int:
     """The same for a list."""
     match = _ITEM.match
     while found := match(text, at):
-        plain, quoted, number, fraction, word = found.groups()
+        plain, quoted, typographic, number, fraction, word = found.groups()
         at = found.end()
         if word in _PYTHON:
             stack.note("literal", word, WORDS[word])
-        if quoted is not None:
-            stack.note("single_quotes", f"'{quoted}'", quoted)
-        frame.value.append(plain if plain is not None else _value(quoted, number, fraction, word))
+        _note_quotes(quoted, typographic, stack)
+        frame.value.append(plain if plain is not None else _value(quoted, typographic, number, fraction, word))
         frame.ready = text[at - 1] != ","
         frame.comma = not frame.ready
     return at
@@ -139,22 +139,31 @@ def container_key_at(text: str, at: int) -> tuple[str, int] | None:
     return (found[1], found.end()) if found else None
 
 
-def _value(quoted: str | None, number: str | None, fraction: str | None, word: str | None) -> Json:
+def _value(
+    quoted: str | None, typographic: str | None, number: str | None, fraction: str | None, word: str | None
+) -> Json:
     if number is not None:
         return int(number) if fraction is None else float(number)
-    return quoted if word is None else WORDS[word]
+    if word is not None:
+        return WORDS[word]
+    return typographic if quoted is None else quoted
 
 
 def _note(found: re.Match[str], stack: Containers) -> None:
-    double, _, bare, _, quoted, _, _, word = found.groups()
+    _, single, curly, bare, _, quoted, typographic, _, _, word = found.groups()
     if bare is not None:
         stack.note("unquoted_key", bare, bare)
-    elif double is None:
-        stack.note("single_quotes", found[0].strip()[:60], "")
-    if quoted is not None:
-        stack.note("single_quotes", f"'{quoted}'", quoted)
+    _note_quotes(single, curly, stack)
+    _note_quotes(quoted, typographic, stack)
     if word in _PYTHON:
         stack.note("literal", word, WORDS[word])
+
+
+def _note_quotes(single: str | None, curly: str | None, stack: Containers) -> None:
+    if single is not None:
+        stack.note("single_quotes", f"'{single}'", single)
+    if curly is not None:
+        stack.note("typographic_quotes", f"“{curly}”", curly)
 
 
 def _strict(text: str, at: int) -> Json:

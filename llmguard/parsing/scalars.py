@@ -109,7 +109,7 @@ def bare_at(text: str, at: int, place: Place, *, cut: bool) -> Scalar:
         return Scalar(None, end, "ellipsis", token)
     if end == len(text) and not cut:
         raise Unreadable("unterminated", "the text ends in the middle of a value", end)
-    _refuse_doubtful(token, place, at)
+    _refuse_doubtful(token, place, text, at, end)
     after = text[end : end + 1]
     if not token or (after not in ",;}])\n\r/#" and not after.isspace()):
         raise Unreadable("no_value", f"no JSON value: {text[at : end + 20]!r}", at)
@@ -128,7 +128,9 @@ def converted(literal: str, at: int) -> int | float:
     return number
 
 
-def _refuse_doubtful(token: str, place: Place, at: int) -> None:
+def _refuse_doubtful(token: str, place: Place, text: str, at: int, end: int) -> None:
+    if place == "item" and token[-1:].isdigit() and _DIGIT_COMMA.match(text, end):
+        raise Unreadable("ambiguous_number", f"{token[:40]!r} may go on after the comma", end)
     if place == "member" and _DIGIT_COMMA_IN.search(token) and not _GROUPS.match(token):
         raise Unreadable("ambiguous_number", f"{token[:40]!r} may be one number or two entries", at)
     if _is_broken_scalar(token):

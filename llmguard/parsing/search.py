@@ -50,6 +50,7 @@ _JSON_LIKE = Pattern(
     rf"""|\[\s*+(?:[{{\["“']|(?:-?[0-9][0-9.eE+\-]*+|{_LITERALS})\s*+[,\n]|\Z)"""
 )
 _DOUBLED = Pattern(r"\{\s*+\{")
+_WORDS_ONLY = Pattern(r"\{\s*+\w[\w ]*+\}")
 _CODE = Pattern(
     r"(?:python|py|javascript|js|typescript|ts|java|go|rust|sh|bash|sql|c|cpp|csharp|ruby|php|html|xml)\s*$"
 )
@@ -124,9 +125,15 @@ class _Search:
             self.end_thought(mark)
         elif mark["fence"]:
             self.fence = "" if self.fence else mark["fence"]
-        elif not _DOUBLED.match(self.text, mark.start()):
+        elif not self.is_prose(mark.start()):
             return self.value(mark.start())
         return mark.end()
+
+    def is_prose(self, start: int) -> bool:
+        """Whether a bracket starts no value: one that is doubled, or that holds nothing but words."""
+        return bool(_DOUBLED.match(self.text, start)) or (
+            start != self.first and bool(_WORDS_ONLY.match(self.text, start))
+        )
 
     def end_thought(self, mark: re.Match[str]) -> None:
         """A closing tag; without an opening one, all that came before it was thought."""

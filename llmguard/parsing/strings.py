@@ -79,6 +79,7 @@ _HEX = Pattern(r"\\x([0-9a-fA-F]{2})")
 _LONG_CODE = Pattern(r"\\U[0-9a-fA-F]{8}|\\N\{")
 _LETTER_ESCAPE = Pattern(r"\\[bfnrtu]")
 _LANGUAGE = Pattern(r"\w+\n")
+_NO_STRUCTURE = Pattern(r"[^,:{}\[\]]*+\Z")
 _ONLY_GLUE = Pattern(r"[\s+]*+\Z")
 _INNER_MEMBER = Pattern(rf"[,;]{_W}$")
 
@@ -92,7 +93,21 @@ def read_string(text: str, start: int, place: Place) -> Text:
         return Text(scanstring(text, start + 1)[0], end)
     if text.startswith(_TRIPLE, start):
         return _triple(text, start)
+    end = _end_of_run(text, start)
+    if (
+        quote != '"'
+        and text[end : end + 1] in CLOSERS[quote]
+        and _LOOSE[place].match(text, end + 1)
+        and end < len(text)
+    ):
+        return Text(text[start + 1 : end], end + 1, (_style(quote),))
     return _Scan(text, start, quote, place).run()
+
+
+def _end_of_run(text: str, start: int) -> int:
+    """Where the first sign stands that a string does not simply hold: a quote of its kind, an escape, a control character."""
+    found = _RUN[text[start]].match(text, start + 1)
+    return found.end() if found else start + 1
 
 
 def _triple(text: str, start: int) -> Text:
@@ -198,6 +213,8 @@ class _Scan:
             between = self.text[one + 1 : other]
             if (one != self.start or other != at) and between and _ONLY_GLUE.match(between) and not between.isalnum():
                 raise Unreadable("ambiguous_string", "two strings stand side by side", self.start, at)
+        if self.place == "key" and not _NO_STRUCTURE.match(self.text, self.start, at):
+            raise Unreadable("ambiguous_string", "a key may hold a value, its colon missing", self.start, at)
         if any(self.looks_like_member(one, other) for one, other in pairs):
             raise Unreadable("ambiguous_string", "a string may hold the next member", self.start, at)
 

@@ -120,6 +120,13 @@ class Tolerant:
             raise Unreadable("unterminated", "the text ends in the middle of a value", len(self.text))
         self.finish()
 
+    def finish_cut_string(self, error: Unreadable) -> None:
+        """The same within a string."""
+        if not self.cut or error.rule != "unterminated_string":
+            raise error
+        self.position = len(self.text)
+        self.finish()
+
     # -- entries
 
     def member(self, frame: Frame) -> None:
@@ -145,7 +152,10 @@ class Tolerant:
             self.key_and_value(frame, sign)
 
     def key_and_value(self, frame: Frame, sign: str) -> None:
-        frame.key = self.key(sign)
+        try:
+            frame.key = self.key(sign)
+        except Unreadable as error:
+            return self.finish_cut_string(error)
         rest = self.skip()
         colon = _COLON.match(self.text, self.position)
         if not colon:
@@ -269,10 +279,7 @@ class Tolerant:
         try:
             value = self.string(place)
         except Unreadable as error:
-            if not self.cut or error.rule != "unterminated_string":
-                raise
-            self.position = len(self.text)
-            self.finish()
+            self.finish_cut_string(error)
         else:
             self.stack.put(value, self.position)
 

@@ -51,7 +51,7 @@ def _joined(answers: list[Candidate]) -> Candidate:
 def _of_several(valid: list[Tried], real: list[Tried], trial: Trial) -> Reading:
     """The last valid one, unless another one may be meant as well."""
     last = valid[-1]
-    others = [one for one in valid if not same(one.value, last.value)]
+    others = [one for one in valid if one is not last and not same(one.value, last.value)]
     is_only_an_option = last.level < 0 and (others or len(valid) == 1)
     if is_only_an_option or any(one.level >= last.level for one in others):
         return _ambiguous(len(others) + 1)
