@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from llmguard.canonical import Json, encode
-from llmguard.schema.keywords import from_fragment, words_of
+from llmguard.schema.keywords import as_tokens, from_fragment, words_of
 from llmguard.schema.words import as_list, either
 
 MAX_CHARS = 8_000
 """A description that grows longer than this says no more than the schema itself."""
 
-_OPENING = "Answer with one JSON value and nothing else, no explanation and no code fence"
+_OPENING = "Answer with one JSON value{} and nothing else, no explanation and no code fence"
 _INDENT = "  "
 _MAX_LEVELS = 6
 _BEYOND_WORDS = words_of(
@@ -21,19 +21,37 @@ _BEYOND_WORDS = words_of(
 _NOUNS = {"object": "an object", "array": "a list", "string": "a string", "integer": "an integer", "number": "a number"}
 _NOUNS |= {"boolean": "true or false", "null": "null"}
 _PLURALS = {"object": "objects", "array": "lists", "string": "strings", "integer": "integers", "number": "numbers"}
-_BOUNDS = {
-    "minimum": "at least {}",
-    "exclusiveMinimum": "above {}",
-    "maximum": "at most {}",
-    "exclusiveMaximum": "below {}",
-    "multipleOf": "a multiple of {}",
-    "minLength": "{} or more characters",
-    "maxLength": "{} or fewer characters",
-    "minItems": "{} or more",
-    "maxItems": "{} or fewer",
-    "pattern": "pattern {}",
-    "format": "format {}",
+_FORMATS = {
+    "date": "a date as YYYY-MM-DD",
+    "date-time": "a date and time as YYYY-MM-DDThh:mm:ssZ",
+    "time": "a time as hh:mm:ssZ",
+    "email": "an e-mail address",
+    "uri": "a URI",
+    "uuid": "a UUID",
 }
+"""Formats that a few words say as well as the standard's name; they stand for "a string"."""
+
+_NUMBER_BOUNDS = (
+    (("minimum", "maximum"), "{} to {}"),
+    (("minimum",), "at least {}"),
+    (("exclusiveMinimum",), "above {}"),
+    (("maximum",), "at most {}"),
+    (("exclusiveMaximum",), "below {}"),
+    (("multipleOf",), "a multiple of {}"),
+)
+_BOUNDS = {
+    "integer": _NUMBER_BOUNDS,
+    "number": _NUMBER_BOUNDS,
+    "string": (
+        (("minLength", "maxLength"), "{} to {} characters"),
+        (("minLength",), "{} or more characters"),
+        (("maxLength",), "{} or fewer characters"),
+        (("pattern",), "pattern {}"),
+        (("format",), "format {}"),
+    ),
+    "array": ((("minItems", "maxItems"), "{} to {}"), (("minItems",), "{} or more"), (("maxItems",), "{} or fewer")),
+}
+"""For each type: keywords that are said together, and how; the first that fit take their keywords with them."""
 
 
 def instruction(root: Json, places: Mapping[str, Json]) -> str:
@@ -45,9 +63,11 @@ def instruction(root: Json, places: Mapping[str, Json]) -> str:
     - "total" (required): a number (at least 0)
     """
     words = _Words(places)
-    text = f"{_OPENING}: {words.of(root, 0)}"
+    about = "".join(f" ({said.rstrip('.')})" for said in _described(root)) if isinstance(root, dict) else ""
+    opening = _OPENING.format(about)
+    text = f"{opening}: {words.of(root, 0)}"
     if len(text) > MAX_CHARS:
-        return f"{_OPENING}. It must fit this JSON Schema: {_spelled(root)}"
+        return f"{opening}. It must fit this JSON Schema: {_spelled(root)}"
     return f"{text}\nIt must fit this JSON Schema: {_spelled(root)}" if words.incomplete else text
 
 
@@ -56,7 +76,8 @@ class _Words:
 
     def __init__(self, places: Mapping[str, Json]) -> None:
         self._places = places
-        self._open: tuple[str, ...] = ()
+        self._open: tuple[str, ...] = ("",)
+        self._met_again: set[str] = set()
         self.incomplete = False
 
     def of(self, schema: Json, level: int) -> str:
@@ -84,7 +105,7 @@ class _Words:
         return either(kinds) if kinds else "any JSON value"
 
     def _alternatives(self, branches: list[Json], level: int) -> str:
-        texts = list(dict.fromkeys(self.of(branch, level + 1) for branch in branches))
+        texts = list(dict.fromkeys(self.of(branch, level + 1) + _label(branch) for branch in branches))
         if not any("\n" in text for text in texts):
             return either(texts)
         return "one of these:" + "".join(f"\n{_INDENT * level}* {text}" for text in texts)
@@ -93,20 +114,22 @@ class _Words:
         ref = schema["$ref"]
         pointer = from_fragment(ref)
         if pointer in self._open:
-            return "again what is described above"
+            self._met_again.add(pointer)
+            return f"another {_name(pointer)}" if pointer else "again a value like the whole"
         if pointer is None or pointer not in self._places:
             self.incomplete = True
             return "a value"
         self._open = (*self._open, pointer)
         text = self.of(self._places[pointer], level)
         self._open = self._open[:-1]
-        return text
+        return f"{_name(pointer)}, which is {text}" if pointer in self._met_again else text
 
     def _kind(self, name: str, schema: Mapping[str, Json], level: int) -> str:
         if name == "object":
             return self._object(schema, level)
-        noun = self._list(schema, level) if name == "array" else _NOUNS.get(name, name)
-        bounds = [words.format(_spelled(schema[key])) for key, words in _BOUNDS.items() if _bounds(name, key, schema)]
+        said = _FORMATS.get(schema.get("format", "")) if name == "string" else None
+        noun = self._list(schema, level) if name == "array" else said or _NOUNS.get(name, name)
+        bounds = list(_bounds(name, schema, {"format"} if said else set()))
         return f"{noun} ({', '.join(bounds)})" if bounds else noun
 
     def _list(self, schema: Mapping[str, Json], level: int) -> str:
@@ -122,22 +145,43 @@ class _Words:
         lines = [""] + [f"{_INDENT * level}- {line}" for line in self._properties(schema, level)]
         if isinstance(schema.get("additionalProperties"), dict):
             lines.append(f"{_INDENT * level}- any other name: {self.of(schema['additionalProperties'], level + 1)}")
-        return "an object with" + "\n".join(lines) if len(lines) > 1 else "an object"
+        only = " only" if schema.get("additionalProperties") is False else ""
+        return f"an object with{only}" + "\n".join(lines) if len(lines) > 1 else "an object"
 
     def _properties(self, schema: Mapping[str, Json], level: int) -> Iterator[str]:
         required = schema.get("required", ())
         for name, inner in schema.get("properties", {}).items():
-            notes = ["required" if name in required else "optional", *_notes(inner)]
+            notes = ["required" if name in required else "optional", *self._notes(inner)]
             yield f"{_spelled(name)} ({', '.join(notes)}): {self.of(inner, level + 1)}"
 
+    def _notes(self, schema: Json) -> Iterator[str]:
+        """What a property's schema says to people; where it says nothing, what the definition says that it refers to."""
+        if not isinstance(schema, dict):
+            return
+        target = self._places.get(from_fragment(schema.get("$ref", "")) or "", {}) if "$ref" in schema else {}
+        yield from _described(schema) or (_described(target) if isinstance(target, dict) else ())
+        if isinstance(schema.get("x-unit"), str):
+            yield f"in {schema['x-unit']}"
+        if schema.get("default") is not None:
+            yield f"{_spelled(schema['default'])} if left out"
 
-def _notes(schema: Json) -> Iterator[str]:
-    """What a property's schema says to people."""
-    said = schema.get("description") if isinstance(schema, dict) else None
-    if isinstance(said, str) and said.strip():
-        yield " ".join(said.split())
-    if isinstance(schema, dict) and schema.get("default") is not None:
-        yield f"{_spelled(schema['default'])} if left out"
+
+def _described(schema: Mapping[str, Json]) -> tuple[str, ...]:
+    said = schema.get("description")
+    return (" ".join(said.split()),) if isinstance(said, str) and said.strip() else ()
+
+
+def _label(branch: Json) -> str:
+    """What the author calls one value of a choice, or says of it."""
+    if not isinstance(branch, dict) or "const" not in branch:
+        return ""
+    said = (branch["title"],) if isinstance(branch.get("title"), str) else _described(branch)
+    return f" ({said[0]})" if said else ""
+
+
+def _name(pointer: str) -> str:
+    """The name of a definition that is met within itself."""
+    return as_tokens(pointer)[-1]
 
 
 def _spelled(value: Json) -> str:
@@ -149,12 +193,10 @@ def _implied(schema: Mapping[str, Json]) -> list[str]:
     return ["object"] if "properties" in schema else ["array"] if "items" in schema else []
 
 
-def _bounds(name: str, keyword: str, schema: Mapping[str, Json]) -> bool:
-    """Whether a keyword of the schema bounds values of this type."""
-    types = {
-        "string": ("minLength", "maxLength", "pattern", "format"),
-        "array": ("minItems", "maxItems"),
-        "integer": ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "multipleOf"),
-        "number": ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "multipleOf"),
-    }
-    return keyword in schema and keyword in types.get(name, ()) and not isinstance(schema[keyword], bool)
+def _bounds(name: str, schema: Mapping[str, Json], said: set[str]) -> Iterator[str]:
+    """The bounds of values of this type, in words; `said` are keywords that were said already."""
+    left = {key for key in schema if not isinstance(schema[key], bool)} - said
+    for keywords, words in _BOUNDS.get(name, ()):
+        if left.issuperset(keywords):
+            left -= {*keywords}
+            yield words.format(*(_spelled(schema[key]) for key in keywords))

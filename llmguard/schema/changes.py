@@ -1,0 +1,212 @@
+"""What a change of one keyword of a schema means for those who read values, and for values that are in the log.
+
+A schema that is *wider* lets through values that callers have never met; one that is *narrower* refuses values that were
+good. Each function compares one keyword and says in words which of the two it is, or both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from llmguard.canonical import Json, encode
+from llmguard.schema.keywords import words_of
+from llmguard.schema.words import as_list, brief, either, listed
+
+ChangeKind: TypeAlias = Literal["breaking-for-callers", "breaking-for-outcomes", "compatible"]
+
+WIDER: ChangeKind = "breaking-for-callers"
+NARROWER: ChangeKind = "breaking-for-outcomes"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change. `path` is where it is in a value: a JSON Pointer with `*` for every item or any other name.
+
+    `breaking-for-callers`: values may come that could not come before. `breaking-for-outcomes`: values that were good may
+    not be any more. `compatible`: neither; a model may still be told something else.
+    """
+
+    kind: ChangeKind
+    path: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.path or '(whole value)'}: {self.what} [{self.kind}]"
+
+
+Said: TypeAlias = Iterator[tuple[ChangeKind, str]]
+
+ANNOTATIONS = words_of("title description default examples deprecated readOnly writeOnly x-aliases x-unit x-stream")
+_TYPES = ("string", "integer", "number", "boolean", "object", "array", "null")
+_LOWER = {
+    "minimum": "the minimum", "exclusiveMinimum": "the exclusive minimum", "minLength": "the least length",
+    "minItems": "the least number of items", "minProperties": "the least number of properties",
+    "minContains": "the least number of fitting items",
+}  # fmt: skip
+_UPPER = {
+    "maximum": "the maximum", "exclusiveMaximum": "the exclusive maximum", "maxLength": "the greatest length",
+    "maxItems": "the greatest number of items", "maxProperties": "the greatest number of properties",
+    "maxContains": "the greatest number of fitting items",
+}  # fmt: skip
+_EXACT = ("pattern", "format")
+_SELF_MADE = words_of(
+    "type enum const multipleOf uniqueItems required properties additionalProperties items prefixItems anyOf oneOf $ref $defs"
+    " definitions $schema $id id $comment"
+)
+
+
+def types_of(schema: Mapping[str, Json]) -> frozenset[str]:
+    """The types that `type` names, all where it is missing; a number may be an integer."""
+    given = as_list(schema["type"]) if "type" in schema else list(_TYPES)
+    return frozenset(given) | ({"integer"} if "number" in given else frozenset())
+
+
+def keyword_changes(old: Mapping[str, Json], new: Mapping[str, Json]) -> Said:
+    """All that the keywords of one place say, but for those with schemas in them."""
+    yield from _types(types_of(old), types_of(new))
+    yield from _choices(_options(old), _options(new))
+    for keyword, words in _LOWER.items():
+        yield from _bound(words, _number(old, keyword), _number(new, keyword), rises_is_narrower=True)
+    for keyword, words in _UPPER.items():
+        yield from _bound(words, _number(old, keyword), _number(new, keyword), rises_is_narrower=False)
+    for keyword in _EXACT:
+        yield from _exact(keyword, old.get(keyword), new.get(keyword))
+    yield from _multiples(old.get("multipleOf"), new.get("multipleOf"))
+    yield from _unique(bool(old.get("uniqueItems")), bool(new.get("uniqueItems")))
+    yield from _annotations(old, new)
+
+
+def opaque_changes(old: Mapping[str, Json], new: Mapping[str, Json], *, referred_differ: bool) -> Said:
+    """Keywords whose meaning is not compared here: a change of one may do both. `referred_differ`: so it is where the same
+    words refer to definitions that changed."""
+    for keyword in sorted(_opaque(old) | _opaque(new)):
+        one, other = encode(old.get(keyword), sort_keys=True), encode(new.get(keyword), sort_keys=True)
+        if one == other and (keyword in old) == (keyword in new) and not (referred_differ and b'"$ref"' in one):
+            continue
+        said = f"{keyword!r} {_came(keyword, old, new)}"
+        if keyword.startswith(("x-", "X-")):
+            yield "compatible", said
+        else:
+            yield WIDER, f"{said}; values may come that did not fit before"
+            yield NARROWER, f"{said}; values that fitted may not fit any more"
+
+
+def _opaque(schema: Mapping[str, Json]) -> set[str]:
+    """Keywords that no other function compares; draft 4's flags beside a bound are among them."""
+    flags = {keyword for keyword in (*_LOWER, *_UPPER) if isinstance(schema.get(keyword), bool)}
+    return {*schema} - {*_SELF_MADE, *_LOWER, *_UPPER, *_EXACT, *ANNOTATIONS} | flags
+
+
+def _types(old: frozenset[str], new: frozenset[str]) -> Said:
+    added, gone = new - old, old - new
+    if len(new) == len(_TYPES) > len(old):
+        yield WIDER, "may now be of any type"
+        return
+    if len(old) == len(_TYPES) > len(new):
+        yield NARROWER, f"must now be {_either(new)}"
+        return
+    if added == {"number"} and "integer" in old:
+        yield WIDER, "may now be a fraction; it was an integer"
+    elif added:
+        yield WIDER, f"may now be {_either(added)}"
+    if gone == {"number"} and "integer" in new:
+        yield NARROWER, "must now be an integer; fractions no longer fit"
+    elif gone:
+        yield NARROWER, f"may no longer be {_either(gone)}"
+
+
+def _either(types: frozenset[str]) -> str:
+    named = types - {"integer"} if "number" in types else types
+    return either(
+        f"{'an' if name[0] in 'aio' else 'a'} {name}" if name != "null" else name for name in _TYPES if name in named
+    )
+
+
+def _options(schema: Mapping[str, Json]) -> dict[bytes, Json] | None:
+    """The values that are allowed one by one, by their JSON; None where any is."""
+    found = [[schema["const"]]] if "const" in schema else []
+    found += [schema["enum"]] if isinstance(schema.get("enum"), list) else []
+    if not found:
+        return None
+    first, *others = ({_key(option): option for option in options} for options in found)
+    return {key: option for key, option in first.items() if all(key in other for other in others)}
+
+
+def _key(value: Json) -> bytes:
+    """The same for 1 and 1.0, which are one value."""
+    return encode(int(value) if isinstance(value, float) and value.is_integer() else value, sort_keys=True)
+
+
+def _choices(old: dict[bytes, Json] | None, new: dict[bytes, Json] | None) -> Said:
+    if old is None and new is not None:
+        yield NARROWER, f"must now be {'one of ' * (len(new) > 1)}{listed(new.values())}"
+    elif new is None and old is not None:
+        yield WIDER, f"may now be other than {listed(old.values())}"
+    elif old is not None and new is not None:
+        if added := [new[key] for key in new if key not in old]:
+            yield WIDER, f"may now be {listed(added)}"
+        if gone := [old[key] for key in old if key not in new]:
+            yield NARROWER, f"may no longer be {listed(gone)}"
+
+
+def _number(schema: Mapping[str, Json], keyword: str) -> float | None:
+    found = schema.get(keyword)
+    return found if isinstance(found, int | float) and not isinstance(found, bool) else None
+
+
+def _bound(words: str, old: float | None, new: float | None, *, rises_is_narrower: bool) -> Said:
+    if old == new:
+        return
+    if old is None:
+        yield NARROWER, f"{words} is now {brief(new)}; there was none"
+    elif new is None:
+        yield WIDER, f"{words} of {brief(old)} is gone"
+    else:
+        yield NARROWER if (new > old) == rises_is_narrower else WIDER, f"{words} is now {brief(new)}, was {brief(old)}"
+
+
+def _exact(keyword: str, old: Json, new: Json) -> Said:
+    if old == new:
+        return
+    if old is None:
+        yield NARROWER, f"must now fit the {keyword} {brief(new)}"
+    elif new is None:
+        yield WIDER, f"need no longer fit the {keyword} {brief(old)}"
+    else:
+        yield WIDER, f"the {keyword} is now {brief(new)}, was {brief(old)}; values may come that did not fit before"
+        yield NARROWER, f"the {keyword} is now {brief(new)}, was {brief(old)}; values that fitted may not fit any more"
+
+
+def _multiples(old: float | None, new: float | None) -> Said:
+    if old == new:
+        return
+    if new is None or (old is not None and old % new == 0):
+        yield WIDER, f"need no longer be a multiple of {brief(old)}"
+    elif old is None or new % old == 0:
+        yield NARROWER, f"must now be a multiple of {brief(new)}"
+    else:
+        yield WIDER, f"must be a multiple of {brief(new)}, no longer of {brief(old)}"
+        yield NARROWER, f"must be a multiple of {brief(new)}, no longer of {brief(old)}"
+
+
+def _unique(old: bool, new: bool) -> Said:
+    if new and not old:
+        yield NARROWER, "may no longer have two equal items"
+    elif old and not new:
+        yield WIDER, "may now have equal items"
+
+
+def _annotations(old: Mapping[str, Json], new: Mapping[str, Json]) -> Said:
+    for keyword in sorted(ANNOTATIONS):
+        if _differ(old.get(keyword), new.get(keyword)) or (keyword in old) != (keyword in new):
+            yield "compatible", f"{keyword!r} {_came(keyword, old, new)}"
+
+
+def _came(keyword: str, old: Mapping[str, Json], new: Mapping[str, Json]) -> str:
+    return "is new" if keyword not in old else "is gone" if keyword not in new else "changed"
+
+
+def _differ(old: Json, new: Json) -> bool:
+    return encode(old, sort_keys=True) != encode(new, sort_keys=True)
