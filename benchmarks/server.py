@@ -43,6 +43,42 @@ def server() -> Iterator[str]:
         process.wait()
 
 
+def big_text(size: int) -> str:
+    """An object of about `size` characters with many items."""
+    items = [
+        {"id": number, "name": f"Instrument {number} \u00fc", "price": round(number * 1.25 + 0.5, 2), "tags": ["alpha"]}
+        for number in range(max(1, size // 70))
+    ]
+    return json.dumps({"title": "Catalogue", "items": items, "summary": "All of it was checked."}, ensure_ascii=False)
+
+
+def stream_of(text: str) -> bytes:
+    """Server-sent events with deltas of four characters."""
+    head = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "bench"}
+    pieces = [{"content": text[start : start + 4]} for start in range(0, len(text), 4)]
+    choices = [{"index": 0, "delta": piece, "finish_reason": None} for piece in pieces]
+    choices.append({"index": 0, "delta": {}, "finish_reason": "stop"})
+    return b"".join(b"data: " + json.dumps({**head, "choices": [each]}).encode() + b"\n\n" for each in choices)
+
+
+STREAMS: dict[int, bytes] = {}
+
+
+def _answer(connection: socket.socket, body: bytes) -> None:
+    """A whole reply; of a model named `big:<size>`, a stream."""
+    asked = json.loads(body)
+    if not asked.get("stream"):
+        connection.sendall(REPLY)
+        return
+    size = int(asked["model"].partition(":")[2])
+    events = STREAMS.get(size) or STREAMS.setdefault(size, stream_of(big_text(size)) + b"data: [DONE]\n\n")
+    connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+    for start in range(0, len(events), 3_000):
+        piece = events[start : start + 3_000]
+        connection.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
+    connection.sendall(b"0\r\n\r\n")
+
+
 def _serve(connection: socket.socket) -> None:
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     waiting = b""
@@ -51,7 +87,7 @@ def _serve(connection: socket.socket) -> None:
         if found:
             length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0] or 0)
             if len(rest) >= length:
-                connection.sendall(REPLY)
+                _answer(connection, rest[:length])
                 waiting = rest[length:]
                 continue
         received = connection.recv(65536)

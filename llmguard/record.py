@@ -6,10 +6,11 @@ and turns them back. Times and ids are made by whoever drives; nothing here know
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, is_dataclass, replace
 from hashlib import sha256
-from typing import Any, cast
+from operator import attrgetter
+from typing import Any, TypeAlias, cast
 
 from llmguard.canonical import Json, decode, digest, encode
 from llmguard.effects import Answer, Crashed, Returned
@@ -215,12 +216,12 @@ def _attempt(data: Json) -> Attempt:
 
 def _given(value: Any, leave_out: tuple[str, ...] = ()) -> dict[str, Json]:
     """The fields of a dataclass that are not at their default."""
-    found: dict[str, Json] = {}
-    for name, default in _defaults(type(value)):
-        item = getattr(value, name)
-        if name not in leave_out and item is not default and item != default:
-            found[name] = _plain(item)
-    return found
+    get, defaults = _plan(type(value), leave_out)
+    return {
+        name: item if type(item) in _AS_THEY_ARE else _plain(item)
+        for (name, default), item in zip(defaults, get(value), strict=True)
+        if item is not default and item != default
+    }
 
 
 def _plain(item: Json) -> Json:
@@ -230,10 +231,15 @@ def _plain(item: Json) -> Json:
     return _given(item) if is_dataclass(item) else item
 
 
-_known_defaults: dict[type[Any], tuple[tuple[str, object], ...]] = {}
+_AS_THEY_ARE = frozenset({str, int, float, bool, dict, list})
+_Plan: TypeAlias = tuple[Callable[[Any], tuple[Any, ...]], tuple[tuple[str, object], ...]]
+_plans: dict[tuple[type[Any], tuple[str, ...]], _Plan] = {}
 
 
-def _defaults(kind: type[Any]) -> tuple[tuple[str, object], ...]:
-    if kind not in _known_defaults:
-        _known_defaults[kind] = tuple((field.name, field.default) for field in fields(kind))
-    return _known_defaults[kind]
+def _plan(kind: type[Any], leave_out: tuple[str, ...]) -> _Plan:
+    """How the fields of a kind are fetched, and their defaults; worked out once."""
+    found = _plans.get((kind, leave_out))
+    if found is None:
+        kept = tuple((each.name, each.default) for each in fields(kind) if each.name not in leave_out)
+        found = _plans[kind, leave_out] = attrgetter(*(name for name, _ in kept)), kept
+    return found

@@ -90,6 +90,7 @@ class Session:
         self.steps = list(record.steps)
         self.run.hear = Hearing(self.log, self.id, self.steps)
         self.run.recorded = Recorded(record.steps)
+        self.log.begin(record.opening)  # from here on the call is this process's, for whoever reads the log
 
     def decide(self) -> Outcome[Json]:
         """Drive the flow in this thread; the outcome is on the disk when it returns."""

@@ -35,6 +35,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
         "budget",
         "ladder",
         "watching",
+        "grounding",
     ),  # rules
     3: ("policy",),
     4: ("flow", "verdict"),  # the story

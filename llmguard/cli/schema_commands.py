@@ -1,4 +1,4 @@
-"""`llmguard schema check`: what a schema means, and what is wrong with it."""
+"""`llmguard schema`: what a schema means, what is wrong with it, and whom a change of it breaks."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from llmguard.cli.arguments import AsJson
 from llmguard.cli.schema_outline import outline
 from llmguard.cli.terminal import NEGATIVE, emit, fail, say, styled
 from llmguard.errors import UsageError
+from llmguard.schema.diff import diff as changes_between
 
 schema_app = typer.Typer(no_args_is_help=True, help="Look at output schemas.")
 
@@ -53,3 +54,27 @@ def _show(file: Path, meaning: list[str], errors: list[str], warnings: list[str]
         say(styled(f"warning: {warning}", "yellow"))
     if not errors and not warnings:
         say(styled(f"{file}: nothing to object to", "green"))
+
+
+_COLOURS = {"breaking-for-callers": "red", "breaking-for-outcomes": "yellow", "compatible": "dim"}
+
+
+@schema_app.command("diff", epilog="Example: llmguard schema diff schemas/invoice.json new/invoice.json")
+def diff(
+    old: Annotated[Path, typer.Argument(help="The schema as it is.", metavar="OLD", show_default=False)],
+    new: Annotated[Path, typer.Argument(help="The schema as it shall be.", metavar="NEW", show_default=False)],
+    as_json: AsJson = False,
+) -> None:
+    """Say which changes break callers (values they never met) or old outcomes (values that fit no more); exit status 1
+    if one does."""
+    changes = changes_between(load_schema(old, old.stem), load_schema(new, new.stem))
+    breaking = [change for change in changes if change.kind != "compatible"]
+    if as_json:
+        rows = [{"kind": change.kind, "path": change.path, "what": change.what} for change in changes]
+        emit({"old": str(old), "new": str(new), "ok": not breaking, "changes": rows})
+    for change in () if as_json else changes:
+        say(styled(str(change), _COLOURS[change.kind]))
+    if not changes and not as_json:
+        say(styled("the two say the same", "green"))
+    if breaking:
+        raise typer.Exit(NEGATIVE)

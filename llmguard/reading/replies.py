@@ -23,7 +23,7 @@ def read(reply: ModelReply, schema: Schema, rules: ReadingRules = STANDARD) -> R
     A reply that was cut off is read only where the rules allow it; one that a content filter ended never is.
 
     >>> from llmguard.schema import compile_schema
-    >>> price = compile_schema({"type": "object", "properties": {"price": {"type": "number"}}})
+    >>> price = compile_schema({"type": "object", "properties": {"price": {"type": "number"}}, "required": ["price"]})
     >>> read(ModelReply('{"Price": "$1,250.40",}'), price).value
     {'price': 1250.4}
     >>> read(ModelReply('{"price": "about 1250"}'), price).violations[0].message

@@ -223,10 +223,10 @@ def _members(old: dict[str, Json], new: dict[str, Json], path: str) -> Steps:
     """Properties by name, and those that are not named."""
     mine, theirs = old.get("properties", {}), new.get("properties", {})
     was, is_now = old.get("additionalProperties", True), new.get("additionalProperties", True)
-    patterns = "patternProperties" in old or "patternProperties" in new
-    if patterns and (mine.keys() != theirs.keys() or digest([was]) != digest([is_now])):
-        for kind in (WIDER, NARROWER):
-            yield Change(kind, path, "the properties beside 'patternProperties' changed")
+    by_pattern = "patternProperties" in old or "patternProperties" in new
+    if by_pattern and (mine.keys() != theirs.keys() or digest([was]) != digest([is_now])):
+        yield Change(WIDER, path, "the properties beside 'patternProperties' changed")
+        yield Change(NARROWER, path, "the properties beside 'patternProperties' changed")
     for name in dict.fromkeys((*mine, *theirs)):
         yield mine.get(name, was), theirs.get(name, is_now), path + as_pointer((name,))
     yield was, is_now, f"{path}/*"

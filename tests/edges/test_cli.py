@@ -107,7 +107,7 @@ def test_run_prints_the_value_alone_on_standard_output(shop: Path) -> None:
     """What happened goes to standard error, so that the value can be piped on."""
     result = run("run", "cli_shop:good", "--input", "text=seven")
     assert (result.exit_code, result.stdout) == (0, '{"n": 7}\n')
-    assert "prose  [lossless]" in result.stderr
+    assert "prose Here: →   [lossless" in result.stderr
     assert "answered, with a second effort, by scripted" in result.stderr
 
 
@@ -115,7 +115,7 @@ def test_run_ends_with_1_where_nobody_answered(shop: Path) -> None:
     """An escalated call prints no value, and says what was wrong."""
     result = run("run", "cli_shop:bad", "--input", "text=seven")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "holds no JSON value  [unparsable]" in result.stderr
+    assert "the reply has no JSON value" in result.stderr
 
 
 def test_run_takes_inputs_from_standard_input_and_logs_meta(shop: Path) -> None:
@@ -151,7 +151,7 @@ def test_log_list_shows_the_newest_first(logged: list[str]) -> None:
     assert header.split() == "id time guard status source tries tokens what was wrong first".split()
     assert [row.split()[0] for row in rows] == logged[::-1]
     assert [row.split()[3] for row in rows] == ["fallback", "recovered", "accepted"]
-    assert "must be one of 'red', 'blue'" in rows[1]
+    assert "is not one of the allowed values" in rows[1]
     assert rows[0].endswith("the key was refused [auth]")
 
 
@@ -184,7 +184,7 @@ def test_log_show_tells_a_call_in_its_order(logged: list[str]) -> None:
         "user  sea",
         "r0/s0/a1/t1",
         BAD,
-        "must be one of",
+        "is not one of the allowed values",
         "r0/s0/a2/t1",
         GOOD,
     ]

@@ -1,0 +1,403 @@
+"""The statistics of certificates against scipy, exact arithmetic, enumeration and figures computed by hand."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from decimal import Decimal, localcontext
+from fractions import Fraction
+from itertools import product
+from math import comb
+
+import pytest
+import scipy.special
+import scipy.stats
+
+from llmguard.certify import cohens_kappa, fixed_sequence, is_drawn, is_kept, labels_needed, labels_without_error, watch
+from llmguard.certify.binomial import (
+    beta_cdf,
+    betabinomial_pmf,
+    binomial_cdf,
+    binomial_pmf,
+    binomial_sf,
+    exact_interval,
+    lower_bound,
+    upper_bound,
+    wilson_interval,
+)
+from llmguard.certify.drift import drift_rates, evidence
+from llmguard.certify.eprocess import FRACTIONS, anytime_bound, e_values, factor, largest, wealth
+from llmguard.certify.sequence import certified, least_accepted
+from llmguard.errors import UsageError
+
+CHANCE = random.Random(3)
+
+
+def arguments(count: int) -> Iterator[tuple[int, int, float]]:
+    """(k, n, p) from everyday to extreme: n to a million, p to a billionth of 0 and of 1, k in the middle and the tails."""
+    for _ in range(count):
+        n = int(10 ** CHANCE.uniform(0, 6))
+        p = CHANCE.choice([CHANCE.random(), 10 ** CHANCE.uniform(-9, 0), 1 - 10 ** CHANCE.uniform(-9, 0)])
+        near = int(min(n, max(0, CHANCE.gauss(n * p, 3 * (n * p * (1 - p)) ** 0.5 + 1))))
+        yield CHANCE.choice([CHANCE.randint(0, n), near, near, 0, n]), n, p
+
+
+def agree(mine: float, theirs: float) -> bool:
+    return abs(mine - theirs) <= max(1e-15, 1e-12 * abs(theirs))
+
+
+def exactly(k: int, n: int, p: float) -> float:
+    """P(Bin(n, p) <= k) in fifty digits, term by term."""
+    with localcontext() as digits:
+        digits.prec = 50
+        rate = Decimal(p)
+        term = total = (1 - rate) ** n
+        for i in range(k):
+            term *= Decimal(n - i) / (i + 1) * rate / (1 - rate)
+            total += term
+        return float(total)
+
+
+@pytest.mark.slow
+def test_the_binomial_agrees_with_scipy() -> None:
+    """On 10,000 random arguments to 1e-12 or 1e-15; where scipy itself is off (large n, tiny p), with fifty digits."""
+    for k, n, p in arguments(10_000):
+        assert agree(binomial_pmf(k, n, p), scipy.stats.binom.pmf(k, n, p))
+        mine, theirs = binomial_cdf(k, n, p), scipy.stats.binom.cdf(k, n, p)
+        assert agree(mine, theirs) or agree(mine, exactly(k, n, p))
+        mine, theirs = binomial_sf(k, n, p), scipy.stats.binom.sf(k, n, p)
+        assert agree(mine, theirs) or abs(mine - (1 - exactly(k, n, p))) < 1e-15
+
+
+@pytest.mark.parametrize(
+    ("k", "n", "p"), [(0, 0, 0.5), (-1, 5, 0.5), (5, 5, 0.0), (4, 5, 1.0), (5, 5, 1.0), (9, 5, 0.3)]
+)
+def test_the_binomial_at_its_edges(k: int, n: int, p: float) -> None:
+    """No trials, certain outcomes, limits outside."""
+    assert binomial_cdf(k, n, p) == scipy.stats.binom.cdf(k, n, p)
+    assert binomial_sf(k, n, p) == scipy.stats.binom.sf(k, n, p)
+    assert binomial_pmf(k, n, p) == scipy.stats.binom.pmf(k, n, p)
+
+
+def test_bounds_agree_with_scipy() -> None:
+    """Clopper and Pearson by the beta distribution, Wilson by scipy's own."""
+    for _ in range(600):
+        n = int(10 ** CHANCE.uniform(0, 4.5))
+        k, delta = CHANCE.randint(0, n), CHANCE.choice([0.01, 0.05, 0.1, 0.5])
+        upper = scipy.stats.beta.ppf(1 - delta, k + 1, n - k) if k < n else 1.0
+        lower = scipy.stats.beta.ppf(delta, k, n - k + 1) if k else 0.0
+        assert upper_bound(k, n, delta) == pytest.approx(upper, rel=1e-11)
+        assert lower_bound(k, n, delta) == pytest.approx(lower, rel=1e-11)
+        found = scipy.stats.binomtest(k, n).proportion_ci(1 - delta, method="wilson")
+        assert wilson_interval(k, n, 1 - delta) == pytest.approx((found.low, found.high), rel=1e-11, abs=1e-14)
+    assert exact_interval(5, 100) == pytest.approx(tuple(scipy.stats.binomtest(5, 100).proportion_ci(0.95)), rel=1e-12)
+
+
+def test_beta_and_beta_binomial_agree_with_scipy() -> None:
+    """Whole parameters exactly, others by log-gamma."""
+    for _ in range(500):
+        a, b, n = CHANCE.randint(1, 60), CHANCE.randint(1, 60), CHANCE.randint(1, 60)
+        x, k = CHANCE.random(), CHANCE.randint(0, n)
+        assert agree(beta_cdf(x, a, b), scipy.special.betainc(a, b, x))
+        assert betabinomial_pmf(k, n, a, b) == pytest.approx(scipy.stats.betabinom.pmf(k, n, a, b), rel=1e-11)
+        assert betabinomial_pmf(k, n, a + 0.5, b) == pytest.approx(
+            scipy.stats.betabinom.pmf(k, n, a + 0.5, b), rel=1e-9
+        )
+
+
+def test_arguments_that_are_no_distribution_are_refused() -> None:
+    """A probability above 1, more successes than trials."""
+    with pytest.raises(ValueError, match=r"p from 0 to 1, found n=3, p=1\.5"):
+        binomial_cdf(1, 3, 1.5)
+    with pytest.raises(ValueError, match="0 <= k <= n"):
+        upper_bound(4, 3, 0.05)
+
+
+# ------------------------------------------------------------------------------------------------- fixed sequence
+
+
+@pytest.mark.parametrize(
+    ("counts", "alpha", "delta", "expected"),
+    [
+        # (1 - .05)^58 = .0510, ^59 = .0485: 59 is the least that can prove 5 % at delta 5 %.
+        ([(58, 0), (59, 0)], 0.05, 0.05, ["skipped", "certified"]),
+        # P(Bin(93, .05) <= 1) = .0500 (+-): 1 of 92 does not, 1 of 93 does.
+        ([(92, 1), (93, 1)], 0.05, 0.05, ["failed", "not tested"]),
+        ([(93, 1)], 0.05, 0.05, ["certified"]),
+        # A failure ends it, however good what follows.
+        ([(100, 0), (100, 9), (400, 0)], 0.05, 0.05, ["certified", "failed", "not tested"]),
+        # Once begun, too few accepted is a failure and no skip.
+        ([(100, 0), (10, 0)], 0.05, 0.05, ["certified", "failed"]),
+        ([(10, 0), (20, 0)], 0.05, 0.05, ["skipped", "skipped"]),
+        ([(0, 0)], 0.05, 0.05, ["skipped"]),
+    ],
+)
+def test_the_fixed_sequence_by_hand(
+    counts: list[tuple[int, int]], alpha: float, delta: float, expected: list[str]
+) -> None:
+    """Skip while nothing can be proven, certify while p <= delta, stop at the first failure."""
+    results = fixed_sequence(counts, alpha, delta)
+    assert [result for result, _ in results] == expected
+    last = [number for number, result in enumerate(expected) if result == "certified"][-1:]
+    assert certified(results) == (last[0] if last else None)
+
+
+def test_too_few_to_prove_anything_is_exact() -> None:
+    """With one item more than ln(delta)/ln(1 - alpha), no error is enough; with one less it is not."""
+    for alpha, delta in product((0.01, 0.02, 0.05, 0.1, 0.3), (0.01, 0.05, 0.1)):
+        least = least_accepted(alpha, delta)
+        assert (1 - alpha) ** int(least + 1) <= delta < (1 - alpha) ** int(least)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_mapie_certifies_nothing_that_this_does_not() -> None:
+    """On the same order and delta; its Hoeffding-Bentkus p-values are never smaller than the exact ones."""
+    pytest.importorskip("mapie")
+    import numpy as np
+    from mapie.risk_control import BinaryClassificationController
+
+    chance = random.Random(9)
+    levels = [0.9, 0.7, 0.5, 0.3]
+    allowed, refused = 0, 0
+    for _ in range(25):
+        scores = np.array([chance.choice([0.95, 0.8, 0.6, 0.4]) for _ in range(600)])
+        right = np.array([int(chance.random() < 0.86 + 0.12 * score) for score in scores])
+        mapie = BinaryClassificationController(
+            predict_function=lambda x: np.column_stack([1 - x, x]),
+            risk="precision",
+            target_level=0.95,
+            confidence_level=0.9,
+            list_predict_params=np.array(levels),
+            fwer_method="fixed_sequence",
+        ).calibrate(scores, right)
+        theirs = {round(float(level), 3) for level in mapie.valid_predict_params}
+        counts = [(int((scores >= level).sum()), int(((scores >= level) & (right == 0)).sum())) for level in levels]
+        results = fixed_sequence(counts, 0.05, 0.1)
+        mine = {level for level, (result, _) in zip(levels, results, strict=True) if result == "certified"}
+        assert theirs <= mine
+        allowed, refused = allowed + len(theirs), refused + len(levels) - len(mine)
+    assert allowed > 0
+    assert refused > 0
+
+
+# ------------------------------------------------------------------------------------------------- e-process
+
+
+def expected_factor(
+    fraction: Fraction, alpha: Fraction, risk: Fraction, coverage: Fraction, draws: tuple[Fraction, ...]
+) -> Fraction:
+    """E[factor] over accepted, wrong and reviewed, and over items of different probabilities of a draw."""
+    least, total = min(draws), Fraction(0)
+    for pi, accepted, wrong, reviewed in product(draws, (True, False), (True, False), (True, False)):
+        weight = Fraction(1, len(draws)) * (coverage if accepted else 1 - coverage)
+        weight *= (risk if wrong else 1 - risk) * (pi if reviewed else 1 - pi)
+        total += weight * factor(
+            fraction, accepted=accepted, wrong=wrong, reviewed=reviewed, probability=pi, least=least, alpha=alpha
+        )
+    return total
+
+
+@pytest.mark.parametrize("alpha", [Fraction(1, 100), Fraction(1, 20), Fraction(3, 10)])
+@pytest.mark.parametrize("excess", [Fraction(0), Fraction(1, 100), Fraction(1, 2)])
+def test_wealth_is_a_supermartingale(alpha: Fraction, excess: Fraction) -> None:
+    """By enumeration in fractions: E[factor] <= 1 wherever risk >= alpha, and exactly 1 at alpha; above 1 below it."""
+    draws = (Fraction(1, 20), Fraction(1, 4), Fraction(1))
+    for fraction, coverage in product(map(Fraction, FRACTIONS), (Fraction(1), Fraction(1, 3))):
+        at = expected_factor(fraction, alpha, alpha + excess, coverage, draws)
+        assert at == 1 if excess == 0 else at < 1
+        assert expected_factor(fraction, alpha, alpha / 2, coverage, draws) > 1
+
+
+@pytest.mark.parametrize("fraction", FRACTIONS)
+def test_wealth_is_never_negative(fraction: float) -> None:
+    """The worst item takes a fraction of the wealth, never all."""
+    worst = factor(fraction, accepted=True, wrong=True, reviewed=True, probability=0.05, least=0.05, alpha=0.02)
+    assert 0 < worst < 1
+
+
+def test_e_values_are_products_of_factors() -> None:
+    """The mean over fractions of the product, whatever the probabilities; items not accepted change nothing."""
+    audits: list[tuple[bool | None, float]] = [(False, 0.05), (None, 1.0), (True, 0.5), (False, 1.0)]
+    products = [1.0] * len(FRACTIONS)
+    expected = []
+    for wrong, pi in audits:
+        for number, fraction in enumerate(FRACTIONS):
+            products[number] *= factor(
+                fraction,
+                accepted=wrong is not None,
+                wrong=bool(wrong),
+                reviewed=True,
+                probability=pi,
+                least=0.05,
+                alpha=0.02,
+            )
+        expected.append(sum(products) / len(products))
+    assert list(e_values(audits, 0.02, 0.05)) == pytest.approx(expected, rel=1e-13)
+    assert largest(audits, 0.02, 0.05) == pytest.approx(max(expected))
+
+
+def test_the_largest_wealth_is_the_largest_of_all_looks() -> None:
+    """Looking only where wealth peaks finds what looking after every item finds."""
+    chance = random.Random(8)
+    for _ in range(50):
+        audits = [(chance.choice([False, False, False, True, None]), chance.choice([0.05, 0.5])) for _ in range(60)]
+        expected = max([1.0, *e_values(audits, 0.3, 0.05)])
+        assert largest(audits, 0.3, 0.05) == pytest.approx(expected, rel=1e-12)
+
+
+def test_wealth_from_counts_is_wealth_from_items() -> None:
+    """With one probability, order does not matter for the last value."""
+    audits = [(False, 0.2)] * 90 + [(True, 0.2)] * 2
+    assert list(e_values(audits, 0.05, 0.2))[-1] == pytest.approx(wealth(90, 2, 0.05))
+
+
+def test_a_bet_against_the_least_probability_is_refused() -> None:
+    """A stake that a rarer draw could overdraw is no e-process."""
+    with pytest.raises(UsageError, match=r"below the least of 0\.05"):
+        list(e_values([(False, 0.01)], 0.02, 0.05))
+
+
+def test_the_anytime_bound_is_the_alpha_that_is_just_certified() -> None:
+    """To a ten-thousandth."""
+    audits: list[tuple[bool | None, float]] = [(False, 1.0)] * 178
+    assert anytime_bound(audits, 0.10, 1.0) == 0.02
+
+
+# ------------------------------------------------------------------------------------------------- labels, draws, drift
+
+
+@pytest.mark.parametrize(
+    ("alpha", "expected", "anytime"),
+    [
+        (0.01, [230, 667, 1658, 7007], 357),
+        (0.02, [114, 333, 828, 3501], 178),
+        (0.05, [45, 132, 330, 1354], 70),
+        (0.10, [22, 65, 152, 653], 34),
+    ],
+)
+def test_labels_needed_are_the_published_figures(alpha: float, expected: list[int], anytime: int) -> None:
+    """By true error 0, alpha/4, alpha/2 and 3 alpha/4, at delta 0.10 and power 0.80."""
+    assert [labels_needed(alpha, alpha * share) for share in (0, 0.25, 0.5, 0.75)] == expected
+    assert labels_without_error(alpha, 0.10) == expected[0]
+    assert labels_without_error(alpha, 0.10, "anytime") == anytime
+
+
+def test_labels_needed_keep_their_power() -> None:
+    """From that number on, never below 80 %; one less, and it is."""
+    needed = labels_needed(0.05, 0.0125)
+    assert needed == 132
+
+    def power(n: int) -> float:
+        allowed = max((k for k in range(n) if binomial_cdf(k, n, 0.05) <= 0.1), default=-1)
+        return binomial_cdf(allowed, n, 0.0125)
+
+    assert all(power(n) >= 0.8 for n in range(needed, 800))
+    assert power(needed - 1) < 0.8
+
+
+@pytest.mark.parametrize("alpha", [0.3, 0.02, 0.001])
+def test_labels_without_error_are_just_enough(alpha: float) -> None:
+    """One less would not reach 1/delta."""
+    needed = labels_without_error(alpha, 0.05, "anytime")
+    assert wealth(needed, 0, alpha) >= 20 > wealth(needed - 1, 0, alpha)
+
+
+def test_no_number_of_labels_certifies_what_is_too_bad() -> None:
+    """At or above alpha, and so near below it that a million would not do."""
+    assert labels_needed(0.05, 0.05) is None
+    assert labels_needed(0.02, 0.0199) is None
+    with pytest.raises(UsageError, match="found alpha=0"):
+        labels_needed(0, 0)
+
+
+def test_the_audit_draw_is_the_hash_of_the_id() -> None:
+    """`int(HMAC-SHA256(secret, id)) / 2**256 < pi`: computed by hand, reproducible, another secret draws others."""
+    import hashlib
+    import hmac
+
+    for name in ("a", "b", "\ud800"):
+        share = int(hmac.new(b"s", name.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest(), 16) / 2**256
+        assert is_drawn(b"s", name, share + 1e-9)
+        assert not is_drawn(b"s", name, share - 1e-9)
+        assert is_drawn(b"s", name, 1)
+        assert not is_drawn(b"s", name, 0)
+    assert [is_drawn(b"s", str(n), 0.5) for n in range(40)] != [is_drawn(b"t", str(n), 0.5) for n in range(40)]
+    with pytest.raises(UsageError, match=r"0\.05 is one in twenty"):
+        is_drawn(b"s", "a", 5)
+
+
+def test_draws_and_thinning_have_their_rates() -> None:
+    """About pi of all ids are drawn, and of these, independently, least / pi are kept."""
+    drawn = [f"id-{number}" for number in range(20_000) if is_drawn(b"k", f"id-{number}", 0.25)]
+    kept = [name for name in drawn if is_kept(b"k", name, 0.25, 0.05)]
+    assert 4_800 < len(drawn) < 5_200
+    assert 900 < len(kept) < 1_100
+    assert is_kept(b"k", "x", 0.05, 0.05)
+
+
+def reference_drift(items: list[bool], alpha: float) -> list[float]:
+    """The definition, summed over all times at which the change may have begun."""
+    found = []
+    for t in range(1, len(items) + 1):
+        rates = drift_rates(alpha)
+        total = 0.0
+        for r in rates:
+            for start in range(1, t + 1):
+                ratio = 1.0
+                for wrong in items[start - 1 : t]:
+                    ratio *= r / alpha if wrong else (1 - r) / (1 - alpha)
+                total += ratio / (start * (start + 1))
+        found.append(total / len(rates) + 1 / (t + 1))
+    return found
+
+
+def test_the_drift_evidence_is_its_definition() -> None:
+    """The recursion gives the mixture over all beginnings of a change."""
+    items = [False, True, False, False, True, True, False]
+    assert list(evidence(items, 0.1, 0.05)) == pytest.approx(reference_drift(items, 0.1))
+
+
+def test_without_drift_the_evidence_is_a_martingale() -> None:
+    """Enumerated: at the certified rate the expected evidence after any number of items is 1."""
+    alpha = 0.2
+    expected = 0.0
+    for items in product((True, False), repeat=6):
+        weight = alpha ** sum(items) * (1 - alpha) ** (6 - sum(items))
+        expected += weight * list(evidence(items, alpha, 0.05))[-1]
+    assert expected == pytest.approx(1.0)
+
+
+def test_rates_that_are_bet_on() -> None:
+    """Multiples of alpha up to the middle between alpha and 1, at least one."""
+    assert drift_rates(0.05) == pytest.approx((0.0625, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5))
+    assert drift_rates(0.95) == pytest.approx((0.975,))
+    with pytest.raises(UsageError, match="delta is a share"):
+        watch([False], 0.05, 1.0)
+
+
+def test_a_jump_is_found_and_told() -> None:
+    """Three times the promised rate, after five hundred good items."""
+    found = watch([number % 20 == 0 for number in range(500)] + [number % 6 == 0 for number in range(400)], 0.05, 0.05)
+    assert found.alarm_at is not None
+    assert 500 < found.alarm_at < 900
+    assert found.sentence().startswith(f"Drift: after {found.alarm_at} audited accepted outputs")
+    assert (
+        watch([False] * 50, 0.05, 0.05).sentence() == "No drift in 50 audited accepted outputs, of which 0 were wrong."
+    )
+
+
+def test_kappa_by_hand() -> None:
+    """Observed 0.7, by chance 0.5: (0.7 - 0.5) / (1 - 0.5); undefined where all verdicts are one."""
+    pairs = [("right", "right")] * 20 + [("right", "wrong")] * 5 + [("wrong", "right")] * 10 + [("wrong", "wrong")] * 15
+    assert (cohens_kappa(pairs).value, cohens_kappa(pairs).agreement, cohens_kappa(pairs).count) == (0.4, 0.7, 50)
+    assert cohens_kappa([("right", "right")] * 3).value is None
+    assert cohens_kappa([]).sentence() == "No outcome has both the judge's verdict and a person's."
+    assert (
+        cohens_kappa(pairs).sentence() == "The judge agrees with people on 70% of 50 outcomes; Cohen's kappa is 0.40."
+    )
+
+
+def test_choosing_is_counted_as_in_the_textbook() -> None:
+    """The pmf sums to one and is C(n, k) p^k q^(n-k)."""
+    assert sum(binomial_pmf(k, 40, 0.3) for k in range(41)) == pytest.approx(1, abs=1e-14)
+    assert binomial_pmf(13, 40, 0.25) == pytest.approx(comb(40, 13) * 0.25**13 * 0.75**27, rel=1e-14)
