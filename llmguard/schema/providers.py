@@ -1,0 +1,305 @@
+"""What a provider's strict decoding refuses in a schema, keyword by keyword, before a request finds out.
+
+A schema that is refused is no mistake: llmguard then sends it as a hint and judges the reply by it all the same. What is
+lost is that the model cannot write anything else. Sources stand beside each table; read in November 2026.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+from llmguard.canonical import Json
+from llmguard.schema.compiled import Schema
+from llmguard.schema.keywords import CONTAINERS, as_fragment, as_pointer, from_fragment, subschemas, words_of
+from llmguard.schema.verdicts import Verdicts
+from llmguard.schema.words import as_list, brief, listed
+
+Provider: TypeAlias = Literal["openai", "anthropic", "gemini"]
+PROVIDERS: tuple[Provider, ...] = get_args(Provider)
+
+NAMES: dict[Provider, str] = {
+    "openai": "OpenAI structured outputs (strict)",
+    "anthropic": "Anthropic strict tools and structured outputs",
+    "gemini": "Gemini response_schema",
+}
+
+MAX_REFUSALS = 100
+
+_NOTES = words_of("$schema $id $comment title description")
+_SHAPES = words_of("type properties required additionalProperties items enum const anyOf $ref $defs definitions")
+
+# OpenAI, "Structured model outputs", section "Supported schemas":
+# platform.openai.com/docs/guides/structured-outputs#supported-schemas
+_OPENAI_KEYWORDS = _NOTES | _SHAPES | words_of(
+    "pattern format multipleOf minimum maximum exclusiveMinimum exclusiveMaximum minItems maxItems"
+)  # fmt: skip
+_OPENAI_FORMATS = words_of("date-time time date duration email hostname ipv4 ipv6 uuid")
+_OPENAI_LEVELS = 10
+_OPENAI_PROPERTIES = 5_000
+_OPENAI_ENUM_VALUES = 1_000
+_OPENAI_NAME_CHARS = 120_000
+
+# Anthropic, "Structured outputs", section "JSON Schema limitations":
+# docs.claude.com/en/docs/build-with-claude/structured-outputs#json-schema-limitations
+_ANTHROPIC_KEYWORDS = _NOTES | _SHAPES | words_of("allOf default pattern format minItems")
+_ANTHROPIC_FORMATS = words_of("date-time time date duration email hostname uri ipv4 ipv6 uuid")
+_ANTHROPIC_OPTIONAL = 24
+_ANTHROPIC_UNIONS = 16
+
+# Gemini API, "Schema" of generationConfig.responseSchema, a part of OpenAPI 3.0 with its own fields:
+# ai.google.dev/api/caching#Schema. The field responseJsonSchema takes more ($ref, additionalProperties, type lists).
+_GEMINI_KEYWORDS = words_of(
+    "type format title description nullable enum maxItems minItems properties required minProperties maxProperties minLength"
+    " maxLength pattern example anyOf propertyOrdering default items minimum maximum"
+)
+_GEMINI_FORMATS = words_of("date-time enum float double int32 int64")
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a provider does not take a schema. `place` is the part of the schema, as `#/properties/total`."""
+
+    provider: Provider
+    place: str
+    what: str
+    mend: str
+
+    def __str__(self) -> str:
+        return f"{self.provider}: {self.place}: {self.what}. {self.mend}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """One part of the schema, and how many objects and lists stand around it."""
+
+    place: str
+    schema: Json
+    level: int
+
+
+Complaint: TypeAlias = tuple[str, str, str]
+"""Place, what is refused, and the mend."""
+
+
+def refusals(schema: Schema, provider: Provider) -> tuple[Refusal, ...]:
+    """What `provider` refuses in `schema`, in the order of the schema; () where its strict decoding takes it.
+
+    >>> from llmguard.schema import compile_schema
+    >>> schema = compile_schema({"type": "object", "properties": {"total": {"type": "number"}}, "additionalProperties": False})
+    >>> print(*refusals(schema, "openai"))
+    openai: #: property 'total' is not required. List it in 'required', and let it be null where it may be missing.
+    """
+    nodes = list(_nodes(schema.verdicts))
+    found = dict.fromkeys(complaint for rule in _RULES[provider] for complaint in rule(nodes, schema.verdicts))
+    order = {node.place: number for number, node in enumerate(nodes)}
+    told = sorted(found, key=lambda complaint: order.get(complaint[0], 0))
+    return tuple(Refusal(provider, as_fragment(place), what, mend) for place, what, mend in told[:MAX_REFUSALS])
+
+
+def _nodes(verdicts: Verdicts) -> Iterator[_Node]:
+    """Every part of the schema but for what only annotates."""
+    left = [_Node("", verdicts.places[""], 0)]
+    while left:
+        node = left.pop()
+        yield node
+        inner = [
+            _Node(node.place + as_pointer(tokens), found, node.level + (keyword in ("properties", "items")))
+            for keyword, tokens, found in subschemas(node.schema, verdicts.draft)
+            if not (keyword == "additionalProperties" and isinstance(found, bool))
+        ]
+        left += reversed(inner)
+
+
+def _keywords(known: frozenset[str], node: _Node, mends: Mapping[str, str]) -> Iterator[Complaint]:
+    for keyword in node.schema:
+        if keyword not in known:
+            yield (
+                node.place,
+                f"{keyword!r} is not taken",
+                mends.get(keyword, "Leave it to llmguard, which checks it anyway."),
+            )
+
+
+def _dicts(nodes: list[_Node]) -> Iterator[_Node]:
+    return (node for node in nodes if isinstance(node.schema, dict))
+
+
+def _is_object(schema: Mapping[str, Json]) -> bool:
+    return "object" in as_list(schema.get("type")) or "properties" in schema
+
+
+_OTHERWISE = {
+    "oneOf": "Write 'anyOf' where the alternatives exclude each other.",
+    "allOf": "Write what it joins as one schema.",
+    "nullable": "Write 'type': [..., 'null'].",
+    "default": "Say it in the description.",
+    "const": "Write 'enum' with one value.",
+    "$ref": "Write the definition where it is used.",
+    "$defs": "Write the definitions where they are used.",
+    "definitions": "Write the definitions where they are used.",
+    "prefixItems": "Write an object with a property for each position.",
+    "patternProperties": "Write a list of objects with a name and a value.",
+}
+
+
+# ----------------------------------------------------------------------------------------------- shared rules
+
+
+def _only_keywords(known: frozenset[str]) -> Rule:
+    def rule(nodes: list[_Node], verdicts: Verdicts) -> Iterator[Complaint]:
+        for node in _dicts(nodes):
+            yield from _keywords(known, node, _OTHERWISE)
+
+    return rule
+
+
+def _only_formats(known: frozenset[str]) -> Rule:
+    def rule(nodes: list[_Node], verdicts: Verdicts) -> Iterator[Complaint]:
+        for node in _dicts(nodes):
+            name = node.schema.get("format")
+            if isinstance(name, str) and name not in known:
+                yield node.place, f"format {brief(name)} is not taken", f"It takes {listed(sorted(known))}."
+
+    return rule
+
+
+def _closed_objects(nodes: list[_Node], verdicts: Verdicts) -> Iterator[Complaint]:
+    for node in _dicts(nodes):
+        if _is_object(node.schema) and node.schema.get("additionalProperties") is not False:
+            mend = "Write 'additionalProperties': false."
+            if isinstance(node.schema.get("additionalProperties"), dict):
+                mend = "Write a list of objects with a name and a value instead of names that are not known."
+            yield node.place, "an object is open to other properties", mend
+
+
+def _typed(nodes: list[_Node], verdicts: Verdicts) -> Iterator[Complaint]:
+    for node in nodes:
+        schema = node.schema if isinstance(node.schema, dict) else {}
+        said = schema.keys() & {"type", "anyOf", "oneOf", "allOf", "$ref"}
+        if not said and not (node.place == "" and schema.keys() & CONTAINERS):
+            yield node.place, "nothing says what type the value has", "Write 'type'."
+
+
+def _root_is_object(nodes: list[_Node], verdicts: Verdicts) -> Iterator[Complaint]:
+    root = nodes[0].schema
+    if not isinstance(root, dict) or root.get("type") != "object":
+        mend = "llmguard sends it wrapped as {'value': …}; nothing needs to be done."
+        yield "", "the value is no plain object", mend
+
+
+def _no_recursion(nodes: list[_Node], verdicts: Verdicts) -> Iterator[Complaint]:
+    """A definition that is met within itself."""
+    for node in _dicts(nodes):
+        target = from_fragment(node.schema["$ref"]) if "$ref" in node.schema else None
+        if target is not None and (node.place == target or node.place.startswith(f"{target}/")):
+            yield node.place, "the schema is recursive", "Write as many levels as are needed, or ask for a flat list."
+
+
+# ----------------------------------------------------------------------------------------------- OpenAI
+
+
+def _all_required(nodes: list[_Node], verdicts: Verdicts) -> Iterator[Complaint]:
+    for node in _dicts(nodes):
+        if _is_object(node.schema):
+            required = node.schema.get("required", ())
+            for name in node.schema.get("properties", {}):
+                if name not in required:
+                    mend = "List it in 'required', and let it be null where it may be missing."
+                    yield node.place, f"property {brief(name)} is not required", mend
+
+
+def _lone_references(nodes: list[_Node], verdicts: Verdicts) -> Iterator[Complaint]:
+    for node in _dicts(nodes):
+        beside = node.schema.keys() - {"$ref", "$schema", "$id", "$comment", *CONTAINERS}
+        if "$ref" in node.schema and beside:
+            yield node.place, f"{listed(sorted(beside))} beside '$ref'", "Move it into the definition."
+
+
+def _openai_sizes(nodes: list[_Node], verdicts: Verdicts) -> Iterator[Complaint]:
+    deep = next((node for node in nodes if node.level > _OPENAI_LEVELS), None)
+    if deep:
+        yield deep.place, f"more than {_OPENAI_LEVELS} levels", "Flatten the schema."
+    schemas = [node.schema for node in _dicts(nodes)]
+    names = [name for schema in schemas for name in schema.get("properties", ())]
+    options = [option for schema in schemas for option in as_list(schema.get("enum", []))]
+    if len(names) > _OPENAI_PROPERTIES:
+        yield "", f"{len(names)} properties, more than {_OPENAI_PROPERTIES}", "Ask for fewer at once."
+    if len(options) > _OPENAI_ENUM_VALUES:
+        yield "", f"{len(options)} values of enums, more than {_OPENAI_ENUM_VALUES}", "Ask for a text, and check it."
+    chars = sum(len(name) for name in (*names, *(option for option in options if isinstance(option, str))))
+    if chars > _OPENAI_NAME_CHARS:
+        yield "", f"names and enum values of {chars} characters, more than {_OPENAI_NAME_CHARS}", "Shorten them."
+
+
+# ----------------------------------------------------------------------------------------------- Anthropic
+
+
+def _anthropic_bounds(nodes: list[_Node], verdicts: Verdicts) -> Iterator[Complaint]:
+    for node in _dicts(nodes):
+        if node.schema.get("minItems", 0) > 1:
+            yield node.place, "'minItems' of more than 1", "Leave it to llmguard, which checks it anyway."
+        if any(isinstance(option, dict | list) for option in as_list(node.schema.get("enum", []))):
+            yield node.place, "an enum with objects or lists", "List scalars only."
+        if any(isinstance(part, dict) and "$ref" in part for part in node.schema.get("allOf", ())):
+            yield node.place, "a '$ref' in 'allOf'", "Write what it joins as one schema."
+
+
+def _anthropic_sizes(nodes: list[_Node], verdicts: Verdicts) -> Iterator[Complaint]:
+    schemas = [node.schema for node in _dicts(nodes)]
+    optional = sum(len({*schema.get("properties", ())} - {*schema.get("required", ())}) for schema in schemas)
+    unions = sum("anyOf" in schema or len(as_list(schema.get("type", []))) > 1 for schema in schemas)
+    if optional > _ANTHROPIC_OPTIONAL:
+        yield "", f"{optional} optional properties, more than {_ANTHROPIC_OPTIONAL}", "Require some of them."
+    if unions > _ANTHROPIC_UNIONS:
+        yield "", f"{unions} unions of types, more than {_ANTHROPIC_UNIONS}", "Let fewer be null."
+
+
+# ----------------------------------------------------------------------------------------------- Gemini
+
+
+def _gemini_shapes(nodes: list[_Node], verdicts: Verdicts) -> Iterator[Complaint]:
+    for node in _dicts(nodes):
+        schema = node.schema
+        if isinstance(schema.get("type"), list):
+            yield node.place, "a list of types", "Write one type, and 'nullable': true beside it."
+        if schema.get("type") == "null":
+            yield node.place, "the type 'null'", "Write 'nullable': true beside the other type."
+        if any(not isinstance(option, str) for option in as_list(schema.get("enum", []))):
+            yield node.place, "an enum with other values than texts", "List texts only."
+        if schema.get("type") == "object" and not schema.get("properties"):
+            yield node.place, "an object without properties", "Name its properties."
+        if schema.get("type") == "array" and not isinstance(schema.get("items"), dict):
+            yield node.place, "a list without 'items'", "Say what its items are."
+
+
+Rule: TypeAlias = Callable[[list[_Node], Verdicts], Iterator[Complaint]]
+
+_RULES: dict[Provider, tuple[Rule, ...]] = {
+    "openai": (
+        _only_keywords(_OPENAI_KEYWORDS),
+        _only_formats(_OPENAI_FORMATS),
+        _closed_objects,
+        _all_required,
+        _lone_references,
+        _typed,
+        _root_is_object,
+        _openai_sizes,
+    ),
+    "anthropic": (
+        _only_keywords(_ANTHROPIC_KEYWORDS),
+        _only_formats(_ANTHROPIC_FORMATS),
+        _closed_objects,
+        _anthropic_bounds,
+        _no_recursion,
+        _root_is_object,
+        _anthropic_sizes,
+    ),
+    "gemini": (
+        _only_keywords(_GEMINI_KEYWORDS),
+        _only_formats(_GEMINI_FORMATS),
+        _typed,
+        _gemini_shapes,
+    ),
+}
