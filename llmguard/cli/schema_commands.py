@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from llmguard.cli.schema_outline import outline
 from llmguard.cli.terminal import NEGATIVE, emit, fail, say, styled
 from llmguard.errors import UsageError
 from llmguard.schema.diff import diff as changes_between
+from llmguard.schema.providers import NAMES, PROVIDERS, refusals
 
 schema_app = typer.Typer(no_args_is_help=True, help="Look at output schemas.")
 
@@ -27,18 +29,21 @@ def check(
     if not file.is_file():
         fail(f"schema file {str(file)!r} does not exist.")
     meaning: list[str] = []
+    refused: dict[str, list[str]] = {}
     errors: list[str] = []
     warnings: list[str] = []
     try:
         schema = load_schema(file, file.stem)
         meaning, warnings = outline(schema.json_schema), list(schema.warnings)
+        refused = {each: [str(found) for found in refusals(schema, each)] for each in PROVIDERS}
     except UsageError as error:
         errors.append(str(error))
     found: Json = {"file": str(file), "ok": not errors + warnings, "errors": errors, "warnings": warnings}
     if as_json:
-        emit({**found, "meaning": meaning})
+        emit({**found, "meaning": meaning, "refused_in_strict_decoding": refused})
     else:
         _show(file, meaning, errors, warnings)
+        _show_refusals(refused)
     if errors or warnings:
         raise typer.Exit(NEGATIVE)
 
@@ -56,6 +61,19 @@ def _show(file: Path, meaning: list[str], errors: list[str], warnings: list[str]
         say(styled(f"{file}: nothing to object to", "green"))
 
 
+def _show_refusals(refused: Mapping[str, list[str]]) -> None:
+    """No mistakes of the schema: where strict decoding does not take it, llmguard sends it as a hint and judges alone."""
+    for provider, name in NAMES.items():
+        found = refused.get(provider, [])
+        if found:
+            say(styled(f"{name} will refuse:", "dim"))
+        for each in found[:SHOWN_REFUSALS]:
+            say(styled(f"  {each}", "dim"))
+        if len(found) > SHOWN_REFUSALS:
+            say(styled(f"  and {len(found) - SHOWN_REFUSALS} more (--json lists all)", "dim"))
+
+
+SHOWN_REFUSALS = 5
 _COLOURS = {"breaking-for-callers": "red", "breaking-for-outcomes": "yellow", "compatible": "dim"}
 
 

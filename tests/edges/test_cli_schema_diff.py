@@ -42,3 +42,17 @@ def test_a_schema_that_is_not_there_is_misuse(tmp_path: Path) -> None:
     """One sentence, exit status 2."""
     result = CliRunner().invoke(app, ["schema", "diff", str(tmp_path / "a.json"), str(tmp_path / "b.json")])
     assert result.exit_code == 2 or "does not exist" in str(result.exception)
+
+
+def test_check_tells_what_each_provider_refuses(tmp_path: Path) -> None:
+    """As a note: such a schema is no mistake."""
+    file = tmp_path / "open.json"
+    file.write_text(json.dumps(OLD))
+    result = CliRunner().invoke(app, ["schema", "check", str(file), "--json"])
+    assert result.exit_code == 0
+    refused = json.loads(result.stdout)["refused_in_strict_decoding"]
+    assert any("additionalProperties" in each for each in refused["openai"])
+    assert (
+        "OpenAI structured outputs (strict) will refuse:"
+        in CliRunner().invoke(app, ["schema", "check", str(file)]).stdout
+    )
