@@ -45,7 +45,7 @@ def diff(old: Schema, new: Schema) -> tuple[Change, ...]:
     """
     walk = _Walk(_Side(old.verdicts), _Side(new.verdicts))
     found = dict.fromkeys(walk.changes())
-    return tuple(sorted(found, key=lambda change: (_ORDER[change.kind], change.path))[:MAX_CHANGES])
+    return tuple(sorted(found, key=lambda change: (_ORDER[change.kind], change.path, change.what))[:MAX_CHANGES])
 
 
 @dataclass(frozen=True, slots=True)
