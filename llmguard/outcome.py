@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeAlias, TypeVar, cast
 
@@ -66,6 +66,84 @@ class Void:
 
 Said: TypeAlias = Partial | Void
 
+StopReason: TypeAlias = Literal["accept_boundary", "dissent_limit", "answer_settled", "n_max", "budget", "deadline"]
+"""Why no more samples were drawn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """A value that did not win, and how many samples gave it. `present=False`: the field was left out."""
+
+    value: Json
+    votes: int
+    present: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldSupport:
+    """How well one field's value is supported: `votes` of `drawn` samples, the runners-up, and `confidence`, the
+    probability that the model gave the value's tokens, where the server told it (the mean over the samples that agree).
+
+    `agreement` is None where nothing was voted. `ambiguous`: another value has as many votes.
+    """
+
+    value: Json = None
+    agreement: float | None = None
+    votes: int = 0
+    drawn: int = 0
+    alternatives: tuple[Alternative, ...] = ()
+    ambiguous: bool = False
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One sample of a vote: what it said (None where it is not valid), who said it, and what it cost."""
+
+    label: str
+    valid: bool
+    value: Json = None
+    failure: str | None = None
+    usage: Usage = NO_USAGE
+    latency_s: float = field(default=0.0, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vote:
+    """What a vote came to, kept also where a later rung answered. `samples` stand in submission order; the first `used`
+    decided, the others were drawn for an audit.
+
+    `candidate` is the voted value at the stop, as a tuple of one, or empty where no sample was valid: what a review
+    judges. `source` is "medoid" where the assembled value broke its schema or a check. `refused`: the schema, a check or
+    a judge objected to the candidate, whatever the vote said. `rule`: plan or stop, and the comparators' versions.
+    """
+
+    rung: str
+    candidate: tuple[Json, ...]
+    accepted: bool
+    reason: StopReason
+    used: int
+    agreement: float
+    dissent: int
+    samples: tuple[Sample, ...]
+    source: Literal["vote", "medoid"] = "vote"
+    refused: bool = False
+    ambiguous: bool = False
+    rule: Json = None
+
+    @property
+    def drawn(self) -> int:
+        return len(self.samples)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What a judge, a check that is a guarded model call, said of the value: to be compared with people's verdicts."""
+
+    check: str
+    verdict: Literal["right", "wrong", "unsure"]
+    said: str = ""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
@@ -90,6 +168,11 @@ class Outcome(Generic[T_co]):
 
     `value` is typed as the schema's Python type; `json` is the same as it stands in the log. `source` names the rung
     that gave it. `violations` says why there is no value, or what was flagged. `id` finds the outcome in the log.
+
+    Of a vote: `agreement` (the least of any field), `fields` by JSON Pointer, `alternatives` (whole values that did not
+    win, with their votes) and `vote`, all of it. `score` is what an acceptance policy compares with its threshold;
+    `proposed` the model's value that passed everything but acceptance, where another rung answered. `certificate` names
+    the certificate under which the value was accepted automatically.
     """
 
     status: Status
@@ -101,7 +184,12 @@ class Outcome(Generic[T_co]):
     repairs: tuple[Repair, ...] = ()
     attempts: tuple[Attempt, ...] = field(default=(), repr=False)
     agreement: float | None = None
-    alternatives: tuple[Json, ...] = ()
+    alternatives: tuple[Alternative, ...] = ()
+    fields: Mapping[str, FieldSupport] = field(default_factory=dict, repr=False)
+    vote: Vote | None = field(default=None, repr=False)
+    judgements: tuple[Judgement, ...] = ()
+    score: float | None = None
+    proposed: tuple[Json, ...] = field(default=(), repr=False)
     usage: Usage = NO_USAGE
     certificate: str | None = None
     skipped_checks: tuple[str, ...] = ()
@@ -115,6 +203,13 @@ class Outcome(Generic[T_co]):
     @property
     def has_value(self) -> bool:
         return self.status in ("accepted", "recovered", "fallback")
+
+    @property
+    def candidate(self) -> tuple[Json, ...]:
+        """What a review judges, as a tuple of one: the vote's candidate, or the model's own value; else empty."""
+        if self.vote is not None:
+            return self.vote.candidate
+        return (self.json,) if self.status in ("accepted", "recovered") else self.proposed
 
     @property
     def cost(self) -> float | None:

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias, cast
 from llmguard.canonical import Json, decode, digest, encode
 from llmguard.effects import Answer, Crashed, Returned
 from llmguard.messages import NO_USAGE, ModelFailure, ModelReply, Usage
-from llmguard.outcome import Attempt, Outcome, Repair, Violation
+from llmguard.outcome import Alternative, Attempt, FieldSupport, Judgement, Outcome, Repair, Sample, Violation, Vote
 from llmguard.redaction import redact
 
 RECORD_VERSION = 1
@@ -112,8 +112,10 @@ def decode_outcome(text: bytes | str) -> Outcome[Json]:
 
 def outcome_to_json(outcome: Outcome[Json]) -> dict[str, Json]:
     """`value` is left out: the value in the log is `json`. So are the attempts' texts: they stand in the steps."""
-    found = _given(outcome, leave_out=("value", "attempts", "_priced"))
+    found = _given(outcome, leave_out=("value", "attempts", "fields", "_priced"))
     found["attempts"] = [_given(attempt, leave_out=("text",)) for attempt in outcome.attempts]
+    if outcome.fields:
+        found["fields"] = {path: _given(support) for path, support in outcome.fields.items()}
     return found
 
 
@@ -126,15 +128,15 @@ def with_texts(outcome: Outcome[Json], steps: Iterable[Step]) -> Outcome[Json]:
 
 def outcome_from_json(data: dict[str, Json]) -> Outcome[Json]:
     found = dict(data)
-    for name, one in (("violations", _violation), ("flags", _violation), ("repairs", _repair), ("attempts", _attempt)):
+    for name, one in _PARTS:
         if name in found:
             found[name] = tuple(one(item) for item in found[name])
     if "usage" in found:
         found["usage"] = Usage(**found["usage"])
-    if "alternatives" in found:
-        found["alternatives"] = tuple(found["alternatives"])
-    if "skipped_checks" in found:
-        found["skipped_checks"] = tuple(found["skipped_checks"])
+    if "fields" in found:
+        found["fields"] = {path: _field_support(support) for path, support in found["fields"].items()}
+    if "vote" in found:
+        found["vote"] = _vote(found["vote"])
     return Outcome(value=found.get("json"), **found)
 
 
@@ -212,6 +214,43 @@ def _attempt(data: Json) -> Attempt:
     if "usage" in found:
         found["usage"] = Usage(**found["usage"])
     return Attempt(**found)
+
+
+def _alternative(data: Json) -> Alternative:
+    return Alternative(**data)
+
+
+def _field_support(data: Json) -> FieldSupport:
+    return FieldSupport(**{**data, "alternatives": tuple(_alternative(item) for item in data.get("alternatives", ()))})
+
+
+def _judgement(data: Json) -> Judgement:
+    return Judgement(**data)
+
+
+def _sample(data: Json) -> Sample:
+    return Sample(**{**data, "usage": Usage(**data.get("usage", {}))})
+
+
+def _vote(data: Json) -> Vote:
+    samples = tuple(_sample(item) for item in data["samples"])
+    return Vote(**{**data, "candidate": tuple(data["candidate"]), "samples": samples})
+
+
+def _itself(data: Json) -> Json:
+    return data
+
+
+_PARTS: tuple[tuple[str, Callable[[Json], object]], ...] = (
+    ("violations", _violation),
+    ("flags", _violation),
+    ("repairs", _repair),
+    ("attempts", _attempt),
+    ("alternatives", _alternative),
+    ("judgements", _judgement),
+    ("proposed", _itself),
+    ("skipped_checks", _itself),
+)
 
 
 def _given(value: Any, leave_out: tuple[str, ...] = ()) -> dict[str, Json]:

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Protocol, TypeAlias
 
 from llmguard.canonical import Json, encode
+from llmguard.outcome import Alternative
 
 MAX_ALTERNATIVES = 5
 
@@ -26,15 +27,6 @@ INVALID, ABSENT = Missing.INVALID, Missing.ABSENT
 Ballot: TypeAlias = Json | Missing
 Class: TypeAlias = Hashable
 """What ballots for the same answer share; None for an invalid ballot."""
-
-
-@dataclass(frozen=True, slots=True)
-class Alternative:
-    """A value that did not win, and how many samples gave it. `present=False`: the field was left out."""
-
-    value: Json
-    votes: int
-    present: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

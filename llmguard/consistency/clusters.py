@@ -16,7 +16,6 @@ from llmguard.canonical import Json, digest, encode
 from llmguard.consistency.ballots import (
     INVALID,
     MAX_ALTERNATIVES,
-    Alternative,
     Ballot,
     Candidate,
     Class,
@@ -30,6 +29,7 @@ from llmguard.consistency.ballots import (
 from llmguard.consistency.edits import Distances, normalised_distance
 from llmguard.consistency.forms import Forms, folded_text
 from llmguard.errors import UsageError
+from llmguard.outcome import Alternative
 
 Same = Callable[[int, int], bool]
 

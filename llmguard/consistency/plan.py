@@ -10,9 +10,10 @@ from llmguard.canonical import Json
 from llmguard.consistency.ballots import Ballot, Comparator
 from llmguard.consistency.comparators import GivenComparator, comparator
 from llmguard.consistency.keyed import is_keyed
-from llmguard.consistency.stopping import MAX_SAMPLES, Counts, Draw, Fixed, Plan, Predictive, Stop, StopReason
+from llmguard.consistency.stopping import MAX_SAMPLES, Counts, Draw, Fixed, Plan, Predictive, Stop
 from llmguard.consistency.vote import Groups, Pointer, RecordVote, medoid, together_message, vote_on
 from llmguard.errors import UsageError
+from llmguard.outcome import StopReason
 
 OnInvalid: TypeAlias = Literal["dissent", "reask"]
 

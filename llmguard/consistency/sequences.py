@@ -15,7 +15,6 @@ from llmguard.consistency.alignment import MAX_ALIGNED, assignment
 from llmguard.consistency.ballots import (
     ABSENT,
     INVALID,
-    Alternative,
     Ballot,
     Class,
     Comparator,
@@ -28,6 +27,7 @@ from llmguard.consistency.ballots import (
 from llmguard.consistency.forms import Form, Forms
 from llmguard.consistency.vote import EXACT, RecordVote, distance_of, vote_on
 from llmguard.errors import UsageError
+from llmguard.outcome import Alternative
 from llmguard.schema.keywords import as_tokens
 
 Slot: TypeAlias = object

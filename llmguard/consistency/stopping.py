@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from math import comb
-from typing import Literal, TypeAlias
 
 from llmguard.canonical import Json
 from llmguard.errors import UsageError
-
-StopReason: TypeAlias = Literal["accept_boundary", "dissent_limit", "answer_settled", "n_max", "budget", "deadline"]
+from llmguard.outcome import StopReason
 
 MAX_SAMPLES = 1000
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from llmguard.canonical import decode, encode
 from llmguard.effects import Crashed, Returned
 from llmguard.messages import ModelFailure, ModelReply, Usage
-from llmguard.outcome import Attempt, Outcome, Repair, Violation
+from llmguard.outcome import Alternative, Attempt, Outcome, Repair, Violation
 from llmguard.record import (
     RAW_LIMIT,
     Opening,
@@ -93,7 +93,7 @@ def test_every_outcome_comes_back_as_it_was(json, violations, repairs, attempts,
         repairs=repairs,
         attempts=attempts,
         usage=usage,
-        alternatives=(json,),
+        alternatives=(Alternative(json, 2),),
         skipped_checks=("c",),
         review_probability=0.5,
         id="x",
