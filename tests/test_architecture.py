@@ -36,6 +36,8 @@ LAYERS: dict[int, tuple[str, ...]] = {
         "ladder",
         "watching",
         "grounding",
+        "confidence",
+        "scores",
     ),  # rules
     3: ("policy",),
     4: ("flow", "verdict"),  # the story
