@@ -33,6 +33,7 @@ _SHORTEST_KEY = 8
 """Characters; what is shorter keeps nobody out, and stands in texts by chance."""
 _FORMS_KEPT = 256
 """Output forms whose native spelling is kept; a guard has one, and one for each part that is re-asked."""
+_REDACTED = "[redacted:api_key]"
 _APIS = {"chat": _chat, "responses": _responses}
 _TOO_LATE: Final = ModelFailure("deadline", "no time was left to send the request", sent=False)
 
@@ -285,7 +286,7 @@ class OpenAIModel:
     def _without_key(self, sent: Exchange) -> Exchange:
         """A server may echo the key, and not every key has a shape that is known for one."""
         if self._key and self._key in sent.body:
-            return replace(sent, body=sent.body.replace(self._key, b"[redacted:api_key]"))
+            return replace(sent, body=sent.body.replace(self._key, _REDACTED.encode()))
         return sent
 
     def _first_dialect(self) -> Dialect:
@@ -314,9 +315,10 @@ def _is_wrapped(form: NativeForm | None, dialect: Dialect) -> bool:
 
 def _evidence(answer: ModelAnswer, body: bytes, *, in_pieces: bool) -> bytes:
     """The body as received; where it also spells a secret piece by piece, so that nobody could redact it, the text."""
-    if in_pieces and isinstance(answer, ModelReply) and redact_text(answer.text) != answer.text:
-        return answer.text.encode("utf-8", "surrogatepass")
-    return body
+    if not in_pieces or not isinstance(answer, ModelReply):
+        return body
+    is_secret = _REDACTED in answer.text or redact_text(answer.text) != answer.text
+    return answer.text.encode("utf-8", "surrogatepass") if is_secret else body
 
 
 def _read(sent: Exchange, api: Api, request: ModelRequest, dialect: Dialect) -> ModelAnswer:
