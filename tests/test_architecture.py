@@ -33,12 +33,13 @@ LAYERS: dict[int, tuple[str, ...]] = {
         "prices",
         "tokens",
         "budget",
+        "acceptance",
         "ladder",
         "watching",
         "grounding",
     ),  # rules
     3: ("policy",),
-    4: ("flow", "verdict"),  # the story
+    4: ("flow", "verdict", "voting"),  # the story
     5: ("record", "certify"),
     6: ("drive", "workers", "session", "replay", "simulate", "models", "outcome_log", "telemetry"),  # the world
     7: ("build", "guard", "stream", "wrap"),
