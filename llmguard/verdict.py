@@ -179,8 +179,10 @@ def confirmed(policy: Policy, verdict: Verdict, answers: Sequence[Said], *, leni
 
 def allowed(policy: Policy, verdict: Verdict, permit: Permit, inputs: Json) -> Verdict:
     """The verdict under `accept=certified(...)`: what no certificate covers is proposed, and not handed out."""
-    if not verdict.passed or policy.accept is None:
+    if not verdict.passed:
         return verdict
+    if policy.accept is None:
+        return replace(verdict, score=verdict.vote.agreement) if verdict.vote else verdict
     score = shielded("certified(score=...)", _score, policy.accept.score, verdict, inputs)
     if isinstance(score, Violation):
         return _refused(replace(verdict, failure="crashed"), score)

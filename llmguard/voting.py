@@ -164,13 +164,18 @@ def _vote(
 
 def _sample(rung: ModelRung, number: int, verdict: Verdict) -> Sample:
     return Sample(
-        label=rung.variant(number).label,
+        label=_label(rung, number),
         valid=verdict.passed,
         value=verdict.value,
         failure=verdict.failure,
         usage=sum((each.usage for each in verdict.attempts), NO_USAGE),
         latency_s=sum(each.latency_s for each in verdict.attempts),
     )
+
+
+def _label(rung: ModelRung, number: int) -> str:
+    own = rung.variant(number).label
+    return f"{own} (variant {number % len(rung.variants) + 1})" if rung.variants else own
 
 
 def _fields(settled: Settled, used: Sequence[Verdict]) -> dict[str, FieldSupport]:

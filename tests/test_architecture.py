@@ -42,7 +42,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
     4: ("flow", "verdict", "voting"),  # the story
     5: ("record", "certify"),
     6: ("drive", "workers", "session", "replay", "simulate", "models", "outcome_log", "telemetry"),  # the world
-    7: ("build", "guard", "stream", "wrap"),
+    7: ("build", "guard", "judges", "stream", "wrap"),
     8: ("batch", "server", "pytest_plugin", "testing"),  # edges
     9: ("cli", "__main__"),
     10: ("__init__",),  # the public names, which nothing inside the package imports

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -306,7 +307,7 @@ class OutcomeLog(ReviewedLog):
     def _unknown(self, call_id: str) -> LogError:
         return LogError(f"no call {call_id!r} in the log {str(self.path)!r}. `llmguard log list` shows the ids.")
 
-    @property
+    @cached_property
     def secret(self) -> bytes:
         """32 random bytes that were made with the log: they draw the outcomes to review."""
         import sqlalchemy as sa

@@ -12,10 +12,10 @@ from typing import Final, get_args
 
 from llmguard.canonical import EncodingError, Json, decode, digest, encode
 from llmguard.certify.items import Verdict
-from llmguard.consistency.forms import Forms
 from llmguard.errors import LogError, UsageError
 from llmguard.outcome import Outcome
 from llmguard.outcome_log.rows import Values, searchable
+from llmguard.parsing.strict import same
 from llmguard.redaction import redact, redact_text
 from llmguard.schema import Schema, from_description
 from llmguard.schema.keywords import as_pointer
@@ -142,7 +142,7 @@ def _correction(given: Json | Unset, verdict: Verdict, call: Reviewed, judged: t
         raise UsageError(f"correction is no JSON value: {error}. Give the value as the guard would have to.") from None
     _refuse_misfit(plain, call)
     correction = _without_secrets(plain)
-    _refuse_contradiction(verdict, any(_same(correction, value) for value in judged))
+    _refuse_contradiction(verdict, any(same(correction, value) for value in judged))
     return (correction,)
 
 
@@ -175,12 +175,6 @@ def _refuse_contradiction(verdict: Verdict, is_what_was_said: bool) -> None:
         )
     if verdict == "wrong" and is_what_was_said:
         raise UsageError("the verdict is wrong, and the correction is the very value judged. Say right, or correct it.")
-
-
-def _same(one: Json, other: Json) -> bool:
-    """Numbers by value (4 and 4.0), text to the letter."""
-    forms = Forms(folded=False)
-    return forms.of(one) == forms.of(other)
 
 
 def _fields(given: Mapping[str, str], judged: tuple[Json, ...]) -> dict[str, Verdict]:
