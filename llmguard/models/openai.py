@@ -58,6 +58,7 @@ class OpenAIModel:
         max_reply_bytes: of a reply, decompressed; a longer one is `malformed`.
         logprobs: ask for the log-probability of each token, from which comes the confidence of a field. A server that
             refuses is asked without; one whose text comes in a tool call gives none.
+        max_parallel: samples of one vote that are asked for at the same time.
         temperature, top_p, max_tokens, seed, stop: what stands in a request unless guard or rung say otherwise.
         headers: sent with every request.
         extra_body: members to add to the body, such as `{"reasoning_effort": "low"}`.
@@ -79,6 +80,7 @@ class OpenAIModel:
         async_client: GivenAsyncClient = None,
         max_reply_bytes: int = 8 * 1024 * 1024,
         logprobs: bool = False,
+        max_parallel: int = 8,
         temperature: float | None = None,
         top_p: float | None = None,
         max_tokens: int | None = None,
@@ -92,6 +94,8 @@ class OpenAIModel:
         _refuse_choice("output", output, get_args(Output))
         _refuse_bounds(timeout_s, max_reply_bytes)
         _refuse_flag("logprobs", logprobs)
+        _refuse_parallel(max_parallel)
+        self.max_parallel = max_parallel
         _refuse_clients(client, async_client, base_url=base_url, api_key=api_key, headers=headers)
         self._name, self._api, self._output = model, api, output
         self._base_url, self._api_key = base_url, api_key
@@ -350,6 +354,11 @@ def _refuse_choice(what: str, found: str, choices: tuple[str, ...]) -> None:
 def _refuse_flag(what: str, found: object) -> None:
     if not isinstance(found, bool):
         raise UsageError(f"{what}={found!r} of OpenAIModel: expected True or False.")
+
+
+def _refuse_parallel(max_parallel: int) -> None:
+    if not isinstance(max_parallel, int) or isinstance(max_parallel, bool) or max_parallel < 1:
+        raise UsageError(f"OpenAIModel(max_parallel=...) wants a whole number from 1 on, found {max_parallel!r}.")
 
 
 def _refuse_bounds(timeout_s: float, max_reply_bytes: int) -> None:
