@@ -62,13 +62,13 @@ def told(*texts: str, logprobs: Any = None) -> Any:
 Ask = Callable[..., ModelAnswer]
 
 
-def ask_sync(model: OpenAIModel, asked: Any, emit: Any) -> ModelAnswer:
-    ends = TimeLeft(time.monotonic() + 10)
+def ask_sync(model: OpenAIModel, asked: Any, emit: Any, deadline_s: float = 30.0) -> ModelAnswer:
+    ends = TimeLeft(time.monotonic() + deadline_s)
     return model.call(asked, ends) if emit is None else model.stream(asked, ends, emit)
 
 
 def ask_async(model: OpenAIModel, asked: Any, emit: Any) -> ModelAnswer:
-    ends = TimeLeft(time.monotonic() + 10)
+    ends = TimeLeft(time.monotonic() + 30)
     return asyncio.run(model.acall(asked, ends) if emit is None else model.astream(asked, ends, emit))
 
 
@@ -508,11 +508,14 @@ def test_the_local_model_tells_how_sure_it_was() -> None:
         "required": ["sentiment", "stars"],
         "additionalProperties": False,
     }
-    asked = request("Review: I love this lamp 🙂\nSentiment?", form(schema, "review"), seed=1, temperature=0.0)
+    asked = request(
+        "Review: I love this lamp 🙂\nSentiment?", form(schema, "review"), seed=1, max_tokens=80, temperature=0.0
+    )
     plain = request("Say é🙂 and nothing else.", max_tokens=12, seed=1, temperature=0.0)
-    with local_model() as server:
-        model = OpenAIModel(server.model, base_url=server.base_url, logprobs=True)
-        replies = [ask_sync(model, each, emit) for each in (asked, plain) for emit in (None, lambda text: True)]
+    with local_model() as server, openai.OpenAI(base_url=server.base_url, api_key="none") as client:
+        model = OpenAIModel(server.model, client=client, logprobs=True, timeout_s=300)
+        asking = [(each, emit) for each in (asked, plain) for emit in (None, lambda text: True)]
+        replies = [ask_sync(model, each, emit, 300.0) for each, emit in asking]
     for reply in replies:
         assert isinstance(reply, ModelReply)
         assert "".join(token for token, _ in reply.logprobs) == reply.text
