@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from llmguard.cli.demo import demo
 from llmguard.cli.doctor import doctor
+from llmguard.cli.export_command import export
 from llmguard.cli.log_commands import log_app
 from llmguard.cli.prompt_commands import prompt_app
 from llmguard.cli.run_command import run
@@ -81,6 +82,9 @@ def program(
 
 app.command("demo", epilog="Example: llmguard demo --playback")(demo)
 app.command("run", epilog="Example: llmguard run examples.tickets:triage --input ticket='My parcel is lost.'")(run)
+log_app.command("export", epilog="Example: llmguard log export --format sft --guard triage --split 0.1 --out data")(
+    export
+)
 app.add_typer(log_app, name="log")
 app.add_typer(schema_app, name="schema")
 app.add_typer(prompt_app, name="prompt")
