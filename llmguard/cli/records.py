@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 
 from llmguard.cli.log_commands import Search
 from llmguard.datasets import Reviewed
-from llmguard.outcome_log import OutcomeLog
+from llmguard.outcome_log import MemoryLog, OutcomeLog
 from llmguard.outcome_log.rows import Row
 from llmguard.record import Record
 
 PAGE = 500
 
 
-def rows(log: OutcomeLog, asked: Search) -> Iterator[Row]:
+def rows(log: OutcomeLog | MemoryLog, asked: Search) -> Iterator[Row]:
     """All such calls by start. A page begins where the last one ended, and passes over what was in it at that moment."""
     asked, seen = asked.copy(), set[str]()
     while True:
@@ -25,7 +25,7 @@ def rows(log: OutcomeLog, asked: Search) -> Iterator[Row]:
         seen = {row.id for row in page if row.started_at == last}
 
 
-def records(log: OutcomeLog, asked: Search) -> Iterator[Record]:
+def records(log: OutcomeLog | MemoryLog, asked: Search) -> Iterator[Record]:
     """The same with their steps."""
     for row in rows(log, asked):
         record = log.get(row.id)
@@ -33,7 +33,7 @@ def records(log: OutcomeLog, asked: Search) -> Iterator[Record]:
             yield record
 
 
-def reviews_of(log: OutcomeLog, call_id: str) -> Sequence[Reviewed]:
+def reviews_of(log: OutcomeLog | MemoryLog, call_id: str) -> Sequence[Reviewed]:
     """Reviews of a call, oldest first."""
     asked = getattr(log, "reviews_of", None)
     return asked(call_id) if asked else ()
