@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, Protocol, TypeAlias
 
@@ -121,7 +121,7 @@ def answer_of(outcome: Outcome[Json], reviews: Sequence[Reviewed] = ()) -> Answe
         return "reviewed unsure"
     if newest is not None and outcome.candidate:  # right is what was judged, whoever answered in the end
         return Answer(value=outcome.candidate[0])
-    if outcome.status in ("accepted", "recovered"):
+    if outcome.status in ("accepted", "recovered") or (newest is not None and outcome.has_value):
         return Answer(value=outcome.json)
     return "no answer to learn from"
 
@@ -129,37 +129,49 @@ def answer_of(outcome: Outcome[Json], reviews: Sequence[Reviewed] = ()) -> Answe
 # ------------------------------------------------------------------------------------------------- what was sent
 
 
-def stored_prompt(description: Json) -> Render | None:
-    """The prompt of a guard as the log describes it; None where it is a function, which no log holds.
+def stored_prompts(description: Json) -> list[Render]:
+    """The prompts of a guard as the log describes it, its rungs' own among them; none for a function, which no log holds.
 
     Raises:
-        UsageError: the stored template cannot be compiled, by a secret that was taken out of it, say.
+        UsageError: a stored template cannot be compiled, by a secret that was taken out of it, say.
     """
-    told = description["prompt"]
-    if "template" not in told:
-        return None
-    template = compile_template(told["template"], f"the prompt of guard {description['name']!r} in the log", False)
+    return [_compiled(each, description["name"]) for each in _prompts(description) if "template" in each]
+
+
+def prompt_functions(description: Json) -> list[str]:
+    """The names of the functions that make a guard's prompts, where they are no templates."""
+    return [str(each["function"]) for each in _prompts(description) if "function" in each]
+
+
+def _prompts(description: Json) -> list[Json]:
+    rungs = [each for rung in description["ladder"] for each in (rung, *rung.get("variants", ()))]
+    found = [description["prompt"], *(rung["prompt"] for rung in rungs if "prompt" in rung)]
+    return list({digest(each): each for each in found}.values())
+
+
+def _compiled(told: Json, guard: str) -> Render:
+    template = compile_template(told["template"], f"the prompt of guard {guard!r} in the log", False)
     defaults = told.get("defaults", {})
     return lambda inputs: template.render({**defaults, **inputs}, max_characters=MAX_PROMPT_CHARACTERS)
 
 
-def prompt_function(description: Json) -> str:
-    """The name of the function that makes a guard's prompt; "" where the prompt is a template."""
-    return str(description["prompt"].get("function", ""))
-
-
-def sent_messages(record: Record, description: Json, renders: Sequence[Render]) -> tuple[Message, ...] | LeftOut:
-    """The messages of a call's first request, by the first of `renders` that makes the request that was sent."""
+def sent_messages(
+    record: Record, description: Json, renders: Sequence[Render]
+) -> dict[str, tuple[Message, ...]] | LeftOut:
+    """The messages of a call's first requests, by address: what one of `renders` makes and the digest confirms."""
     requests = [(found, step) for step in record.steps if (found := _first_request(step))]
     if not requests:
         return "no request in the log"
-    failed = True
-    for render in renders:
-        messages = _rendered(render, record.opening.inputs)
-        failed = failed and messages is None
-        if messages and any(_is_sent(step, found, messages, description) for found, step in requests):
-            return messages
-    return "the prompt cannot be rendered" if failed else "not the request that was sent"
+    rendered = [messages for render in renders if (messages := _rendered(render, record.opening.inputs))]
+    if not rendered:
+        return "the prompt cannot be rendered"
+    known = {
+        step.address: messages
+        for found, step in requests
+        for messages in rendered
+        if step.digest in _digests(found, messages, description, together=len(requests))
+    }
+    return known or "not the request that was sent"
 
 
 def _first_request(step: Step) -> re.Match[str] | None:
@@ -174,25 +186,37 @@ def _rendered(render: Render, inputs: Json) -> tuple[Message, ...] | None:
         return None
 
 
-def _is_sent(step: Step, found: re.Match[str], messages: tuple[Message, ...], description: Json) -> bool:
-    """Whether the step answers the request that these messages make at its rung, within a full purse."""
-    rung = dict(enumerate(description["ladder"])).get(int(found[1]), {})
-    if "model" not in rung:
-        return False
-    form = digest(description["schema"]["json_schema"])
+def _digests(found: re.Match[str], messages: tuple[Message, ...], description: Json, *, together: int) -> Iterator[str]:
+    """What a request of these messages may be named at this address: a full purse bounds it, and so does how many
+    others go out with it."""
+    number, rung = int(found[2]), dict(enumerate(description["ladder"])).get(int(found[1]), {})
+    drawing = _drawing(rung, number)
+    if drawing is None:
+        return
     request = ModelRequest(
-        model=rung["model"],
+        model=drawing["model"],
         messages=messages,
-        output=OutputForm(name="", schema=None, instruction="", digest=form),
-        sampling=_sampling(rung["sampling"]),
+        output=OutputForm(name="", schema=None, instruction="", digest=digest(description["schema"]["json_schema"])),
+        sampling=_sampling(drawing["sampling"], number if "consistency" in rung else 0),
+        sample=number,
     )
-    allowed = Purse(Budget(**description["budget"])).take(request)
-    asked = [replace(allowed, sample=sample) for sample in (0, int(found[2])) if isinstance(allowed, ModelRequest)]
-    return step.digest in map(request_digest, asked)
+    bounded = description["budget"].get("tokens") is not None
+    for parallel in range(1, together + 1 if bounded else 2):
+        allowed = Purse(Budget(**description["budget"]), parallel=parallel).take(request)
+        if isinstance(allowed, ModelRequest):
+            yield request_digest(allowed)
 
 
-def _sampling(given: Mapping[str, Json]) -> Sampling:
-    return Sampling(**{**given, "stop": tuple(given.get("stop", ()))})
+def _drawing(rung: Json, number: int) -> Json:
+    """The rung that draws a sample: of a vote with variants each in its turn. None where the rung asks no model."""
+    variants = rung.get("variants") or [rung]
+    return variants[number % len(variants)] if "model" in rung else None
+
+
+def _sampling(given: Mapping[str, Json], number: int) -> Sampling:
+    """Of sample `number`: its seed moves on."""
+    sampling = Sampling(**{**given, "stop": tuple(given.get("stop", ()))})
+    return sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + number)
 
 
 # ------------------------------------------------------------------------------------------------- examples
@@ -207,12 +231,13 @@ def example_of(
     answer = answer_of(record.outcome, reviews)
     if not isinstance(answer, Answer):
         return answer
-    messages = sent_messages(record, description, renders)
-    if isinstance(messages, str):
-        return messages
+    sent = sent_messages(record, description, renders)
+    if isinstance(sent, str):
+        return sent
+    messages = sent[min(sent, key=_place)]
     if not all(isinstance(message.content, str) and message.content for message in messages):
         return "not plain text"
-    opening = record.opening
+    opening, same = record.opening, {address for address in sent if sent[address] == messages}
     return Example(
         id=opening.id,
         guard=opening.guard,
@@ -220,17 +245,22 @@ def example_of(
         inputs=opening.inputs,
         messages=messages,
         answer=answer,
-        rejected=tuple(_rejected(record.outcome, answer)),
+        rejected=tuple(_rejected(record.outcome, answer, same)),
     )
 
 
-def _rejected(outcome: Outcome[Json], answer: Answer) -> Iterator[str]:
-    """Replies to the prompt that did not pass, or that a reviewer corrected; none that says the right answer."""
+def _place(address: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", address))
+
+
+def _rejected(outcome: Outcome[Json], answer: Answer, asked: Collection[str]) -> Iterator[str]:
+    """Replies at the addresses `asked` that did not pass, or that a reviewer corrected; none that says the right
+    answer."""
     right = encode(answer.value, sort_keys=True)
     seen = set[str]()
     for attempt in outcome.attempts:
         passed = attempt.failure is None and answer.corrected
-        if not _FIRST_REQUEST.match(attempt.address) or not (passed or attempt.failure in REJECTED):
+        if attempt.address not in asked or not (passed or attempt.failure in REJECTED):
             continue
         text = attempt.text
         if (

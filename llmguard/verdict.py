@@ -5,16 +5,28 @@ Every call into a user's pure code (prompt, schema, checks) passes `shielded`: w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import ParamSpec, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import ParamSpec, TypeAlias, TypeVar, cast
 
+from llmguard.acceptance import Permit, Score
 from llmguard.canonical import Json
-from llmguard.checks import Check, as_violations
+from llmguard.checks import Check, Judged, as_violations
 from llmguard.effects import Crashed, Watcher
 from llmguard.ladder import ModelRung, Rung
 from llmguard.messages import NO_USAGE, FailureKind, Message, ModelAnswer, ModelFailure, ModelReply, OutputForm
-from llmguard.outcome import Attempt, Outcome, Repair, Status, Violation, Violations
+from llmguard.outcome import (
+    Alternative,
+    Attempt,
+    FieldSupport,
+    Judgement,
+    Outcome,
+    Repair,
+    Status,
+    Violation,
+    Violations,
+    Vote,
+)
 from llmguard.policy import Policy
 from llmguard.reading import read
 from llmguard.reask import reask_messages, same_problem
@@ -24,6 +36,24 @@ from llmguard.watching import Watcher as Watching
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Support:
+    """What speaks for a model's value beside its passing: votes, confidence, judges, a certificate. `proposed` is a value
+    that passed all but acceptance, as a tuple of one; `judging` the requests of judges."""
+
+    vote: Vote | None = None
+    fields: Mapping[str, FieldSupport] = field(default_factory=dict)
+    alternatives: tuple[Alternative, ...] = ()
+    judgements: tuple[Judgement, ...] = ()
+    judging: tuple[Attempt, ...] = ()
+    score: float | None = None
+    proposed: tuple[Json, ...] = ()
+    certificate: str | None = None
+
+
+NO_SUPPORT = Support()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +68,7 @@ class Verdict:
     candidate: tuple[Json, ...] = ()
     skipped: tuple[str, ...] = ()
     attempts: tuple[Attempt, ...] = ()
+    support: Support = NO_SUPPORT
 
     @property
     def passed(self) -> bool:
@@ -132,20 +163,71 @@ def examined(policy: Policy, value: Json, inputs: Json, repairs: tuple[Repair, .
     return Verdict(failure=None, value=value, flags=flags, repairs=repairs, candidate=(value,))
 
 
-def confirmed(policy: Policy, verdict: Verdict, answers: Sequence[Json | Crashed], *, lenient: bool) -> Verdict:
+Said: TypeAlias = Json | Crashed | Judged
+
+
+def confirmed(policy: Policy, verdict: Verdict, answers: Sequence[Said], *, lenient: bool) -> Verdict:
     """The verdict after the effect checks. `lenient`: one that came too late is skipped and flagged."""
     told = list(zip(policy.effect_checks, answers, strict=True))
     skipped = tuple(check.name for check, said in told if lenient and _too_late(said))
     found = tuple(each for check, said in told if check.name not in skipped for each in heard(check, said))
     rejected, flags = split(found)
+    judged = [said for said in answers if isinstance(said, Judged)]
+    support = (
+        _judged_support(verdict.support, judged, refused=bool(rejected)) if judged or rejected else verdict.support
+    )
     flags = (*verdict.flags, *flags, *(_skipped(name) for name in skipped))
-    if rejected:
-        failure = kind_of(rejected, "check")
-        return replace(verdict, failure=failure, value=None, violations=rejected, flags=flags)
-    return replace(verdict, flags=flags, skipped=skipped)
+    if not rejected:
+        return replace(verdict, flags=flags, skipped=skipped, support=support)
+    failure = verdict.failure or kind_of(rejected, "check")
+    violations = (*verdict.violations, *rejected)
+    return replace(verdict, failure=failure, value=None, violations=violations, flags=flags, support=support)
 
 
-def _too_late(said: Json | Crashed) -> bool:
+def _judged_support(support: Support, judged: Sequence[Judged], *, refused: bool) -> Support:
+    return replace(
+        support,
+        vote=replace(support.vote, refused=True) if refused and support.vote else support.vote,
+        judgements=tuple(each.judgement for each in judged),
+        judging=tuple(attempt for each in judged for attempt in each.attempts),
+    )
+
+
+def allowed(policy: Policy, verdict: Verdict, permit: Permit, inputs: Json) -> Verdict:
+    """The verdict under `accept=certified(...)`: what no certificate covers is proposed, and not handed out."""
+    if not verdict.passed or (policy.accept is None and verdict.support.vote is None):
+        return verdict
+    score = shielded(
+        "certified(score=...)", _score, policy.accept.score if policy.accept else "agreement", verdict, inputs
+    )
+    if isinstance(score, Violation):
+        return _refused(verdict, score, "crashed")
+    verdict = replace(verdict, support=replace(verdict.support, score=score))
+    if policy.accept is None:
+        return verdict
+    if permit.void:
+        return _refused(verdict, Violation("", "certified", permit.void))
+    if permit.at_least is not None and (score is None or score < permit.at_least):
+        said = f"its score is below {permit.at_least:g}, from which on the certificate {permit.certificate} holds"
+        return _refused(verdict, Violation("", "certified", said, expected=permit.at_least, actual=score))
+    return replace(verdict, support=replace(verdict.support, certificate=permit.certificate))
+
+
+def _refused(verdict: Verdict, why: Violation, failure: FailureKind = "check") -> Verdict:
+    support = replace(verdict.support, proposed=(verdict.value,))
+    return replace(verdict, failure=failure, value=None, violations=(why,), support=support)
+
+
+def _score(score: Score, verdict: Verdict, inputs: Json) -> float | None:
+    if callable(score):
+        return float(score(verdict.value, inputs))
+    if score == "agreement":
+        return verdict.support.vote.agreement if verdict.support.vote else None
+    known = [support.confidence for support in verdict.support.fields.values()]
+    return None if not known or None in known else min(cast("list[float]", known))
+
+
+def _too_late(said: Said) -> bool:
     return isinstance(said, Crashed) and said.kind == "deadline"
 
 
@@ -159,8 +241,10 @@ def objections(check: Check, value: Json, inputs: Json) -> Violations:
     return (replace(found, severity=check.severity),) if isinstance(found, Violation) else found
 
 
-def heard(check: Check, said: Json | Crashed) -> Violations:
-    """What an effect check said."""
+def heard(check: Check, said: Said) -> Violations:
+    """What an effect check or a judge said."""
+    if isinstance(said, Judged):
+        return said.violations
     if isinstance(said, Crashed):
         return (Violation("", "crashed", f"check {check.name!r}: {said.error}", severity=check.severity),)
     return objections(replace(check, function=lambda value, inputs: said), None, None)
@@ -228,31 +312,69 @@ def salvaged(policy: Policy, told: list[Verdict]) -> tuple[Json, tuple[Repair, .
 # ------------------------------------------------------------------------------------------------- the outcome
 
 
-def ended(status: Status, source: str, told: list[Verdict], last: Verdict | None = None) -> Outcome[Json]:
+def ended(
+    policy: Policy, status: Status, source: str, told: list[Verdict], last: Verdict | None = None, audited: bool = False
+) -> Outcome[Json]:
     """The one outcome, of all that the rungs came to."""
-    attempts = tuple(each for verdict in told for each in verdict.attempts)
+    attempts = tuple(each for verdict in told for each in (*verdict.attempts, *verdict.support.judging))
     failed = tuple(each for verdict in told for each in verdict.violations)
     flags = last.flags if last else ()
+    support = _support(told)
+    judgements = last.support.judgements if last and last.passed else support.judgements
+    probability, reason = review_of(policy, status, flags, audited)
     return Outcome(
         status=status,
         value=last.value if last else None,
         json=last.value if last else None,
-        source=source,
+        source="medoid" if last and _is_medoid(last) else source,
         violations=() if last and last.passed and status != "escalated" else failed,
         flags=flags,
         repairs=last.repairs if last else (),
         attempts=attempts,
+        agreement=support.vote.agreement if support.vote else None,
+        alternatives=support.alternatives,
+        fields=support.fields,
+        vote=support.vote,
+        judgements=judgements,
+        score=support.score,
+        proposed=support.proposed,
         usage=sum((each.usage for each in attempts), NO_USAGE),
+        certificate=support.certificate,
         skipped_checks=last.skipped if last else (),
-        review_probability=1.0 if flags or status == "escalated" else 0.0,
-        review_reason="escalated" if status == "escalated" else "flagged" if flags else "",
+        review_probability=probability,
+        review_reason=reason,
     )
 
 
+def _support(told: list[Verdict]) -> Support:
+    """Of the last model's say: of the rung that passed, or else of a vote, which is kept also where another rung answered."""
+    asked = [each for each in told if each.attempts]
+    said = (each.support for each in reversed(asked) if each.passed or each.support.proposed or each.support.vote)
+    return next(said, NO_SUPPORT)
+
+
+def _is_medoid(verdict: Verdict) -> bool:
+    vote = verdict.support.vote
+    return verdict.passed and vote is not None and vote.source == "medoid"
+
+
+def review_of(policy: Policy, status: Status, flags: Violations, audited: bool) -> tuple[float, str]:
+    """With what probability, and why, a person looks at this outcome. Only a random draw says something of the others,
+    so an outcome that was drawn and escalated counts as drawn."""
+    if audited:
+        return policy.audit, "audit"
+    if status == "escalated":
+        return 1.0, "escalated"
+    return (1.0, "flagged") if flags else (policy.audit, "")
+
+
 def status_of(rung: Rung, told: list[Verdict]) -> Status:
+    """`accepted` where each sample was one request and nothing was mended."""
     if not isinstance(rung, ModelRung):
         return "fallback"
-    clean = len(told) == 1 and len(told[0].attempts) == 1 and not told[0].repairs
+    first = told[0]
+    samples = len(first.support.vote.samples) if first.support.vote else 1
+    clean = len(told) == 1 and len(first.attempts) == samples and not first.repairs
     return "accepted" if clean else "recovered"
 
 

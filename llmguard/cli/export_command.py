@@ -32,12 +32,15 @@ from llmguard.datasets import (
     Render,
     answer_of,
     example_of,
-    prompt_function,
+    prompt_functions,
     refuse_share,
-    stored_prompt,
+    stored_prompts,
 )
 from llmguard.errors import UsageError
+from llmguard.ladder import ModelRung
 from llmguard.outcome_log import OutcomeLog
+from llmguard.policy import Policy
+from llmguard.prompts import Prompt
 from llmguard.record import Record
 
 STANDARD_OUTPUT = "-"
@@ -130,27 +133,35 @@ class Examples:
 
     def _renders(self, description: Json) -> tuple[Json, Sequence[Render]]:
         """The stored prompt, then the one of a guard that was given; a digest decides which was sent."""
-        given = self._given.get(description["name"])
-        function = prompt_function(description)
-        if function and given is None:
+        given = self._given.get(description["name"], [])
+        functions = prompt_functions(description)
+        if functions and not given:
             raise UsageError(
-                f"guard {description['name']!r} makes its prompt in the function {function!r}, and the log holds no"
+                f"guard {description['name']!r} makes its prompt in the function {functions[0]!r}, and the log holds no"
                 " functions. Name the guard: --with-guard module:attribute; or leave it out: --guard of another."
             )
-        stored = _compiled(description)
-        return description, [each for each in (stored, given) if each is not None]
+        return description, [*_compiled(description), *given]
 
     @cached_property
-    def _given(self) -> dict[str, Render]:
+    def _given(self) -> dict[str, list[Render]]:
         guards = [find_guard(Target(named=named)) for named in self._named]
-        return {guard.name: guard.policy.prompt.render for guard in guards}
+        return {guard.name: [prompt.render for prompt in prompts_of(guard.policy)] for guard in guards}
 
 
-def _compiled(description: Json) -> Render | None:
+def prompts_of(policy: Policy) -> Iterator[Prompt]:
+    """A guard's prompt, and those of its rungs."""
+    yield policy.prompt
+    models = [rung for rung in policy.ladder if isinstance(rung, ModelRung)]
+    for rung in (each for model in models for each in (model, *model.variants)):
+        if rung.prompt is not None:
+            yield rung.prompt
+
+
+def _compiled(description: Json) -> list[Render]:
     try:
-        return stored_prompt(description)
+        return stored_prompts(description)
     except UsageError:
-        return None
+        return []
 
 
 # ------------------------------------------------------------------------------------------------- where rows go

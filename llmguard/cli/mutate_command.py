@@ -11,6 +11,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from llmguard.budget import Budget, Purse
 from llmguard.canonical import Json, digest
 from llmguard.checks import Check
 from llmguard.cli.arguments import AsJson, BaseUrl, GuardName, Model
@@ -53,7 +54,7 @@ def mutate(
     at_least: Annotated[
         float | None, typer.Option("--at-least", metavar="SHARE", help="Exit status 1 if fewer errors are caught.")
     ] = None,
-    effects: Annotated[bool, typer.Option("--effects", help="Ask the effect checks as well: they run.")] = False,
+    effects: Annotated[bool, typer.Option("--effects", help="Also effect checks and judges: they run.")] = False,
     name: GuardName = None,
     model: Model = None,
     base_url: BaseUrl = None,
@@ -88,8 +89,8 @@ def mutate(
 
 
 def asking(check: Check, value: Json, inputs: Json) -> Violations:
-    """An effect check asked where it runs in a guarded call: inline, in a thread or on a loop."""
-    return heard(check, drive(outside(check, value, inputs, "mutate"), Run()))
+    """An effect check asked where it runs in a guarded call: inline, in a thread or on a loop; a judge asks its model."""
+    return heard(check, drive(outside(check, value, inputs, "mutate", Purse(Budget())), Run()))
 
 
 class Mutations:

@@ -35,5 +35,4 @@ def records(log: OutcomeLog | MemoryLog, asked: Search) -> Iterator[Record]:
 
 def reviews_of(log: OutcomeLog | MemoryLog, call_id: str) -> Sequence[Reviewed]:
     """Reviews of a call, oldest first."""
-    asked = getattr(log, "reviews_of", None)
-    return asked(call_id) if asked else ()
+    return log.reviews_of(call_id)

@@ -18,12 +18,12 @@ from llmguard.datasets import (
     Example,
     answer_of,
     example_of,
-    prompt_function,
+    prompt_functions,
     refuse_share,
     rows_of,
     sent_messages,
     side_of,
-    stored_prompt,
+    stored_prompts,
 )
 from llmguard.effects import request_digest
 from llmguard.errors import UsageError
@@ -70,8 +70,12 @@ def called(guard: Guard[Json], **inputs: Json) -> tuple[Record, Json]:
 
 def example(guard: Guard[Json], *reviews: Review, **inputs: Json) -> Example | str:
     record, description = called(guard, **inputs)
-    stored = stored_prompt(description)
-    return example_of(record, description, [stored] if stored else [], reviews)
+    return example_of(record, description, stored_prompts(description), reviews)
+
+
+def first(sent: dict[str, tuple[Message, ...]] | str) -> tuple[Message, ...]:
+    assert not isinstance(sent, str)
+    return sent["r0/s0/a1/t1"]
 
 
 # ------------------------------------------------------------------------------------------------- what was sent
@@ -124,7 +128,7 @@ def test_a_row_is_left_out_where_the_request_was_another(change: object) -> None
     guard, _ = made(RED)
     record, description = called(guard)
     change(description)
-    assert example_of(record, description, [stored_prompt(description)]) == "not the request that was sent"
+    assert example_of(record, description, stored_prompts(description)) == "not the request that was sent"
 
 
 def test_the_first_prompt_that_makes_the_request_is_taken() -> None:
@@ -132,7 +136,7 @@ def test_the_first_prompt_that_makes_the_request_is_taken() -> None:
     guard, model = made(RED)
     record, description = called(guard)
     renders = [lambda inputs: (Message("user", "?"),), guard.policy.prompt.render]
-    assert sent_messages(record, description, renders) == model.requests[0].messages
+    assert first(sent_messages(record, description, renders)) == model.requests[0].messages
     assert sent_messages(record, description, renders[:1]) == "not the request that was sent"
 
 
@@ -145,9 +149,9 @@ def test_a_prompt_function_is_not_in_the_log() -> None:
     numbers = count()
     guard, model = made(RED, prompt=asked)
     record, description = called(guard)
-    assert stored_prompt(description) is None
-    assert prompt_function(description).endswith("asked")
-    assert sent_messages(record, description, [guard.policy.prompt.render]) == model.requests[0].messages
+    assert stored_prompts(description) == []
+    assert prompt_functions(description)[0].endswith("asked")
+    assert first(sent_messages(record, description, [guard.policy.prompt.render])) == model.requests[0].messages
     assert example_of(record, description, []) == "the prompt cannot be rendered"
     changing, _ = made(RED, prompt=lambda inputs: f"{next(numbers)}")
     record, description = called(changing)
@@ -159,10 +163,10 @@ def test_a_prompt_that_fails_leaves_the_row_out() -> None:
     guard, _ = made(RED)
     record, description = called(guard)
     hurt = replace(record, opening=replace(record.opening, inputs={"other": 1}))
-    assert example_of(hurt, description, [stored_prompt(description)]) == "the prompt cannot be rendered"
+    assert example_of(hurt, description, stored_prompts(description)) == "the prompt cannot be rendered"
     description["prompt"]["template"] = "{{ [redacted:api_key"
     with pytest.raises(UsageError, match="the prompt of guard 'colour' in the log"):
-        stored_prompt(description)
+        stored_prompts(description)
 
 
 def test_only_requests_of_the_prompt_itself_are_compared() -> None:
@@ -172,7 +176,7 @@ def test_only_requests_of_the_prompt_itself_are_compared() -> None:
     first = record.steps[0]
     elsewhere = tuple(replace(first, address=at) for at in ("r0/c:judge/r0/s0/a1/t1", "r0/s0/a2/t1", "r1"))
     moved = replace(record, steps=elsewhere)
-    assert example_of(moved, description, [stored_prompt(description)]) == "no request in the log"
+    assert example_of(moved, description, stored_prompts(description)) == "no request in the log"
 
 
 def test_a_sample_of_a_vote_is_a_request_of_its_own() -> None:
@@ -182,10 +186,10 @@ def test_a_sample_of_a_vote_is_a_request_of_its_own() -> None:
     output = OutputForm(name="", schema=None, instruction="", digest=guard.policy.output.digest)
     asked = ModelRequest(model="scripted", messages=model.requests[0].messages, output=output, sample=3)
     steps = (Step("r0/s3/a1/t1", request_digest(asked), ModelReply(RED)),)
-    found = example_of(replace(record, steps=steps), description, [stored_prompt(description)])
+    found = example_of(replace(record, steps=steps), description, stored_prompts(description))
     assert isinstance(found, Example)
     moved = (replace(steps[0], address="r0/s2/a1/t1"),)
-    assert isinstance(example_of(replace(record, steps=moved), description, [stored_prompt(description)]), str)
+    assert isinstance(example_of(replace(record, steps=moved), description, stored_prompts(description)), str)
 
 
 def test_images_and_empty_messages_are_left_out() -> None:
@@ -212,7 +216,8 @@ def test_images_and_empty_messages_are_left_out() -> None:
         (Outcome(status="accepted", json=1), [Review("wrong", (2,))], Answer(value=2, corrected=True)),
         (Outcome(status="rejected"), [Review("wrong", (None,))], Answer(value=None, corrected=True)),
         (Outcome(status="fallback", json=1), [], "no answer to learn from"),
-        (Outcome(status="fallback", json=1), [Review()], "no answer to learn from"),
+        (Outcome(status="fallback", json=1), [Review()], Answer(value=1)),
+        (Outcome(status="escalated", json=1), [Review()], "no answer to learn from"),
         (Outcome(status="escalated", proposed=(3,)), [], "no answer to learn from"),
         (Outcome(status="escalated", proposed=(3,)), [Review()], Answer(value=3)),
         (Outcome(status="interrupted"), [], "no answer to learn from"),
@@ -229,7 +234,7 @@ def test_what_has_no_answer_gives_no_example() -> None:
     """A call that runs, and one that a constant answered."""
     guard, _ = made(GREEN, GREEN, fallback=[constant({"colour": "red"})])
     record, description = called(guard)
-    assert example_of(record, description, [stored_prompt(description)]) == "no answer to learn from"
+    assert example_of(record, description, stored_prompts(description)) == "no answer to learn from"
     assert example_of(replace(record, outcome=None), description, []) == "not finished"
 
 
@@ -369,7 +374,7 @@ def test_a_redacted_secret_keeps_a_row_out() -> None:
     """Unless it is asked for; the request is known all the same, as digests are of what was redacted."""
     guard, _ = made(RED)
     record, description = called(guard, thing="[redacted:api_key] of the sea")
-    found = example_of(record, description, [stored_prompt(description)])
+    found = example_of(record, description, stored_prompts(description))
     assert Dataset("sft").take(found) == []
     assert len(Dataset("sft", keep_redacted=True).take(found)) == 1
 
