@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from llmguard.certify import Kept
 from llmguard.outcome_log.audits import Audit, judged_pairs
-from llmguard.outcome_log.certificates import Kept
 from llmguard.outcome_log.log import OutcomeLog
 from llmguard.outcome_log.memory import MemoryLog
 from llmguard.outcome_log.reviews import Review
