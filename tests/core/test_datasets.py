@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmguard import Guard, constant, escalate
+from llmguard import Guard, SelfConsistency, constant, escalate, rung
 from llmguard.canonical import Json, decode, encode
+from llmguard.consistency import Fixed
 from llmguard.datasets import (
     Answer,
     Dataset,
@@ -25,11 +26,10 @@ from llmguard.datasets import (
     side_of,
     stored_prompts,
 )
-from llmguard.effects import request_digest
 from llmguard.errors import UsageError
-from llmguard.messages import Message, ModelFailure, ModelReply, ModelRequest, OutputForm, Sampling
+from llmguard.messages import Message, ModelFailure, ModelReply, Sampling
 from llmguard.outcome import Outcome
-from llmguard.record import Record, Step
+from llmguard.record import Record
 from llmguard.testing import ScriptedModel
 from tests.core.dataset_rules import wrong_with_chat, wrong_with_preference
 
@@ -42,7 +42,17 @@ assistant:
 {"colour": "blue"}
 user:
 {{ thing }}"""
-FRONT_MATTER = "---\ninputs:\n  tone:\n    default: kind\n  thing:\n    type: string\nmodel:\n  parameters:\n    temperature: 0.5\n---\n"
+FRONT_MATTER = """---
+inputs:
+  tone:
+    default: kind
+  thing:
+    type: string
+model:
+  parameters:
+    temperature: 0.5
+---
+"""
 RED, BLUE, GREEN = '{"colour": "red"}', '{"colour": "blue"}', '{"colour": "green"}'
 
 
@@ -179,17 +189,30 @@ def test_only_requests_of_the_prompt_itself_are_compared() -> None:
     assert example_of(moved, description, stored_prompts(description)) == "no request in the log"
 
 
-def test_a_sample_of_a_vote_is_a_request_of_its_own() -> None:
-    """Its number is part of its digest, and is read from its address."""
-    guard, model = made(RED)
+@pytest.mark.parametrize(
+    ("options", "known"), [({}, 5), ({"sampling": Sampling(seed=7)}, 5), ({"budget_tokens": 3_000}, 2)]
+)
+def test_samples_of_a_vote_are_requests_of_their_own(options: dict[str, Json], known: int) -> None:
+    """Variants with prompts and models of their own, seeds that move on. Of tokens that are bounded those that go out
+    together have their part; what later requests may cost depends on what was spent, and they are not claimed."""
+    models = [ScriptedModel([RED] * 5, name=name) for name in ("a", "b")]
+    variants = [rung(models[0]), rung(models[1], prompt="{{ thing }}!")]
+    votes = SelfConsistency(stop=Fixed(5), n_max=5, variants=variants)
+    guard, _ = made(models=[models[0]], consistency=votes, **options)
     record, description = called(guard)
-    output = OutputForm(name="", schema=None, instruction="", digest=guard.policy.output.digest)
-    asked = ModelRequest(model="scripted", messages=model.requests[0].messages, output=output, sample=3)
-    steps = (Step("r0/s3/a1/t1", request_digest(asked), ModelReply(RED)),)
-    found = example_of(replace(record, steps=steps), description, stored_prompts(description))
-    assert isinstance(found, Example)
-    moved = (replace(steps[0], address="r0/s2/a1/t1"),)
-    assert isinstance(example_of(replace(record, steps=moved), description, stored_prompts(description)), str)
+    sent = sent_messages(record, description, stored_prompts(description))
+    asked = {f"r0/s{request.sample}/a1/t1": request.messages for model in models for request in model.requests}
+    assert (len(sent), len(asked), {**asked, **sent} == asked) == (known, 5, True)
+    found = example_of(record, description, stored_prompts(description))
+    assert found.messages == asked["r0/s0/a1/t1"]
+
+
+def test_rejected_samples_are_paired_with_their_own_prompt() -> None:
+    """What a variant with another prompt said is no answer to the row's messages."""
+    models = [ScriptedModel([GREEN, RED, RED], name="a"), ScriptedModel(['{"colour": "grey"}', RED], name="b")]
+    votes = SelfConsistency(stop=Fixed(5), n_max=5, variants=[rung(models[0]), rung(models[1], prompt="{{ thing }}!")])
+    guard, _ = made(models=[models[0]], consistency=votes)
+    assert example(guard).rejected == (GREEN,)
 
 
 def test_images_and_empty_messages_are_left_out() -> None:
