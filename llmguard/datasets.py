@@ -335,7 +335,7 @@ class Dataset:
             self.left_out["no rejected attempt"] += 1
         side = side_of(example.inputs, self.share)
         taken = [DatasetRow(id=example.id, side=side, data=data) for data in found if self._is_wanted(data)]
-        self.rows[side] += len(taken)
+        self.rows.update(row.side for row in taken)
         return taken
 
     def _is_wanted(self, data: dict[str, Json]) -> bool:
