@@ -224,7 +224,7 @@ def adds_up(value: Mapping[str, Json], inputs: Mapping[str, Json]) -> str | None
 
 @check
 def is_in_the_text(value: Mapping[str, Json], inputs: Mapping[str, Json]) -> Violation | None:
-    return None if str(value["total"]) in inputs["text"] else Violation("/total", "", "is not in the text")
+    return None if str(value["total"]) in inputs["text"].split() else Violation("/total", "", "is not in the text")
 
 
 @check(severity="flag")
@@ -243,7 +243,7 @@ def spoils(value: dict[str, Json], inputs: Mapping[str, Json]) -> None:
 
 
 BILL = {"net": 10, "tax": 2, "total": 12, "by": "Ada", "paid": True}
-INPUTS = {"text": "10 and 2 is 12, Ada"}
+INPUTS = {"text": "Ada paid 12 in all"}
 
 
 def policy(*checks: Check) -> Policy:
@@ -304,8 +304,8 @@ def test_fields_that_nothing_protects_are_named() -> None:
 def test_a_swap_protects_neither_of_its_fields() -> None:
     """The check that catches it may look at the other one alone."""
     report = reported(is_in_the_text)
-    assert "swapped" in report.kinds
-    assert report.fields["/net"].caught_by_checks == 0
+    assert report.fields["/tax"].caught > 0
+    assert report.fields["/tax"].caught_by_checks == 0
 
 
 def test_a_report_counts_by_kind_field_and_check() -> None:
