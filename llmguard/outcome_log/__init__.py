@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from llmguard.outcome_log.audits import Audit, judged_pairs
-from llmguard.outcome_log.certificates import Kept
 from llmguard.outcome_log.log import OutcomeLog
 from llmguard.outcome_log.memory import MemoryLog
 from llmguard.outcome_log.reviews import Review
@@ -14,7 +13,6 @@ from llmguard.outcome_log.writer import LogWarning
 __all__ = [
     "Audit",
     "GuardStats",
-    "Kept",
     "LogWarning",
     "MemoryLog",
     "ModelUse",

@@ -1,20 +1,10 @@
-"""Certificates as the log keeps them: what was promised, and whether drift has suspended it."""
+"""Certificates as rows of the log."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from llmguard.canonical import Json, decode, encode
-from llmguard.certify.certificate import Certificate
+from llmguard.certify.certificate import Certificate, Kept
 from llmguard.outcome_log.rows import Values, searchable
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """A certificate of the log. `suspended_at`: seconds since the epoch; a suspended one is never valid again."""
-
-    certificate: Certificate
-    suspended_at: float | None = None
 
 
 def issued_at(certificate: Certificate, at: float) -> float:

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmguard.canonical import Json, decode, encode
-from llmguard.certify.certificate import Certificate
+from llmguard.certify.certificate import Certificate, Kept
 from llmguard.errors import LogError
 from llmguard.messages import Usage
 from llmguard.outcome import Outcome
 from llmguard.outcome_log.audits import Ended
-from llmguard.outcome_log.certificates import Kept, certificate_values
+from llmguard.outcome_log.certificates import certificate_values
 from llmguard.outcome_log.database import (
     REVISIONS,
     Database,

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from threading import Lock
 
 from llmguard.canonical import Json, crossed
-from llmguard.certify.certificate import Certificate
+from llmguard.certify.certificate import Certificate, Kept
 from llmguard.errors import LogError
 from llmguard.messages import ModelFailure, ModelReply
 from llmguard.outcome import Outcome
 from llmguard.outcome_log.audits import Ended
-from llmguard.outcome_log.certificates import Kept, issued_at
+from llmguard.outcome_log.certificates import issued_at
 from llmguard.outcome_log.reviewing import Found, ReviewedLog, Which
 from llmguard.outcome_log.reviews import Review, in_order
 from llmguard.outcome_log.rows import Row, row_of_record

@@ -7,9 +7,10 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from llmguard.canonical import Json, decode
+from llmguard.certify.certificate import Kept
 from llmguard.outcome import Outcome
 from llmguard.outcome_log.audits import Ended
-from llmguard.outcome_log.certificates import Kept, kept_of
+from llmguard.outcome_log.certificates import kept_of
 from llmguard.outcome_log.liveness import is_gone
 from llmguard.outcome_log.reviewing import Found, Which
 from llmguard.outcome_log.reviews import Review, review_of
