@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from llmguard.certify import Kept
 from llmguard.outcome_log.audits import Audit, judged_pairs
 from llmguard.outcome_log.log import OutcomeLog
 from llmguard.outcome_log.memory import MemoryLog
