@@ -18,8 +18,7 @@ from llmguard.cli.terminal import emit, say
 from llmguard.cli.times import moment
 from llmguard.errors import LLMGuardError, LogError, UsageError
 from llmguard.outcome_log import OutcomeLog, Review
-from llmguard.outcome_log.reviews import UNSET, VERDICTS, Word, judged_value
-from llmguard.parsing.strict import same
+from llmguard.outcome_log.reviews import UNSET, VERDICTS, Word
 from llmguard.schema.words import hint
 
 WORD_KEYS = ("verdict", "correction", "fields", "reviewer", "comment", "blind", "at")
@@ -143,9 +142,6 @@ def _reviewed(log: OutcomeLog, said: Json, usual: Word, now: datetime) -> Review
     if not isinstance(said, dict):
         raise UsageError(f"found {type(said).__name__}, expected an object with id and verdict.")
     _refuse_keys(said)
-    call_id = full_id(log, _id_in(said))
-    if "candidate" in said:
-        _refuse_another_candidate(log, call_id, said["candidate"])
     word = Word(
         said["verdict"],
         said.get("correction", UNSET),
@@ -153,8 +149,9 @@ def _reviewed(log: OutcomeLog, said: Json, usual: Word, now: datetime) -> Review
         said.get("reviewer", usual.reviewer),
         said.get("comment", ""),
         said.get("blind", usual.blind),
+        said.get("candidate", UNSET),
     )
-    return log.checked_review(call_id, word, _at(said.get("at"), now))
+    return log.checked_review(full_id(log, _id_in(said)), word, _at(said.get("at"), now))
 
 
 def _refuse_keys(said: dict[str, Any]) -> None:
@@ -171,14 +168,6 @@ def _id_in(said: dict[str, Any]) -> str:
     if not isinstance(found, str):
         raise UsageError(f"id is an outcome's id as text, found {found!r:.80}.")
     return found
-
-
-def _refuse_another_candidate(log: OutcomeLog, call_id: str, candidate: Json) -> None:
-    """Whoever corrects the candidate itself would be taken to judge what the log holds."""
-    record = log.get(call_id)
-    judged = judged_value(record.outcome) if record and record.outcome else ()
-    if not judged or not same(judged[0], candidate):
-        raise UsageError("candidate is not what the log holds. What it should have been goes into correction.")
 
 
 def _at(found: Json, now: datetime) -> float:

@@ -14,6 +14,7 @@ from llmguard.outcome_log.writer import LogWarning
 __all__ = [
     "Audit",
     "GuardStats",
+    "Kept",
     "LogWarning",
     "MemoryLog",
     "ModelUse",
