@@ -37,6 +37,8 @@ LAYERS: dict[int, tuple[str, ...]] = {
         "ladder",
         "watching",
         "grounding",
+        "confidence",
+        "scores",
     ),  # rules
     3: ("policy",),
     4: ("flow", "verdict", "voting"),  # the story
