@@ -42,7 +42,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
     ),  # rules
     3: ("policy",),
     4: ("flow", "verdict", "voting"),  # the story
-    5: ("record", "certify"),
+    5: ("record", "certify", "datasets", "mutations"),
     6: ("drive", "workers", "session", "replay", "simulate", "models", "outcome_log", "telemetry"),  # the world
     7: ("build", "guard", "judges", "stream", "wrap"),
     8: ("batch", "server", "pytest_plugin", "testing"),  # edges

@@ -24,7 +24,7 @@ from llmguard.models import _chat, _responses
 from llmguard.models._dialect import Asked, Dialect
 from llmguard.models._failures import Complaint
 from llmguard.models._logprobs import cut, tokens_of
-from llmguard.models.local import LocalModelUnavailable, find_weights, local_model
+from llmguard.models.local import LocalModelUnavailable, LocalServer, find_weights, local_model
 from llmguard.models.openai import OpenAIModel
 from tests.world.asking import form, request
 from tests.world.fault_server import call_of, chat, error, response
@@ -498,6 +498,12 @@ else:
     WHY_NOT = None
 
 
+def ask_once(server: LocalServer, asked: Any, emit: Any) -> ModelAnswer:
+    """Over a connection of its own: under load the server may end one that is kept."""
+    with openai.OpenAI(base_url=server.base_url, api_key="none") as client:
+        return ask_sync(OpenAIModel(server.model, client=client, logprobs=True, timeout_s=300), asked, emit, 300.0)
+
+
 @pytest.mark.real_model
 @pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
 def test_the_local_model_tells_how_sure_it_was() -> None:
@@ -512,10 +518,8 @@ def test_the_local_model_tells_how_sure_it_was() -> None:
         "Review: I love this lamp 🙂\nSentiment?", form(schema, "review"), seed=1, max_tokens=80, temperature=0.0
     )
     plain = request("Say é🙂 and nothing else.", max_tokens=12, seed=1, temperature=0.0)
-    with local_model() as server, openai.OpenAI(base_url=server.base_url, api_key="none") as client:
-        model = OpenAIModel(server.model, client=client, logprobs=True, timeout_s=300)
-        asking = [(each, emit) for each in (asked, plain) for emit in (None, lambda text: True)]
-        replies = [ask_sync(model, each, emit, 300.0) for each, emit in asking]
+    with local_model() as server:
+        replies = [ask_once(server, each, emit) for each in (asked, plain) for emit in (None, lambda text: True)]
     for reply in replies:
         assert isinstance(reply, ModelReply)
         assert "".join(token for token, _ in reply.logprobs) == reply.text
