@@ -72,7 +72,7 @@ def test_an_exact_replay_of_a_changed_guard_names_the_first_differing_step() -> 
 def test_a_step_that_is_not_asked_for_any_more_is_told_with_its_reply() -> None:
     """The first such step of the record, not the alphabetically least."""
     positive = check(name="positive")(lambda value, inputs: f"{value} < 0" if value < 0 else None)
-    guard = with_checks(positive, replies=("-36", "-3", "36"))
+    guard = with_checks(positive, replies=("-36", "old", "36"))
     record = guard.log.get(guard.run(who="Ada").id)
     turned = replace(record, steps=(record.steps[0], *record.steps[:0:-1]))
     with pytest.raises(ReplayMismatch, match="that the call ended without it") as raised:
