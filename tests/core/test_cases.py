@@ -339,6 +339,9 @@ def test_a_case_tells_where_it_comes_from() -> None:
         "review": {"verdict": "wrong", "reviewer": "ada", "comment": "it is 5"},
     }
     assert (case.audited, case.fingerprint) == (True, "abc")
+    lost = replace(record, opening=replace(record.opening, inputs=None))
+    with pytest.raises(UsageError, match="does not have the inputs of call '019aa1a206f'"):
+        case_of(lost, Expect(kind="accepted"), version="1")
     assert "review" not in case_of(record, Expect(kind="accepted"), version="1").provenance
 
 

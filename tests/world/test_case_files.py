@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from llmguard.canonical import Json
 from llmguard.case_files import case_path, case_paths, read_case, write_case
 from llmguard.cases import MAX_CASE_BYTES, Case, Expect, case_text
 from llmguard.errors import UsageError
@@ -87,6 +88,22 @@ def test_files_that_cannot_be_read_or_written_are_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="it cannot be written"):
         write_case(tmp_path / "file", CASE)
+
+
+def test_what_could_not_be_read_back_is_not_written(tmp_path: Path) -> None:
+    """A name that redaction takes for a secret, and a value at the bound of depth, which a file would go beyond."""
+    with pytest.raises(UsageError, match="at /slug"):
+        write_case(tmp_path, replace(CASE, slug="sk-proj-4f9a8b7c6d5e4f3a2b1c"))
+    deep: Json = 1
+    for _ in range(500):
+        deep = [deep]
+    case = replace(CASE, expect=Expect(kind="value", value=(deep,)))
+    assert read_case(write_case(tmp_path, case)) == case
+    for _ in range(12):
+        deep = [deep]
+    with pytest.raises(UsageError, match="cannot be written as JSON: more than 512 levels deep"):
+        write_case(tmp_path, replace(case, expect=Expect(kind="value", value=(deep,))), update=True)
+    assert [path.name for path in tmp_path.rglob("*.json")] == ["schema-1a206f.json"]
 
 
 def test_a_pipe_is_not_opened(tmp_path: Path) -> None:
