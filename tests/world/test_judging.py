@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from llmguard import Guard, SelfConsistency, check, constant
+from llmguard import Guard, SelfConsistency, check, constant, judge
 from llmguard.canonical import Json
 from llmguard.cases import Case, Expect, case_of, expect_of_status
 from llmguard.effects import Returned
@@ -184,6 +184,17 @@ def test_a_refusal_is_not_concluded_from_no_reply() -> None:
     vote = made(consistency=SelfConsistency(n_max=5))
     result = judged(case, vote)
     assert (result.passed, result.outcome) == (False, None)
+    refused = made(consistency=SelfConsistency(n_max=5), checks=[positive])
+    result = judged(case_from(made('{"n": -5}'), Expect(kind="refused")), refused)
+    assert (result.passed, result.undetermined_at) == (False, "r0/s1/a1/t1")
+
+
+def test_a_refusal_is_not_concluded_from_a_judge_that_was_not_asked() -> None:
+    """A judge that says nothing objects; that is no word on the value."""
+    case = case_from(made('{"n": -5}', '{"n": 5}', checks=[positive]), Expect(kind="refused"))
+    strict = Guard("strict", prompt="Is {{ value }} right?", schema=bool, models=[ScriptedModel([])], log=None)
+    result = judged(case, made(checks=[positive, judge(strict)]))
+    assert (result.passed, result.undetermined_at) == (False, "r0/c:strict/r0/s0/a1/t1")
 
 
 def test_live_answers_renew_a_case() -> None:
