@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -113,7 +114,9 @@ class OpenAIModel:
 
     def __repr__(self) -> str:
         given = [
-            f"{name}={value!r}" for name, value in self.settings.items() if value not in (None, "chat", "auto", {})
+            f"{name}={value!r}"
+            for name, value in {**self.settings, "base_url": self._base_url}.items()
+            if value not in (None, "chat", "auto", {})
         ]
         return f"OpenAIModel({', '.join([repr(self._name), *given])})"
 
@@ -140,7 +143,7 @@ class OpenAIModel:
         return {
             "api": self._api,
             "output": self._output,
-            "base_url": self._base_url,
+            "base_url": _named_server(self._base_url),
             "extra_body": self._extra_body,
             **asked,
         }
@@ -354,6 +357,14 @@ def _refuse_choice(what: str, found: str, choices: tuple[str, ...]) -> None:
 def _refuse_flag(what: str, found: object) -> None:
     if not isinstance(found, bool):
         raise UsageError(f"{what}={found!r} of OpenAIModel: expected True or False.")
+
+
+def _named_server(base_url: str | None) -> str | None:
+    """The server as a fingerprint names it: on this machine without its port, which another start may change."""
+    return _LOOPBACK.sub(r"\1", base_url, count=1) if base_url else base_url
+
+
+_LOOPBACK = re.compile(r"(?i)^(https?://(?:localhost|127\.0\.0\.1|\[::1\])):\d+(?=/|$)")
 
 
 def _refuse_parallel(max_parallel: int) -> None:
