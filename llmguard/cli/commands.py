@@ -14,6 +14,8 @@ from llmguard.cli.doctor import doctor
 from llmguard.cli.export_command import export
 from llmguard.cli.log_commands import log_app
 from llmguard.cli.mutate_command import mutate
+from llmguard.cli.promote_command import EXAMPLES as PROMOTE_EXAMPLES
+from llmguard.cli.promote_command import promote
 from llmguard.cli.prompt_commands import prompt_app
 from llmguard.cli.run_command import run
 from llmguard.cli.schema_commands import schema_app
@@ -87,6 +89,7 @@ log_app.command("export", epilog="Example: llmguard log export --format sft --gu
     export
 )
 app.add_typer(log_app, name="log")
+app.command("promote", epilog=PROMOTE_EXAMPLES)(promote)
 app.command("mutate", epilog="Example: llmguard mutate examples.tickets:triage --since 7d --at-least 0.8")(mutate)
 app.add_typer(schema_app, name="schema")
 app.add_typer(prompt_app, name="prompt")
