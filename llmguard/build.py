@@ -47,7 +47,7 @@ RungSource: TypeAlias = (
     "Callable[..., object] | FunctionRung | ConstantRung | LastGoodRung | SalvageRung | EscalateRung"
 )
 
-_NAME = re.compile(r"[a-z0-9_.-]{1,64}\Z")
+_NAME = re.compile(r"(?!\.)[a-z0-9_.-]{1,64}(?<!\.)\Z")
 _PROMPT_FILES = (".prompty", ".j2", ".jinja", ".jinja2", ".txt", ".md")
 
 
@@ -416,7 +416,8 @@ def _bound_check(check: Check, schema: Schema) -> Check:
 def _refuse_numbers(name: str, reasks: int, deadline_s: float | None, budget: Budget, audit: float) -> None:
     if not _NAME.match(str(name)):
         raise UsageError(
-            f"guard name {name!r}: expected 1 to 64 of a-z 0-9 _ . - (it names files, rows and replay cases)."
+            f"guard name {name!r}: expected 1 to 64 of a-z 0-9 _ . - without a dot at either end (it names"
+            f" files, rows and replay cases)."
         )
     if reasks < 0:
         raise UsageError(f"reasks={reasks!r} of guard {name!r}: expected a whole number, 0 or more.")

@@ -44,8 +44,8 @@ from llmguard.verdict import (
 from llmguard.voting import decided, missing, under, voted
 
 MAX_DOWNGRADES = 10
-"""Four output techniques, two names of the token limit, four parameters that a server may not know: an adapter that goes
-on downgrading is not believed."""
+"""Three simpler output techniques, two names of the token limit, four parameters that a server may not know, and
+log-probabilities: an adapter that goes on downgrading is not believed."""
 
 
 def guarded(

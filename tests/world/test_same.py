@@ -62,5 +62,6 @@ def test_a_call_that_died_after_any_step_resumes_to_the_same_outcome(block: int)
             again, steps = run(policy, seed, driver, before)
             assert again == told, f"seed {seed}, died after {died_after} steps"
             assert by_address([*before, *steps]) == by_address(heard)
+            assert replay(guarded(policy, {"n": seed}, audited=is_audited(seed)), [*before, *steps]) == told
             missing = [step for step in heard[died_after:] if isinstance(step.answer, ModelReply | ModelFailure)]
             assert sum(len(model.asked) for model in models) == len(missing)
