@@ -1,0 +1,181 @@
+"""What a replay came to, for people and for machines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+from llmguard.canonical import Json
+from llmguard.cli.outcome_view import SHORT_ID, dollars, iso
+from llmguard.cli.safe_text import safe_line
+from llmguard.cli.terminal import STATUS_STYLES, columns, styled
+from llmguard.rejudge.judging import Judged, Kind
+from llmguard.rejudge.state import judged_to_json
+from llmguard.rejudge.summary import SHARES, Rate, Summary, Sums
+
+KIND_STYLES: dict[Kind, str] = {
+    "same": "green",
+    "newly_failing": "bold red",
+    "newly_passing": "cyan",
+    "changed": "yellow",
+    "undetermined": "magenta",
+}
+SHARE_WORDS = {"model": "a model's value", "fallback": "fallback", "escalated": "escalated", "rejected": "rejected"}
+REASONS_SHOWN = 5
+WHY_CHARS = 120
+
+# ------------------------------------------------------------------------------------------------- machines
+
+
+def summary_json(summary: Summary) -> dict[str, Json]:
+    """Rates as `{"count", "total", "share", "low", "high"}`, with exact intervals at 95 % confidence."""
+    evidence_kinds: tuple[Kind, ...] = ("same", "newly_failing", "newly_passing", "changed")
+    return {
+        "calls": summary.total,
+        "evidence": summary.evidence,
+        "kinds": {kind: rate_json(summary.rate(kind)) for kind in evidence_kinds},
+        "undetermined": summary.undetermined,
+        "assumed": {kind: summary.assumed.get(kind, 0) for kind in evidence_kinds},
+        "p_value": summary.p_value,
+        "shares": {share: _share_json(summary, share) for share in SHARES},
+        "ends": [{"before": then, "today": now, "calls": count} for (then, now), count in sorted(summary.ends.items())],
+        "cost_usd": {
+            "before": sums_json(summary.cost_before),
+            "today": sums_json(summary.cost_after),
+            "change": sums_json(summary.cost_change),
+            "unpriced_calls": summary.unpriced,
+        },
+        "of_todays_guard": summary.same_guard,
+        "reasons": summary.reasons,
+        "listed": {kind: [judged_to_json(each) for each in found] for kind, found in summary.listed.items()},
+    }
+
+
+def rate_json(rate: Rate) -> dict[str, Json]:
+    low, high = rate.interval or (None, None)
+    return {"count": rate.count, "total": rate.total, "share": rate.share, "low": low, "high": high}
+
+
+def sums_json(sums: Sums) -> dict[str, Json]:
+    low, high = sums.interval or (None, None)
+    return {"calls": sums.count, "total": sums.total, "mean": sums.mean, "low": low, "high": high}
+
+
+def _share_json(summary: Summary, share: str) -> dict[str, Json]:
+    low, high = summary.share_bounds(share) or (None, None)
+    return {
+        "before": rate_json(summary.ended(share, today=False)),
+        "today": rate_json(summary.ended(share, today=True)),
+        "today_with_undetermined": {"low": low, "high": high},
+    }
+
+
+# ------------------------------------------------------------------------------------------------- people
+
+
+def headline(name: str, fingerprint: str, summary: Summary, window: Mapping[str, Json]) -> Text:
+    since = f" since {iso(window['since'])}" if window.get("since") else ""
+    return Text.assemble(
+        (safe_line(name), "bold"),
+        f" ({fingerprint[:8]})  {summary.total:,} outcome{'' if summary.total == 1 else 's'}{since}",
+    )
+
+
+def counts_view(summary: Summary) -> Iterator[RenderableType]:
+    """What became of the outcomes, with the share of each kind among the evidence."""
+    table = columns("", "calls", "share", "95 % interval", right=("calls", "share"))
+    for kind, style in KIND_STYLES.items():
+        if kind != "undetermined":
+            rate = summary.rate(kind)
+            table.add_row(styled(kind.replace("_", " "), style), f"{rate.count:,}", _percent(rate.share), interval(rate))
+    yield _indented(table)
+    if summary.undetermined:
+        text = f"undetermined  {summary.undetermined:,}  today's guard would ask a model what the log does not answer; not counted above"
+        yield _indented(styled(text, KIND_STYLES["undetermined"]))
+    if summary.assumed:
+        told = ", ".join(f"{count:,} {kind.replace('_', ' ')}" for kind, count in summary.assumed.items())
+        yield _indented(styled(f"assumed  {told}: replies to other requests; no evidence, not counted above", "magenta"))
+
+
+def shares_view(summary: Summary, then: str, now: str) -> Iterator[RenderableType]:
+    """How the calls end, then and now, and what they cost."""
+    if not summary.evidence:
+        return
+    table = columns("ends by", then, now, "95 % interval", right=(then, now))
+    for share, words in SHARE_WORDS.items():
+        today = summary.ended(share, today=True)
+        row = [_percent(summary.ended(share, today=False).share), _percent(today.share), interval(today)]
+        if summary.undetermined:
+            low, high = summary.share_bounds(share) or (0.0, 1.0)
+            row[2] += f"; {_percent(low)} to {_percent(high)}, whatever the undetermined would be"
+        table.add_row(words, *row)
+    if summary.cost_after.count:
+        table.add_row("US dollars a call", *_cost_cells(summary))
+    yield _indented(table)
+    if summary.unpriced:
+        yield _indented(styled(f"no price is known for {summary.unpriced:,} calls", "dim"))
+
+
+def _cost_cells(summary: Summary) -> tuple[str, str, str]:
+    low, high = summary.cost_after.interval or (None, None)
+    interval = f"{dollars(max(0.0, low))} to {dollars(high)}" if low is not None and high is not None else ""
+    return dollars(summary.cost_before.mean or 0.0), dollars(summary.cost_after.mean or 0.0), interval
+
+
+def changes_view(summary: Summary) -> Iterator[RenderableType]:
+    """For each kind but `same`: what the outcomes have in common, then the newest of them."""
+    for kind, found in summary.reasons.items():
+        total = sum(found.values())
+        yield Text.assemble((kind.replace("_", " "), KIND_STYLES[kind]), f"  {total:,}")
+        for reason, count in list(found.items())[:REASONS_SHOWN]:
+            yield _indented(Text(f"{count:>8,}  {safe_line(reason)}"))
+        if len(found) > REASONS_SHOWN:
+            yield _indented(Text(f"{'':8}  and {len(found) - REASONS_SHOWN:,} other reasons", "dim"))
+        yield from _listed(summary.listed[kind])
+
+
+def _listed(found: Sequence[Judged]) -> Iterator[RenderableType]:
+    for each in found:
+        yield Padding(_line(each), (0, 0, 0, 4), expand=False)
+
+
+def _line(each: Judged) -> Text:
+    after = each.after or "?"
+    return Text.assemble(
+        safe_line(each.id[:SHORT_ID]),
+        "  ",
+        (each.before, STATUS_STYLES.get(each.before, "")),
+        " → ",
+        (after, STATUS_STYLES.get(after, "")),
+        ("  assumed" if each.assumed else "", "magenta"),
+        (f"  {safe_line(each.why, WHY_CHARS)}", "dim"),
+    )
+
+
+def interval(rate: Rate) -> str:
+    low, high = rate.interval or (0.0, 1.0)
+    return f"{_percent(low)} to {_percent(high)}" if rate.total else ""
+
+
+def _percent(share: float | None) -> str:
+    """Two digits that say something.
+
+    >>> _percent(0.031), _percent(0.00042), _percent(1.0), _percent(None)
+    ('3.1 %', '0.042 %', '100 %', '')
+    """
+    if share is None:
+        return ""
+    percent = 100 * share
+    if percent in (0.0, 100.0):
+        return f"{percent:.0f} %"
+    return f"{percent:.1f} %" if 0.95 <= percent < 99.95 else f"{percent:.2g} %" if percent < 1 else f"{percent:.3f} %"
+
+
+percent = _percent
+
+
+def _indented(body: RenderableType) -> Padding:
+    return Padding(body, (0, 0, 0, 2), expand=False)
