@@ -14,23 +14,25 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.rejudge_guards import guard
 from llmguard.canonical import Json
 from llmguard.outcome import Outcome
-from llmguard.outcome_log import OutcomeLog
 from llmguard.outcome_log.database import open_database
 from llmguard.outcome_log.rows import opening_values, outcome_values, step_values
 from llmguard.outcome_log.statements import compile_statements
 from llmguard.record import Opening, Step
 
-from benchmarks.rejudge_guards import guard
-
 OUTCOMES = 100_000
 CALLS_A_TRANSACTION = 2_000
-DOCUMENT = "Invoice no. {} of today for consulting, travel and material. " + "Terms and conditions apply as agreed. " * 10
+DOCUMENT = (
+    "Invoice no. {} of today for consulting, travel and material. " + "Terms and conditions apply as agreed. " * 10
+)
 
 
 class BulkLog:
     """Takes what a guard logs, and writes many calls at once."""
+
+    secret = bytes(32)
 
     def __init__(self, path: Path) -> None:
         database = open_database(path)
@@ -74,7 +76,9 @@ def main(outcomes: int = OUTCOMES) -> None:
         path = Path(name, "log.db")
         began = time.perf_counter()
         make_log(path, outcomes)
-        print(f"log of {outcomes:,} outcomes made in {time.perf_counter() - began:.0f} s, {path.stat().st_size / 1e6:.0f} MB")
+        print(
+            f"log of {outcomes:,} outcomes made in {time.perf_counter() - began:.0f} s, {path.stat().st_size / 1e6:.0f} MB"
+        )
 
 
 if __name__ == "__main__":

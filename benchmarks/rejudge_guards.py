@@ -48,7 +48,11 @@ def reply(request: ModelRequest) -> str:
     number = int(asked.partition("Invoice no. ")[2].partition(" ")[0])
     rng = Random(number)
     lines = [
-        {"sku": f"A-{rng.randrange(10_000)}", "text": "Consulting, travel and material as agreed", "amount": rng.randrange(500)}
+        {
+            "sku": f"A-{rng.randrange(10_000)}",
+            "text": "Consulting, travel and material as agreed",
+            "amount": rng.randrange(500),
+        }
         for _ in range(8)
     ]
     total = sum(line["amount"] for line in lines)

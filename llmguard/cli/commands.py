@@ -13,6 +13,7 @@ from llmguard.cli.demo import demo
 from llmguard.cli.doctor import doctor
 from llmguard.cli.log_commands import log_app
 from llmguard.cli.prompt_commands import prompt_app
+from llmguard.cli.replay_command import replay
 from llmguard.cli.run_command import run
 from llmguard.cli.schema_commands import schema_app
 from llmguard.cli.terminal import MISUSE, complain, utf8_streams
@@ -81,6 +82,9 @@ def program(
 
 app.command("demo", epilog="Example: llmguard demo --playback")(demo)
 app.command("run", epilog="Example: llmguard run examples.tickets:triage --input ticket='My parcel is lost.'")(run)
+app.command("replay", epilog="Example: llmguard replay examples.tickets:triage --since 7d --fail-on newly-failing")(
+    replay
+)
 app.add_typer(log_app, name="log")
 app.add_typer(schema_app, name="schema")
 app.add_typer(prompt_app, name="prompt")

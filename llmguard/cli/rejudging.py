@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,10 +19,11 @@ from llmguard.errors import UsageError
 from llmguard.guard import DEFAULT_LOG, Guard
 from llmguard.outcome_log import OutcomeLog
 from llmguard.outcome_log.reading import PAGE
-from llmguard.rejudge.judging import Judged, Same, judged_page, lost
+from llmguard.rejudge.judging import Rejudged, judged_page, lost
 from llmguard.rejudge.pool import Pool
 from llmguard.rejudge.state import State, judged_from_json, judged_to_json
 from llmguard.rejudge.summary import Summary, Tally
+from llmguard.replay import Same
 
 PLACES = 10_000
 """Ids that one look at the log brings."""
@@ -105,13 +106,18 @@ def _judge_rest(guard: Guard[Json], log: OutcomeLog, asked: Asked, state: State,
     if done:
         say(styled(f"going on after {len(done):,} of {len(ids):,} calls; --restart begins anew", "dim"), stderr=True)
     pages = [left[start : start + PAGE] for start in range(0, len(left), PAGE)]
-    with progress("judging", len(ids), len(ids) - len(left)) as advance, closing(_judged(guard, log, asked, pages)) as found:
+    with (
+        progress("judging", len(ids), len(ids) - len(left)) as advance,
+        closing(_judged(guard, log, asked, pages)) as found,
+    ):
         for page in found:
             state.add(page)
             advance(len(page))
 
 
-def _judged(guard: Guard[Json], log: OutcomeLog, asked: Asked, pages: Sequence[Sequence[str]]) -> Iterator[list[Judged]]:
+def _judged(
+    guard: Guard[Json], log: OutcomeLog, asked: Asked, pages: Sequence[Sequence[str]]
+) -> Generator[list[Rejudged], None, None]:
     """Pages as they are done: here where they are few, else by processes."""
     few = sum(map(len, pages)) <= FEW
     workers = asked.workers if asked.workers is not None else 0 if few else min(MAX_WORKERS, os.cpu_count() or 1)

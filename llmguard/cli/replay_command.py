@@ -2,56 +2,29 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, cast, get_args
+from typing import Annotated, Literal, TypeAlias, cast, get_args
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.console import RenderableType
 
-from llmguard.canonical import Json, digest
+from llmguard.canonical import Json
 from llmguard.cli.arguments import AsJson, BaseUrl, GuardName, Model
-from llmguard.cli.find_guard import Target, find_guard
+from llmguard.cli.find_guard import Target
 from llmguard.cli.log_commands import Meta, OfStatus, Since, Until, Where, search
-from llmguard.cli.logs import existing_log
-from llmguard.cli.replay_view import summary_json, summary_view
-from llmguard.cli.rerun import LiveOptions, rerun
-from llmguard.cli.terminal import NEGATIVE, console, emit, say, styled
+from llmguard.cli.rejudging import Asked, rejudge
+from llmguard.cli.replay_view import replay_json, replay_view, rerun_json, rerun_view
+from llmguard.cli.rerunning import Live, rerun
+from llmguard.cli.terminal import NEGATIVE, emit, say, styled
 from llmguard.errors import UsageError
-from llmguard.guard import DEFAULT_LOG, Guard
-from llmguard.outcome_log import OutcomeLog
-from llmguard.outcome_log.reading import PAGE
-from llmguard.rejudge.judging import DECIDED, Judged, Kind, Same, judged_page, lost
-from llmguard.rejudge.pool import Pool
-from llmguard.rejudge.state import State, judged_from_json, judged_to_json
-from llmguard.rejudge.summary import Summary, Tally
+from llmguard.rejudge.judging import DECIDED
+from llmguard.rejudge.summary import Summary
+from llmguard.replay import Same
 
-FailOn = Literal["newly-failing", "changed", "undetermined", "worse"]
-PLACES = 10_000
-"""Ids that one look at the log brings."""
-FEW = 1_000
-"""Calls that are judged in this process: starting others takes a second."""
-MAX_WORKERS = 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What is to be judged again, by what, and how: the options as they were given."""
-
-    target: Target
-    log: str
-    query: Json
-    window: Json
-    same: Same
-    fresh: tuple[str, ...]
-    workers: int | None
-    timeout_s: float
-    state: Path | None
-    restart: bool
+Gate: TypeAlias = Literal["newly-failing", "changed", "undetermined", "worse"]
+SIGNIFICANT = 0.05
 
 
 def replay(
@@ -112,45 +85,54 @@ def replay(
     ended goes on where it was when the same command is given again.
     """
     gates = _gates(fail_on or [], live)
-    asked = Asked(
-        target=Target(named=target, name=name, model=None if live else model, base_url=None if live else base_url),
-        log=log or "",
-        query={"since": since, "until": until, "meta": sorted(meta or []), "status": sorted(status or []), "where": where},
-        window=_window(since, until, meta, status, where),
-        same=_same(same),
-        fresh=tuple(sorted(fresh or ())),
-        workers=workers,
-        timeout_s=timeout_s,
-        state=state,
-        restart=restart,
-    )
+    window = _window(since, until, meta, status, where)
     if live:
-        options = LiveOptions(
-            model=model,
-            base_url=base_url,
-            against=against,
-            sample=sample,
-            seed=seed,
-            log_to=log_to,
-            max_usd=max_usd,
-            parallel=parallel,
-            yes=yes,
+        told = rerun(
+            Target(named=target, name=name),
+            log,
+            window,
+            Live(
+                model=model,
+                base_url=base_url,
+                against=against,
+                sample=sample,
+                seed=seed,
+                log_to=log_to,
+                max_usd=max_usd,
+                parallel=parallel,
+                yes=yes,
+                restart=restart,
+            ),
+            listed,
+        )
+        summary = told.summary
+        _tell(as_json, rerun_json(told), rerun_view(told))
+    else:
+        _refuse_without_live(against=against, log_to=log_to, max_usd=max_usd)
+        asked = Asked(
+            target=Target(named=target, name=name, model=model, base_url=base_url),
+            log=log,
+            query=[since, until, sorted(meta or []), sorted(status or []), where],
+            window=window,
+            same=_same(same),
+            fresh=tuple(sorted(fresh or ())),
+            workers=workers,
+            timeout_s=timeout_s,
+            state=state,
             restart=restart,
         )
-        found = rerun(asked.target, log, asked.window, options, listed=listed, gates=gates, as_json=as_json)
-    else:
-        _refuse_live_options(against=against, log_to=log_to, max_usd=max_usd)
-        found = _rejudge(asked, listed, gates, as_json)
-    if found:
+        guard, looked_at, summary = rejudge(asked, listed)
+        _tell(as_json, replay_json(guard, looked_at, summary), replay_view(guard, looked_at, summary))
+    if _closed(summary, gates):
         raise typer.Exit(NEGATIVE)
 
 
-def _gates(given: Sequence[str], live: bool) -> tuple[FailOn, ...]:
-    known = [each for each in get_args(FailOn) if live or each != "worse"]
+def _gates(given: Sequence[str], live: bool) -> tuple[Gate, ...]:
+    known = [each for each in get_args(Gate) if live or each != "worse"]
     for each in given:
         if each not in known:
             raise UsageError(f"--fail-on {each!r} is none. It takes: {', '.join(known)}.")
-    return cast("tuple[FailOn, ...]", tuple(given))
+    return cast("tuple[Gate, ...]", tuple(given))
 
 
 def _same(given: str) -> Same:
@@ -159,7 +141,7 @@ def _same(given: str) -> Same:
     return cast(Same, given)
 
 
-def _refuse_live_options(**given: object) -> None:
+def _refuse_without_live(**given: object) -> None:
     for name, value in given.items():
         if value is not None:
             raise UsageError(f"--{name.replace('_', '-')} goes with --live, which asks a model.")
@@ -168,105 +150,38 @@ def _refuse_live_options(**given: object) -> None:
 def _window(
     since: str | None, until: str | None, meta: list[str] | None, status: list[str] | None, where: str | None
 ) -> Json:
-    """What is looked for, with its moments fixed: of a replay that goes on, those of its first run."""
-    found = dict(search(since, until, meta, status, None, where))
-    unfit = [each for each in status or () if each not in DECIDED]
-    if unfit:
-        raise UsageError(f"--status {unfit[0]!r}: such a call came to no outcome. Can be judged: {', '.join(DECIDED)}.")
-    del found["guard"]
+    """Which calls are looked at, with their moments fixed: of a replay that goes on, those of its first run."""
+    found = search(since, until, meta, status, None, where)
+    for each in found["status"]:
+        if each not in DECIDED:
+            raise UsageError(
+                f"--status {each!r}: such a call has no outcome to compare. There is: {', '.join(DECIDED)}."
+            )
     return {**found, "status": found["status"] or list(DECIDED), "until": found["until"] or time.time()}
 
 
-# ------------------------------------------------------------------------------------------------- judging
-
-
-def _rejudge(asked: Asked, listed: int, gates: Sequence[FailOn], as_json: bool) -> bool:
-    """Whether a gate is closed."""
-    guard = find_guard(replace(asked.target, log=asked.log or None) if _is_folder(asked.target) else asked.target)
-    log = log_of(guard, asked.log)
-    asked = replace(asked, log=f"sqlite:///{log.path}")
-    state = State.open(asked.state or _default_state(guard, asked), _key(guard, asked), asked.window, restart=asked.restart)
-    finished = False
-    try:
-        window = {**state.window, "guard": guard.name}
-        ids = list(ids_of(log, window))
-        _judge_rest(guard, log, asked, state, ids)
-        tally = Tally(keep=listed)
-        for each in state.judged():
-            tally.add(each)
-        finished = True
-    finally:
-        state.close(finished=finished)
-    summary = tally.summary()
+def _tell(as_json: bool, data: Json, lines: Iterable[RenderableType]) -> None:
     if as_json:
-        emit(summary_json(guard, window, summary))
+        emit(data)
     else:
-        say(*summary_view(guard, window, summary))
-    return _closed(summary, gates)
+        say(*lines)
 
 
-def _is_folder(target: Target) -> bool:
-    return ":" not in target.named
-
-
-def log_of(guard: Guard[Json], url: str) -> OutcomeLog:
-    """The log that is named, else the guard's own, else the default one."""
-    if url or not isinstance(guard.log, OutcomeLog):
-        return existing_log(url or DEFAULT_LOG)
-    return guard.log
-
-
-def _key(guard: Guard[Json], asked: Asked) -> Json:
-    return {
-        "guard": guard.name,
-        "fingerprint": guard.fingerprint,
-        "log": asked.log,
-        "query": asked.query,
-        "same": asked.same,
-        "fresh": list(asked.fresh),
+def _closed(summary: Summary, gates: Sequence[Gate]) -> bool:
+    """Whether a gate found what it is there for. A gate that had calls to look at, and no evidence, is closed too."""
+    found = {
+        "newly-failing": summary.rate("newly_failing").count,
+        "changed": summary.rate("changed").count,
+        "undetermined": summary.undetermined,
+        "worse": is_worse(summary),
     }
+    blind = summary.total > 0 and summary.evidence == 0
+    if gates and blind:
+        say(styled("no outcome could be judged, so --fail-on has nothing to go by: exit status 1", "red"), stderr=True)
+    return bool(gates) and (blind or any(found[gate] for gate in gates))
 
 
-def _default_state(guard: Guard[Json], asked: Asked) -> Path:
-    key = digest(_key(guard, asked))
-    return Path(".llmguard", f"replay-{guard.name}-{guard.fingerprint[:8]}-{key[:8]}.jsonl")
-
-
-def ids_of(log: OutcomeLog, window: Json) -> Iterator[str]:
-    after = None
-    while found := log.places(**window, after=after, limit=PLACES):
-        yield from (place.id for place in found)
-        after = found[-1]
-
-
-def _judge_rest(guard: Guard[Json], log: OutcomeLog, asked: Asked, state: State, ids: Sequence[str]) -> None:
-    """What the state does not have yet."""
-    done = {each.id for each in state.judged()}
-    left = [each for each in ids if each not in done]
-    if done and left:
-        say(styled(f"going on after {len(done):,} of {len(ids):,} calls (--restart begins anew)", "dim"), stderr=True)
-    pages = [left[start : start + PAGE] for start in range(0, len(left), PAGE)]
-    with progress_of("judging", len(ids), len(ids) - len(left)) as advance:
-        for page in _judged(guard, log, asked, pages):
-            state.add(page)
-            advance(len(page))
-
-
-def _judged(
-    guard: Guard[Json], log: OutcomeLog, asked: Asked, pages: Sequence[Sequence[str]]
-) -> Iterator[list[Judged]]:
-    few = sum(map(len, pages)) <= FEW
-    workers = asked.workers if asked.workers is not None else 0 if few else min(MAX_WORKERS, os.cpu_count() or 1)
-    if not workers:
-        for page in pages:
-            yield list(judged_page(guard.policy, log, page, same=asked.same, fresh=asked.fresh))
-        return
-    pool = Pool(
-        [sys.executable, "-m", "llmguard.cli.replay_worker", _order(asked)],
-        workers,
-        timeout_s=asked.timeout_s,
-        ready=_same_guard(guard),
-        lost=lambda call_id, why: judged_to_json(lost(call_id, why)),
-    )
-    for said in pool.judge(pages):
-        yield [judged_from_json(each) for each in said]
+def is_worse(summary: Summary) -> bool:
+    """Whether fewer pass, and not by chance (exact paired test, two-sided, 5 %)."""
+    fewer = summary.rate("newly_failing").count > summary.rate("newly_passing").count
+    return fewer and summary.p_value < SIGNIFICANT

@@ -10,9 +10,11 @@ from rich.text import Text
 
 from llmguard.canonical import Json
 from llmguard.cli.outcome_view import SHORT_ID, dollars, iso
+from llmguard.cli.rerunning import Rerun
 from llmguard.cli.safe_text import safe_line
 from llmguard.cli.terminal import STATUS_STYLES, columns, styled
-from llmguard.rejudge.judging import Judged, Kind
+from llmguard.guard import Guard
+from llmguard.rejudge.judging import Kind, Rejudged
 from llmguard.rejudge.state import judged_to_json
 from llmguard.rejudge.summary import SHARES, Rate, Summary, Sums
 
@@ -28,6 +30,27 @@ REASONS_SHOWN = 5
 WHY_CHARS = 120
 
 # ------------------------------------------------------------------------------------------------- machines
+
+
+def replay_json(guard: Guard[Json], window: Mapping[str, Json], summary: Summary) -> Json:
+    """What `llmguard replay --json` says."""
+    looked_at = {"since": iso(window["since"]) if window["since"] else None, "until": iso(window["until"])}
+    return {"guard": guard.name, "fingerprint": guard.fingerprint, **looked_at, **summary_json(summary)}
+
+
+def rerun_json(rerun: Rerun) -> Json:
+    """What `llmguard replay --live --json` says: `before` is what was logged, `today` what was answered anew."""
+    return {
+        "guard": rerun.guard.name,
+        "fingerprint": rerun.guard.fingerprint,
+        "log": rerun.log,
+        "spent_usd": rerun.spent_usd,
+        "refused_inputs": rerun.refused,
+        "left_out": rerun.left,
+        "answered_earlier": rerun.earlier,
+        "fields": {pointer: rate_json(rate) for pointer, rate in rerun.fields.items()},
+        **summary_json(rerun.summary),
+    }
 
 
 def summary_json(summary: Summary) -> dict[str, Json]:
@@ -76,12 +99,53 @@ def _share_json(summary: Summary, share: str) -> dict[str, Json]:
 # ------------------------------------------------------------------------------------------------- people
 
 
-def headline(name: str, fingerprint: str, summary: Summary, window: Mapping[str, Json]) -> Text:
-    since = f" since {iso(window['since'])}" if window.get("since") else ""
-    return Text.assemble(
-        (safe_line(name), "bold"),
-        f" ({fingerprint[:8]})  {summary.total:,} outcome{'' if summary.total == 1 else 's'}{since}",
+def replay_view(guard: Guard[Json], window: Mapping[str, Json], summary: Summary) -> Iterator[RenderableType]:
+    """What `llmguard replay` says."""
+    since = f" since {iso(window['since'])}" if window["since"] else ""
+    yield _headline(guard, f"{_calls(summary.total)}{since}, judged again")
+    if summary.total:
+        yield from counts_view(summary)
+        yield from shares_view(summary, "before", "today")
+        yield from changes_view(summary)
+
+
+def rerun_view(rerun: Rerun) -> Iterator[RenderableType]:
+    """What `llmguard replay --live` says."""
+    summary = rerun.summary
+    earlier = f", {rerun.earlier:,} of them in an earlier run" if rerun.earlier else ""
+    yield _headline(rerun.guard, f"{_calls(summary.total)} answered anew{earlier}, for {dollars(rerun.spent_usd)}")
+    for count, words in ((rerun.refused, "had inputs that it does not take"), (rerun.left, "left out: --max-usd")):
+        if count:
+            yield _indented(styled(f"{_calls(count)} {words}", "yellow"))
+    if not summary.total:
+        return
+    yield from counts_view(summary)
+    yield from shares_view(summary, "logged", "anew")
+    worse, better = summary.rate("newly_failing").count, summary.rate("newly_passing").count
+    yield _indented(
+        Text(f"only the logged one passed: {worse:,}; only the new one: {better:,}; p = {summary.p_value:.3g}")
     )
+    yield from fields_view(rerun.fields)
+    yield from changes_view(summary)
+    yield Text(f"the new calls are in {safe_line(rerun.log)}", "dim")
+
+
+def fields_view(fields: Mapping[str, Rate]) -> Iterator[RenderableType]:
+    """Of the pairs in which both passed: how often each field says the same."""
+    if fields:
+        table = columns("field", "the same", "", "95 % interval", right=("the same",))
+        for pointer, rate in fields.items():
+            counted = f"{rate.count:,} of {rate.total:,}"
+            table.add_row(safe_line(pointer) or "(whole value)", counted, _percent(rate.share), interval(rate))
+        yield _indented(table)
+
+
+def _headline(guard: Guard[Json], said: str) -> Text:
+    return Text.assemble((safe_line(guard.name), "bold"), f" ({guard.fingerprint[:8]})  {said}")
+
+
+def _calls(count: int) -> str:
+    return f"{count:,} call{'' if count == 1 else 's'}"
 
 
 def counts_view(summary: Summary) -> Iterator[RenderableType]:
@@ -90,14 +154,18 @@ def counts_view(summary: Summary) -> Iterator[RenderableType]:
     for kind, style in KIND_STYLES.items():
         if kind != "undetermined":
             rate = summary.rate(kind)
-            table.add_row(styled(kind.replace("_", " "), style), f"{rate.count:,}", _percent(rate.share), interval(rate))
+            table.add_row(
+                styled(kind.replace("_", " "), style), f"{rate.count:,}", _percent(rate.share), interval(rate)
+            )
     yield _indented(table)
     if summary.undetermined:
-        text = f"undetermined  {summary.undetermined:,}  today's guard would ask a model what the log does not answer; not counted above"
-        yield _indented(styled(text, KIND_STYLES["undetermined"]))
+        said = "today's guard would ask what the log does not answer; not counted above"
+        yield _indented(styled(f"undetermined  {summary.undetermined:,}  {said}", KIND_STYLES["undetermined"]))
     if summary.assumed:
         told = ", ".join(f"{count:,} {kind.replace('_', ' ')}" for kind, count in summary.assumed.items())
-        yield _indented(styled(f"assumed  {told}: replies to other requests; no evidence, not counted above", "magenta"))
+        yield _indented(
+            styled(f"assumed  {told}: replies to other requests; no evidence, not counted above", "magenta")
+        )
 
 
 def shares_view(summary: Summary, then: str, now: str) -> Iterator[RenderableType]:
@@ -137,12 +205,12 @@ def changes_view(summary: Summary) -> Iterator[RenderableType]:
         yield from _listed(summary.listed[kind])
 
 
-def _listed(found: Sequence[Judged]) -> Iterator[RenderableType]:
+def _listed(found: Sequence[Rejudged]) -> Iterator[RenderableType]:
     for each in found:
         yield Padding(_line(each), (0, 0, 0, 4), expand=False)
 
 
-def _line(each: Judged) -> Text:
+def _line(each: Rejudged) -> Text:
     after = each.after or "?"
     return Text.assemble(
         safe_line(each.id[:SHORT_ID]),
@@ -172,9 +240,6 @@ def _percent(share: float | None) -> str:
     if percent in (0.0, 100.0):
         return f"{percent:.0f} %"
     return f"{percent:.1f} %" if 0.95 <= percent < 99.95 else f"{percent:.2g} %" if percent < 1 else f"{percent:.3f} %"
-
-
-percent = _percent
 
 
 def _indented(body: RenderableType) -> Padding:

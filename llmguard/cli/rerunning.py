@@ -6,20 +6,18 @@ import copy
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import typer
-from rich.console import RenderableType
 
 from llmguard.canonical import Json
 from llmguard.cli.find_guard import Target, find_guard, logging_to
 from llmguard.cli.outcome_view import dollars
 from llmguard.cli.rejudging import STATES, guard_and_log, ids_of, progress
-from llmguard.cli.replay_view import fields_view
-from llmguard.cli.terminal import say, styled
+from llmguard.cli.safe_text import safe_line
 from llmguard.errors import UsageError
 from llmguard.guard import Guard
 from llmguard.ladder import ModelRung, Rung
+from llmguard.messages import NO_USAGE
 from llmguard.models.openai import OpenAIModel
 from llmguard.outcome import Outcome
 from llmguard.outcome_log import OutcomeLog
@@ -79,8 +77,7 @@ class _Pairs:
 
 def rerun(target: Target, log_url: str | None, window: Json, live: Live, keep: int) -> Rerun:
     """A random sample of the calls that are looked at, answered anew."""
-    folder_model = {"model": live.model, "base_url": live.base_url} if ":" not in target.named else {}
-    old, log = guard_and_log(replace(target, **folder_model), log_url)
+    old, log = guard_and_log(_asking_of(target, live), log_url)
     records = _sample(log, {**window, "guard": old.name}, live)
     new = _answering(old, live, log)
     fit = [record for record in records if not inputs_refused(new.policy, record.opening.inputs)]
@@ -90,14 +87,13 @@ def rerun(target: Target, log_url: str | None, window: Json, live: Live, keep: i
         if record.opening.id in told:
             pairs.add(record, told[record.opening.id])
     to_ask = [record for record in fit if record.opening.id not in told]
-    allowance = _allowance(new, to_ask, live)
-    left = _ask(new, to_ask, allowance, live, pairs) if to_ask else 0
+    spent_usd, left = _ask(new, to_ask, live, pairs) if to_ask else (0.0, 0)
     return Rerun(
         guard=new,
         log=f"sqlite:///{_log_of(new).path}",
         summary=pairs.tally.summary(),
         fields=pairs.fields.rates(),
-        spent_usd=allowance.spent_usd,
+        spent_usd=spent_usd,
         refused=len(records) - len(fit),
         left=left,
         earlier=len(fit) - len(to_ask),
@@ -123,9 +119,13 @@ def _answering(old: Guard[Json], live: Live, log: OutcomeLog) -> Guard[Json]:
     if path_of(url).resolve() == log.path.resolve():
         raise UsageError("--log-to names the log that is replayed: the new calls need one of their own.")
     if live.against is not None:
-        folder = {"model": live.model, "base_url": live.base_url} if ":" not in live.against else {}
-        return logging_to(find_guard(Target(named=live.against, **folder)), url)
+        return logging_to(find_guard(_asking_of(Target(named=live.against), live)), url)
     return logging_to(asking(old, live.model, live.base_url) if live.model else old, url)
+
+
+def _asking_of(target: Target, live: Live) -> Target:
+    """A folder's guard has the model that it is given; one of a module has its own."""
+    return target if ":" in target.named else replace(target, model=live.model, base_url=live.base_url)
 
 
 def _default_log(old: Guard[Json]) -> str:
@@ -139,7 +139,7 @@ def asking(guard: Guard[Json], model: str, base_url: str | None) -> Guard[Json]:
     first = next((rung for rung in ladder if isinstance(rung, ModelRung)), None)
     if first is None:
         raise UsageError(f"guard {guard.name!r} has no model rung, so --model {model!r} has nothing to stand in for.")
-    asked = replace(first, model=prepared(model, base_url))
+    asked = replace(first, model=prepared(model, base_url), variants=())
     rungs: tuple[Rung, ...] = (asked, *(rung for rung in ladder if not isinstance(rung, ModelRung)))
     moved, policy = copy.copy(guard), replace(guard.policy, ladder=rungs)
     moved.policy = replace(policy, fingerprint=fingerprint(policy))
@@ -155,25 +155,50 @@ def prepared(name: str, base_url: str | None) -> OpenAIModel:
 # ------------------------------------------------------------------------------------------------- what it costs
 
 
-def _allowance(guard: Guard[Json], records: Sequence[Record], live: Live) -> Allowance:
-    """What may be spent. `--max-usd` needs the prices of all models that may be asked."""
+def _ask(guard: Guard[Json], records: Sequence[Record], live: Live, pairs: _Pairs) -> tuple[float, int]:
+    """US dollars spent, and how many of the records were left out to keep within --max-usd."""
     models = [rung.model.name for rung in guard.policy.ladder if isinstance(rung, ModelRung)]
-    costs = [cost_usd(models[0], record.outcome.usage) for record in records if record.outcome] if models else []
-    known = [cost for cost in costs if cost is not None]
-    for name in models if live.max_usd is not None else ():
-        if cost_usd(name, records[0].outcome.usage if records and records[0].outcome else _NO_USAGE) is None:
-            raise UsageError(f"--max-usd cannot be kept: no price is known for {name!r}. Leave it out, and use --sample.")
-    about = sum(known) / len(known) if known else 0.0
-    if records and not live.yes:
-        _confirm(guard, len(records), about * len(records), live)
-    return Allowance(live.max_usd, about)
+    dearest, whole = _estimate(models, records)
+    unknown = next((name for name in models if cost_usd(name, NO_USAGE) is None), None)
+    if live.max_usd is not None and unknown is not None:
+        raise UsageError(
+            f"--max-usd cannot be kept: no price is known for {unknown!r}. Leave it out; --sample bounds it."
+        )
+    if not live.yes:
+        _confirm(guard.name, len(records), models, whole, live.max_usd)
+    allowance = Allowance(live.max_usd, dearest)
+    with progress("asking", len(records)) as advance:
+
+        def done(record: Record, outcome: Outcome[Json]) -> None:
+            pairs.add(record, outcome)
+            advance(1)
+
+        left = answered(guard, records, allowance, live.parallel, done)
+    return allowance.spent_usd, left
 
 
-def _confirm(guard: Guard[Json], calls: int, usd: float, live: Live) -> None:
+def _estimate(models: Sequence[str], records: Sequence[Record]) -> tuple[float, float]:
+    """The dearest call and all of them, in US dollars, if the first model needs the tokens of the logged calls."""
+    used = [record.outcome.usage for record in records if record.outcome]
+    costs = [cost_usd(models[0], usage) or 0.0 for usage in used] if models else []
+    return max(costs, default=0.0), sum(costs)
+
+
+def _confirm(name: str, calls: int, models: Sequence[str], usd: float, max_usd: float | None) -> None:
     """Asks the person at the terminal; where there is none, --yes has to say it."""
-    asked = ", ".join(rung.label for rung in guard.policy.ladder if isinstance(rung, ModelRung)) or "no model"
     about = f", about {dollars(usd)} by the tokens of the logged calls" if usd else ""
-    limit = f", at most {dollars(live.max_usd)}" if live.max_usd is not None else ""
+    limit = f", at most {dollars(max_usd)}" if max_usd is not None else ""
+    question = f"{calls:,} calls of guard {name!r} to {', '.join(models) or 'no model'}{about}{limit}"
     if not sys.stdin.isatty():
-        raise UsageError(f"--live makes {calls:,} calls to {asked}{about}. Say --yes where nobody can be asked.")
-    typer.confirm(f"{calls:,} calls of guard {guard.name!r} to {asked}{about}{limit}. Go on?", abort=True, err=True)
+        raise UsageError(f"--live would make {question}. Say --yes where nobody can be asked.")
+    typer.confirm(f"{safe_line(question)}. Go on?", abort=True, err=True)
+
+
+def _told_before(guard: Guard[Json]) -> dict[str, Outcome[Json]]:
+    """What this guard answered in an earlier run, by the id of the logged call."""
+    log = _log_of(guard)
+    rows = log.find(
+        guard=guard.name, where=f"fingerprint={guard.fingerprint}", status=DECIDED, limit=None, newest_first=False
+    )
+    ids = {row.id: row.meta[REPLAY_OF] for row in rows if REPLAY_OF in (row.meta or {})}
+    return {ids[found.opening.id]: found.outcome for found in log.records_of(list(ids)) if found.outcome}

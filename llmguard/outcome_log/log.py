@@ -236,7 +236,7 @@ class OutcomeLog:
         """All such calls by start, in the memory of a page. Each page is one look at the log: calls that come in while
         it is read may be among them."""
         query(guard, since, until, finished_since, status, meta, where)  # misuse is told now, not at the first record
-        asked = dict(guard=guard, since=since, until=until, status=status, meta=meta, where=where)
+        asked = {"guard": guard, "since": since, "until": until, "status": status, "meta": meta, "where": where}
         return self._pages(asked | {"finished_since": finished_since}, after, evidence)
 
     def _pages(self, asked: Json, after: Place | None, evidence: bool) -> Iterator[Record]:

@@ -4,7 +4,7 @@ Reading order: `judging` (one outcome), `summary` (what many come to), `state` (
 `pool` (processes), `rerun` (the same inputs, new replies by a real model).
 """
 
-from llmguard.rejudge.judging import DECIDED, KINDS, Judged, Kind, compared, judged
+from llmguard.rejudge.judging import DECIDED, KINDS, Kind, Rejudged, compared, judged
 from llmguard.rejudge.summary import Rate, Summary, Tally
 
-__all__ = ["DECIDED", "KINDS", "Judged", "Kind", "Rate", "Summary", "Tally", "compared", "judged"]
+__all__ = ["DECIDED", "KINDS", "Kind", "Rate", "Rejudged", "Summary", "Tally", "compared", "judged"]

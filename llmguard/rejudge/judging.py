@@ -12,15 +12,12 @@ from llmguard.outcome import Outcome, Violation
 from llmguard.policy import Policy
 from llmguard.record import Record
 from llmguard.redaction import redact
-from llmguard.replay import WhatIf, what_if
+from llmguard.replay import Same, WhatIf, what_if
 from llmguard.schema.keywords import as_pointer
 
 Kind: TypeAlias = Literal["same", "newly_failing", "newly_passing", "changed", "undetermined"]
 """`newly_failing`: a model's value was handed out, and today none is; `newly_passing`: the other way round; `changed`:
 another value, or another rung or person instead of a model; `undetermined`: the log cannot say, which is no evidence."""
-
-Same: TypeAlias = Literal["request", "slot"]
-"""Which recorded reply answers a request of today's guard: one to the same request, or also the one in its place."""
 
 KINDS: tuple[Kind, ...] = ("same", "newly_failing", "newly_passing", "changed", "undetermined")
 PASSED = ("accepted", "recovered")
@@ -38,7 +35,7 @@ class Records(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class Rejudged:
     """What became of one logged outcome. `before` and `after` are statuses, `after` empty where it is undetermined.
 
     `assumed`: a recorded reply stood in for one to another request (same slot): no evidence. `why` is one sentence,
@@ -63,9 +60,7 @@ class Judged:
         return self.kind != "undetermined" and not self.assumed
 
 
-def judged(
-    policy: Policy, record: Record, *, same: Same = "request", fresh: Collection[str] = ()
-) -> Judged:
+def judged(policy: Policy, record: Record, *, same: Same = "request", fresh: Collection[str] = ()) -> Rejudged:
     """A finished call judged again by `policy`, without a model."""
     opening, before = record.opening, record.outcome
     assert before is not None, "only a finished call can be judged again"
@@ -74,8 +69,8 @@ def judged(
     audited = before.review_reason == "audit"
     after = what_if(policy, record.steps, opening.inputs, same=same, fresh=fresh, audited=audited)
     kind = compared(before, after)
-    why, reason = explained(kind, before, after.outcome, after.undetermined_at)
-    return Judged(
+    why, reason = explained(kind, before, after)
+    return Rejudged(
         id=opening.id,
         started_at=opening.started_at,
         kind=kind,
@@ -97,7 +92,7 @@ def judged_page(
     *,
     same: Same = "request",
     fresh: Collection[str] = (),
-) -> Iterator[Judged]:
+) -> Iterator[Rejudged]:
     """Calls judged again, in the order of `ids`, each as it is done; one that cannot be read or judged is undetermined."""
     for call_id, record in zip(ids, _read(log, ids), strict=True):
         if isinstance(record, str):
@@ -120,9 +115,9 @@ def _read(log: Records, ids: Sequence[str]) -> list[Record | str]:
     return [found[each] if each in found and found[each].outcome else "it is no longer in the log" for each in ids]
 
 
-def lost(call_id: str, why: str) -> Judged:
+def lost(call_id: str, why: str) -> Rejudged:
     """What stands for a call that could not be judged."""
-    return Judged(id=call_id, started_at=0.0, kind="undetermined", before="", why=why[:WHY_CHARS], reason="lost")
+    return Rejudged(id=call_id, started_at=0.0, kind="undetermined", before="", why=why[:WHY_CHARS], reason="lost")
 
 
 def compared(before: Outcome[Json], after: WhatIf) -> Kind:
@@ -189,12 +184,12 @@ def inputs_refused(policy: Policy, inputs: Json) -> str:
     return ""
 
 
-def explained(kind: Kind, before: Outcome[Json], today: Outcome[Json] | None, at: str = "") -> tuple[str, str]:
+def explained(kind: Kind, before: Outcome[Json], after: WhatIf) -> tuple[str, str]:
     """A judgement in one sentence, and what it has in common with others: rule and path without the numbers of list
     items, or the address at which a model would be asked. Both empty for `same`."""
-    why, reason = "", ""
+    why, reason, today = "", "", after.outcome
     if today is None:
-        why, reason = f"would ask anew at {at}", at
+        why, reason = f"{after.undetermined_at} needs {after.wanted}", f"{after.wanted} at {after.undetermined_at}"
     elif kind == "newly_failing":
         why, reason = _refused_by(today)
     elif kind == "newly_passing":

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import IO, cast
 
@@ -97,7 +97,7 @@ class Pool:
         self._losses = 0
         self._selector = selectors.DefaultSelector()
 
-    def judge(self, pages: Sequence[Page]) -> Iterator[list[Json]]:
+    def judge(self, pages: Sequence[Page]) -> Generator[list[Json], None, None]:
         """What was said of each page, as pages are done, in whatever order. The processes end with the generator."""
         self._waiting = deque(pages)
         try:

@@ -15,15 +15,16 @@ from dataclasses import dataclass, field, replace
 
 from llmguard.canonical import Json, digest_bytes, encode
 from llmguard.consistency import vote_on
-from llmguard.consistency.vote import Groups
 from llmguard.consistency.ballots import Comparator
+from llmguard.consistency.vote import Groups
 from llmguard.guard import Guard, price_of
 from llmguard.ladder import ModelRung
 from llmguard.outcome import Outcome
 from llmguard.policy import Policy
 from llmguard.record import Record
-from llmguard.rejudge.judging import PASSED, Judged, Kind, explained
+from llmguard.rejudge.judging import PASSED, Kind, Rejudged, explained
 from llmguard.rejudge.summary import Rate
+from llmguard.replay import WhatIf
 
 REPLAY_OF = "replay_of"
 """The key in a new call's meta under which the id of the logged one stands."""
@@ -82,15 +83,15 @@ class Fields:
         return dict(sorted(rates.items(), key=lambda item: (item[1].share or 0.0, item[0])))
 
 
-def paired(record: Record, after: Outcome[Json], comparators: Comparators) -> tuple[Judged, dict[str, bool]]:
+def paired(record: Record, after: Outcome[Json], comparators: Comparators) -> tuple[Rejudged, dict[str, bool]]:
     """A logged call and its new outcome, and which fields are alike where both passed."""
     before = record.outcome
     assert before is not None, "only a finished call can be compared"
     passed = before.status in PASSED and after.status in PASSED
     alike = comparators.alike(before.json, after.json) if passed else {}
     kind = _kind(before, after, alike)
-    why, reason = explained(kind, before, after)
-    judged = Judged(
+    why, reason = explained(kind, before, WhatIf(outcome=after))
+    judged = Rejudged(
         id=record.opening.id,
         started_at=record.opening.started_at,
         kind=kind,
@@ -139,7 +140,11 @@ class Allowance:
 
 
 def answered(
-    guard: Guard[Json], records: Sequence[Record], allowance: Allowance, parallel: int, done: Callable[[Record, Outcome[Json]], object]
+    guard: Guard[Json],
+    records: Sequence[Record],
+    allowance: Allowance,
+    parallel: int,
+    done: Callable[[Record, Outcome[Json]], object],
 ) -> int:
     """Calls `guard` with the inputs of each record, `parallel` at a time; how many it was not called for, to keep within
     the allowance. Each new call is in the guard's log, with the id of the old one."""

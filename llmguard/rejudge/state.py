@@ -14,26 +14,26 @@ from pathlib import Path
 
 from llmguard.canonical import Json, decode, encode
 from llmguard.errors import LogError, UsageError
-from llmguard.rejudge.judging import Judged
+from llmguard.rejudge.judging import Rejudged
 
 VERSION = 1
 _BEGINNING = b'{"llmguard_replay":'
-_FIELDS = tuple(Judged.__dataclass_fields__)
-_DEFAULTS = {name: each.default for name, each in Judged.__dataclass_fields__.items()}
+_FIELDS = tuple(Rejudged.__dataclass_fields__)
+_DEFAULTS = {name: each.default for name, each in Rejudged.__dataclass_fields__.items()}
 
 
-def judged_to_json(judged: Judged) -> Json:
+def judged_to_json(judged: Rejudged) -> Json:
     """Fields at their default are left out.
 
-    >>> judged_to_json(Judged(id="1", started_at=0.5, kind="same", before="accepted", after="accepted"))
+    >>> judged_to_json(Rejudged(id="1", started_at=0.5, kind="same", before="accepted", after="accepted"))
     {'id': '1', 'started_at': 0.5, 'kind': 'same', 'before': 'accepted', 'after': 'accepted'}
     """
     given = ((name, getattr(judged, name)) for name in _FIELDS)
     return {name: value for name, value in given if value != _DEFAULTS[name]}
 
 
-def judged_from_json(data: Json) -> Judged:
-    return Judged(**data)
+def judged_from_json(data: Json) -> Rejudged:
+    return Rejudged(**data)
 
 
 class State:
@@ -78,7 +78,7 @@ class State:
         """The moments that stand for what was asked: of the first run."""
         return self.header["window"]
 
-    def add(self, page: Iterable[Judged]) -> None:
+    def add(self, page: Iterable[Rejudged]) -> None:
         """On the disk when this returns."""
         self._add([judged_to_json(each) for each in page])
 
@@ -95,7 +95,7 @@ class State:
                 " command again: it goes on where it is."
             ) from None
 
-    def judged(self) -> Iterator[Judged]:
+    def judged(self) -> Iterator[Rejudged]:
         """Everything that was judged so far, each outcome once."""
         seen = set[str]()
         with self.path.open("rb") as lines:

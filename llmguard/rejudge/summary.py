@@ -12,7 +12,7 @@ from math import sqrt
 from statistics import NormalDist
 
 from llmguard.certify.binomial import exact_interval, paired_p
-from llmguard.rejudge.judging import PASSED, Judged, Kind
+from llmguard.rejudge.judging import PASSED, Kind, Rejudged
 
 CONFIDENCE = 0.95
 SHARES: dict[str, tuple[str, ...]] = {
@@ -79,7 +79,7 @@ class Summary:
     cost_change: Sums
     unpriced: int
     reasons: dict[Kind, dict[str, int]]
-    listed: dict[Kind, tuple[Judged, ...]]
+    listed: dict[Kind, tuple[Rejudged, ...]]
 
     @property
     def evidence(self) -> int:
@@ -121,9 +121,9 @@ class Tally:
     unpriced: int = 0
     costs: tuple[Sums, Sums, Sums] = field(default_factory=lambda: (Sums(), Sums(), Sums()))
     reasons: dict[Kind, Counter[str]] = field(default_factory=dict)
-    listed: dict[Kind, list[Judged]] = field(default_factory=dict)
+    listed: dict[Kind, list[Rejudged]] = field(default_factory=dict)
 
-    def add(self, each: Judged) -> None:
+    def add(self, each: Rejudged) -> None:
         self.same_guard += each.same_guard
         if each.kind != "same":
             self._list(each)
@@ -136,17 +136,17 @@ class Tally:
             self.ends[each.before, each.after] += 1
             self._add_costs(each)
 
-    def _list(self, each: Judged) -> None:
+    def _list(self, each: Rejudged) -> None:
         self.reasons.setdefault(each.kind, Counter())[each.reason] += 1
         found = self.listed.setdefault(each.kind, [])
         found.append(each)
         if len(found) >= 2 * self.keep + 100:  # pages come in any order: the newest are kept
             found[:] = self._newest(found)
 
-    def _newest(self, found: list[Judged]) -> list[Judged]:
+    def _newest(self, found: list[Rejudged]) -> list[Rejudged]:
         return sorted(found, key=lambda each: (each.started_at, each.id), reverse=True)[: self.keep]
 
-    def _add_costs(self, each: Judged) -> None:
+    def _add_costs(self, each: Rejudged) -> None:
         if each.cost_before is None or each.cost_after is None:
             self.unpriced += 1
             return
