@@ -15,24 +15,23 @@ PROMPT = "Extract the invoice from this text:\n\n{{ document }}"
 FALLBACK = {"number": "unknown", "currency": "EUR", "total": 0, "lines": [], "note": ""}
 
 
-def schema(max_total: int) -> dict[str, Any]:
-    line = {
-        "type": "object",
-        "required": ["sku", "text", "amount"],
-        "properties": {"sku": {"type": "string"}, "text": {"type": "string"}, "amount": {"type": "number"}},
-    }
-    return {
-        "type": "object",
-        "additionalProperties": False,
-        "required": ["number", "currency", "total", "lines"],
-        "properties": {
-            "number": {"type": "string", "minLength": 1, "maxLength": 40},
-            "currency": {"enum": ["EUR", "USD", "CHF"]},
-            "total": {"type": "number", "minimum": 0, "maximum": max_total},
-            "lines": {"type": "array", "items": line, "maxItems": 50},
-            "note": {"type": "string"},
-        },
-    }
+LINE = {
+    "type": "object",
+    "required": ["sku", "text", "amount"],
+    "properties": {"sku": {"type": "string"}, "text": {"type": "string"}, "amount": {"type": "number"}},
+}
+SCHEMA = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["number", "currency", "total", "lines"],
+    "properties": {
+        "number": {"type": "string", "minLength": 1, "maxLength": 40},
+        "currency": {"enum": ["EUR", "USD", "CHF"]},
+        "total": {"type": "number", "minimum": 0},
+        "lines": {"type": "array", "items": LINE, "maxItems": 50},
+        "note": {"type": "string"},
+    },
+}
 
 
 @check(version="1")
@@ -62,19 +61,25 @@ def reply(request: ModelRequest) -> str:
     return f"Here is the invoice:\n```json\n{text}\n```" if number % 3 == 0 else text
 
 
-def made(max_total: int, *, reasks: int = 1) -> Guard[Any]:
+@check(version="1")
+def is_small(value: Any, inputs: Mapping[str, Any]) -> str | None:
+    """What yesterday's guard let pass."""
+    return None if value["total"] < 2_500 else "the total is suspiciously large"
+
+
+def made(*checks: Any) -> Guard[Any]:
     return Guard(
         "bench-invoice",
         prompt=PROMPT,
-        schema=schema(max_total),
+        schema=SCHEMA,
         models=[ScriptedModel.by_request(reply)],
-        checks=[adds_up],
-        reasks=reasks,
+        checks=[adds_up, *checks],
+        reasks=1,
         fallback=[constant(FALLBACK)],
         log=None,
     )
 
 
-guard = made(1_000_000)
-stricter = made(2_500, reasks=0)
-"""Refuses the largest totals, and asks no second time: what is refused at once falls back."""
+guard = made()
+changed = made(is_small)
+"""Judges with one check more: what it refuses at once would be asked again, so that is undetermined."""

@@ -23,7 +23,8 @@ from llmguard.rejudge.judging import DECIDED
 from llmguard.rejudge.summary import Summary
 from llmguard.replay import Same
 
-Gate: TypeAlias = Literal["newly-failing", "changed", "undetermined", "worse"]
+Gate: TypeAlias = Literal["newly-failing", "changed", "undetermined", "assumed-failing", "worse"]
+OF_EVIDENCE: frozenset[Gate] = frozenset(("newly-failing", "changed", "worse"))
 SIGNIFICANT = 0.05
 
 
@@ -51,7 +52,9 @@ def replay(
     ] = None,
     fail_on: Annotated[
         list[str] | None,
-        typer.Option("--fail-on", metavar="KIND", help="newly-failing, changed, undetermined; with --live also worse."),
+        typer.Option(
+            "--fail-on", metavar="KIND", help="newly-failing, changed, undetermined, assumed-failing; --live: worse."
+        ),
     ] = None,
     workers: Annotated[
         int | None, typer.Option("--workers", min=0, max=64, help="Processes; 0: this one.", show_default=False)
@@ -168,20 +171,26 @@ def _tell(as_json: bool, data: Json, lines: Iterable[RenderableType]) -> None:
 
 
 def _closed(summary: Summary, gates: Sequence[Gate]) -> bool:
-    """Whether a gate found what it is there for. A gate that had calls to look at, and no evidence, is closed too."""
-    found = {
-        "newly-failing": summary.rate("newly_failing").count,
-        "changed": summary.rate("changed").count,
+    """Whether a gate found what it is there for. One that looks for evidence, and has none to look at, is closed too."""
+    kinds = summary.evidence.kinds
+    found: dict[Gate, int] = {
+        "newly-failing": kinds["newly_failing"],
+        "changed": kinds["changed"],
         "undetermined": summary.undetermined,
+        "assumed-failing": summary.assumed.kinds["newly_failing"],
         "worse": is_worse(summary),
     }
-    blind = summary.total > 0 and summary.evidence == 0
-    if gates and blind:
-        say(styled("no outcome could be judged, so --fail-on has nothing to go by: exit status 1", "red"), stderr=True)
-    return bool(gates) and (blind or any(found[gate] for gate in gates))
+    if summary.total and not summary.evidence.total and set(gates) & OF_EVIDENCE:
+        blind = ", ".join(f"--fail-on {gate}" for gate in gates if gate in OF_EVIDENCE)
+        say(
+            styled(f"nothing was judged for certain, so {blind} has nothing to go by: exit status 1", "red"),
+            stderr=True,
+        )
+        return True
+    return any(found[gate] for gate in gates)
 
 
 def is_worse(summary: Summary) -> bool:
     """Whether fewer pass, and not by chance (exact paired test, two-sided, 5 %)."""
-    fewer = summary.rate("newly_failing").count > summary.rate("newly_passing").count
-    return fewer and summary.p_value < SIGNIFICANT
+    kinds = summary.evidence.kinds
+    return kinds["newly_failing"] > kinds["newly_passing"] and summary.evidence.p_value < SIGNIFICANT

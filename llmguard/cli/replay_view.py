@@ -6,17 +6,18 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import RenderableType
 from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from llmguard.canonical import Json
 from llmguard.cli.outcome_view import SHORT_ID, dollars, iso
 from llmguard.cli.rerunning import Rerun
-from llmguard.cli.safe_text import safe_line
 from llmguard.cli.terminal import STATUS_STYLES, columns, styled
 from llmguard.guard import Guard
 from llmguard.rejudge.judging import Kind, Rejudged
 from llmguard.rejudge.state import judged_to_json
-from llmguard.rejudge.summary import SHARES, Rate, Summary, Sums
+from llmguard.rejudge.summary import SHARES, Part, Rate, Summary, Sums
+from llmguard.safe_text import safe_line
 
 KIND_STYLES: dict[Kind, str] = {
     "same": "green",
@@ -53,27 +54,36 @@ def rerun_json(rerun: Rerun) -> Json:
     }
 
 
+EVIDENCE: tuple[Kind, ...] = ("same", "newly_failing", "newly_passing", "changed")
+
+
 def summary_json(summary: Summary) -> dict[str, Json]:
     """Rates as `{"count", "total", "share", "low", "high"}`, with exact intervals at 95 % confidence."""
-    evidence_kinds: tuple[Kind, ...] = ("same", "newly_failing", "newly_passing", "changed")
     return {
         "calls": summary.total,
-        "evidence": summary.evidence,
-        "kinds": {kind: rate_json(summary.rate(kind)) for kind in evidence_kinds},
+        **_part_json(summary.evidence),
         "undetermined": summary.undetermined,
-        "assumed": {kind: summary.assumed.get(kind, 0) for kind in evidence_kinds},
-        "p_value": summary.p_value,
-        "shares": {share: _share_json(summary, share) for share in SHARES},
-        "ends": [{"before": then, "today": now, "calls": count} for (then, now), count in sorted(summary.ends.items())],
-        "cost_usd": {
-            "before": sums_json(summary.cost_before),
-            "today": sums_json(summary.cost_after),
-            "change": sums_json(summary.cost_change),
-            "unpriced_calls": summary.unpriced,
-        },
+        "shares_with_undetermined": {share: summary.share_bounds(share) for share in SHARES},
+        "assumed": _part_json(summary.assumed) if summary.assumed.total else None,
         "of_todays_guard": summary.same_guard,
         "reasons": summary.reasons,
         "listed": {kind: [judged_to_json(each) for each in found] for kind, found in summary.listed.items()},
+    }
+
+
+def _part_json(part: Part) -> dict[str, Json]:
+    shares = {
+        share: {"before": rate_json(part.ended(share, today=False)), "today": rate_json(part.ended(share, today=True))}
+        for share in SHARES
+    }
+    costs = {"before": part.cost_before, "today": part.cost_today, "change": part.cost_change}
+    return {
+        "judged": part.total,
+        "kinds": {kind: rate_json(part.rate(kind)) for kind in EVIDENCE},
+        "p_value": part.p_value,
+        "shares": shares,
+        "ends": [{"before": then, "today": now, "calls": count} for (then, now), count in sorted(part.ends.items())],
+        "cost_usd": {**{name: sums_json(sums) for name, sums in costs.items()}, "unpriced_calls": part.unpriced},
     }
 
 
@@ -87,15 +97,6 @@ def sums_json(sums: Sums) -> dict[str, Json]:
     return {"calls": sums.count, "total": sums.total, "mean": sums.mean, "low": low, "high": high}
 
 
-def _share_json(summary: Summary, share: str) -> dict[str, Json]:
-    low, high = summary.share_bounds(share) or (None, None)
-    return {
-        "before": rate_json(summary.ended(share, today=False)),
-        "today": rate_json(summary.ended(share, today=True)),
-        "today_with_undetermined": {"low": low, "high": high},
-    }
-
-
 # ------------------------------------------------------------------------------------------------- people
 
 
@@ -104,9 +105,10 @@ def replay_view(guard: Guard[Json], window: Mapping[str, Json], summary: Summary
     since = f" since {iso(window['since'])}" if window["since"] else ""
     yield _headline(guard, f"{_calls(summary.total)}{since}, judged again")
     if summary.total:
-        yield from counts_view(summary)
-        yield from shares_view(summary, "before", "today")
+        yield from parts_view(summary, "before", "today")
         yield from changes_view(summary)
+    if summary.undetermined and not summary.assumed.total:
+        yield Text("--same slot shows what would become of the recorded replies; --live asks a model", "dim")
 
 
 def rerun_view(rerun: Rerun) -> Iterator[RenderableType]:
@@ -119,12 +121,10 @@ def rerun_view(rerun: Rerun) -> Iterator[RenderableType]:
             yield _indented(styled(f"{_calls(count)} {words}", "yellow"))
     if not summary.total:
         return
-    yield from counts_view(summary)
-    yield from shares_view(summary, "logged", "anew")
-    worse, better = summary.rate("newly_failing").count, summary.rate("newly_passing").count
-    yield _indented(
-        Text(f"only the logged one passed: {worse:,}; only the new one: {better:,}; p = {summary.p_value:.3g}")
-    )
+    yield from parts_view(summary, "logged", "anew")
+    pairs = summary.evidence
+    said = f"passed only then: {pairs.kinds['newly_failing']:,}; only anew: {pairs.kinds['newly_passing']:,}"
+    yield _indented(Text(f"{said}; p = {pairs.p_value:.3g} (exact paired test)"))
     yield from fields_view(rerun.fields)
     yield from changes_view(summary)
     yield Text(f"the new calls are in {safe_line(rerun.log)}", "dim")
@@ -148,49 +148,52 @@ def _calls(count: int) -> str:
     return f"{count:,} call{'' if count == 1 else 's'}"
 
 
-def counts_view(summary: Summary) -> Iterator[RenderableType]:
-    """What became of the outcomes, with the share of each kind among the evidence."""
-    table = columns("", "calls", "share", "95 % interval", right=("calls", "share"))
-    for kind, style in KIND_STYLES.items():
-        if kind != "undetermined":
-            rate = summary.rate(kind)
-            table.add_row(
-                styled(kind.replace("_", " "), style), f"{rate.count:,}", _percent(rate.share), interval(rate)
-            )
-    yield _indented(table)
+def parts_view(summary: Summary, then: str, now: str) -> Iterator[RenderableType]:
+    """The evidence; and apart from it what is undetermined, and what is assumed."""
+    if summary.evidence.total:
+        yield _indented(_counts(summary.evidence))
+        yield _indented(_shares(summary.evidence, then, now, summary))
     if summary.undetermined:
-        said = "today's guard would ask what the log does not answer; not counted above"
-        yield _indented(styled(f"undetermined  {summary.undetermined:,}  {said}", KIND_STYLES["undetermined"]))
-    if summary.assumed:
-        told = ", ".join(f"{count:,} {kind.replace('_', ' ')}" for kind, count in summary.assumed.items())
-        yield _indented(
-            styled(f"assumed  {told}: replies to other requests; no evidence, not counted above", "magenta")
-        )
+        said = "today's guard would ask what the log does not answer; counted nowhere else"
+        yield _indented(styled(f"undetermined  {_calls(summary.undetermined)}: {said}", KIND_STYLES["undetermined"]))
+    if summary.assumed.total:
+        said = "recorded replies to other requests stood in; no evidence"
+        yield _indented(styled(f"assumed  {_calls(summary.assumed.total)}: {said}", "magenta"))
+        yield _indented(_counts(summary.assumed))
+        yield _indented(_shares(summary.assumed, then, now))
+    unpriced = summary.evidence.unpriced + summary.assumed.unpriced
+    if unpriced:
+        yield _indented(styled(f"no price is known for {_calls(unpriced)}", "dim"))
 
 
-def shares_view(summary: Summary, then: str, now: str) -> Iterator[RenderableType]:
-    """How the calls end, then and now, and what they cost."""
-    if not summary.evidence:
-        return
+def _counts(part: Part) -> Table:
+    table = columns("", "calls", "share", "95 % interval", right=("calls", "share"))
+    for kind in EVIDENCE:
+        rate = part.rate(kind)
+        name = styled(kind.replace("_", " "), KIND_STYLES[kind])
+        table.add_row(name, f"{rate.count:,}", _percent(rate.share), interval(rate))
+    return table
+
+
+def _shares(part: Part, then: str, now: str, whole: Summary | None = None) -> Table:
+    """How the calls end, then and now, and what they cost; of a `whole` how far its undetermined ones could move that."""
     table = columns("ends by", then, now, "95 % interval", right=(then, now))
     for share, words in SHARE_WORDS.items():
-        today = summary.ended(share, today=True)
-        row = [_percent(summary.ended(share, today=False).share), _percent(today.share), interval(today)]
-        if summary.undetermined:
-            low, high = summary.share_bounds(share) or (0.0, 1.0)
-            row[2] += f"; {_percent(low)} to {_percent(high)}, whatever the undetermined would be"
-        table.add_row(words, *row)
-    if summary.cost_after.count:
-        table.add_row("US dollars a call", *_cost_cells(summary))
-    yield _indented(table)
-    if summary.unpriced:
-        yield _indented(styled(f"no price is known for {summary.unpriced:,} calls", "dim"))
+        today = part.ended(share, today=True)
+        known = interval(today)
+        if whole is not None and whole.undetermined:
+            low, high = whole.share_bounds(share) or (0.0, 1.0)
+            known += f"; {_percent(low)} to {_percent(high)} with the undetermined"
+        table.add_row(words, _percent(part.ended(share, today=False).share), _percent(today.share), known)
+    if part.cost_today.count:
+        table.add_row("US dollars a call", *_cost_cells(part))
+    return table
 
 
-def _cost_cells(summary: Summary) -> tuple[str, str, str]:
-    low, high = summary.cost_after.interval or (None, None)
-    interval = f"{dollars(max(0.0, low))} to {dollars(high)}" if low is not None and high is not None else ""
-    return dollars(summary.cost_before.mean or 0.0), dollars(summary.cost_after.mean or 0.0), interval
+def _cost_cells(part: Part) -> tuple[str, str, str]:
+    low, high = part.cost_today.interval or (None, None)
+    known = f"{dollars(max(0.0, low))} to {dollars(high)}" if low is not None and high is not None else ""
+    return dollars(part.cost_before.mean or 0.0), dollars(part.cost_today.mean or 0.0), known
 
 
 def changes_view(summary: Summary) -> Iterator[RenderableType]:

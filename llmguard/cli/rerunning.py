@@ -13,7 +13,6 @@ from llmguard.canonical import Json
 from llmguard.cli.find_guard import Target, find_guard, logging_to
 from llmguard.cli.outcome_view import dollars
 from llmguard.cli.rejudging import STATES, guard_and_log, ids_of, progress
-from llmguard.cli.safe_text import safe_line
 from llmguard.errors import UsageError
 from llmguard.guard import Guard
 from llmguard.ladder import ModelRung, Rung
@@ -28,6 +27,7 @@ from llmguard.record import Record
 from llmguard.rejudge.judging import DECIDED, inputs_refused
 from llmguard.rejudge.rerun import REPLAY_OF, Allowance, Comparators, Fields, answered, drawn, paired
 from llmguard.rejudge.summary import Rate, Summary, Tally
+from llmguard.safe_text import safe_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, TypeAlias
@@ -189,7 +190,8 @@ def explained(kind: Kind, before: Outcome[Json], after: WhatIf) -> tuple[str, st
     items, or the address at which a model would be asked. Both empty for `same`."""
     why, reason, today = "", "", after.outcome
     if today is None:
-        why, reason = f"{after.undetermined_at} needs {after.wanted}", f"{after.wanted} at {after.undetermined_at}"
+        reason = "refuses the recorded reply, and would ask again" if _is_reask(after) else f"needs {after.wanted}"
+        why = f"{reason}, at {after.undetermined_at}"
     elif kind == "newly_failing":
         why, reason = _refused_by(today)
     elif kind == "newly_passing":
@@ -197,6 +199,11 @@ def explained(kind: Kind, before: Outcome[Json], after: WhatIf) -> tuple[str, st
     elif kind == "changed":
         why, reason = _change(before, today)
     return why[:WHY_CHARS], reason[:WHY_CHARS]
+
+
+def _is_reask(after: WhatIf) -> bool:
+    """Whether a request is missing that follows a reply which was refused."""
+    return re.search("/a[0-9]+/t1$", after.undetermined_at) is not None and "/a1/" not in after.undetermined_at
 
 
 def _refused_by(outcome: Outcome[Json]) -> tuple[str, str]:

@@ -15,6 +15,7 @@ from llmguard.certify.binomial import exact_interval, paired_p
 from llmguard.rejudge.judging import PASSED, Kind, Rejudged
 
 CONFIDENCE = 0.95
+SPARE = 100
 SHARES: dict[str, tuple[str, ...]] = {
     "model": PASSED,
     "fallback": ("fallback",),
@@ -65,47 +66,63 @@ class Sums:
         return mean - half, mean + half
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
-    """All that a replay came to. `kinds` and `ends` are of the evidence; `listed` the newest of each kind but `same`."""
+@dataclass(slots=True)
+class Part:
+    """Outcomes that can be spoken of together: the evidence, or what is assumed. `ends` counts (then, today)."""
 
-    kinds: dict[Kind, int]
-    assumed: dict[Kind, int]
-    undetermined: int
-    ends: dict[tuple[str, str], int]
-    same_guard: int
-    cost_before: Sums
-    cost_after: Sums
-    cost_change: Sums
-    unpriced: int
-    reasons: dict[Kind, dict[str, int]]
-    listed: dict[Kind, tuple[Rejudged, ...]]
+    kinds: Counter[Kind] = field(default_factory=Counter)
+    ends: Counter[tuple[str, str]] = field(default_factory=Counter)
+    unpriced: int = 0
+    cost_before: Sums = field(default_factory=Sums)
+    cost_today: Sums = field(default_factory=Sums)
+    cost_change: Sums = field(default_factory=Sums)
 
-    @property
-    def evidence(self) -> int:
-        return sum(self.kinds.values())
+    def add(self, each: Rejudged) -> None:
+        self.kinds[each.kind] += 1
+        self.ends[each.before, each.after] += 1
+        if each.cost_before is None or each.cost_after is None:
+            self.unpriced += 1
+            return
+        self.cost_before.add(each.cost_before)
+        self.cost_today.add(each.cost_after)
+        self.cost_change.add(each.cost_after - each.cost_before)
 
     @property
     def total(self) -> int:
-        return self.evidence + sum(self.assumed.values()) + self.undetermined
+        return self.kinds.total()
 
     def rate(self, kind: Kind) -> Rate:
-        return Rate(self.kinds.get(kind, 0), self.evidence)
+        return Rate(self.kinds[kind], self.total)
 
     def ended(self, share: str, *, today: bool) -> Rate:
         """How many calls ended so, then or today."""
-        statuses = SHARES[share]
-        return Rate(sum(count for ends, count in self.ends.items() if ends[today] in statuses), self.evidence)
-
-    def share_bounds(self, share: str) -> tuple[float, float] | None:
-        """The share today if none, and if all, of the undetermined outcomes ended so."""
-        found, total = self.ended(share, today=True).count, self.evidence + self.undetermined
-        return (found / total, (found + self.undetermined) / total) if total else None
+        return Rate(sum(count for ends, count in self.ends.items() if ends[today] in SHARES[share]), self.total)
 
     @property
     def p_value(self) -> float:
         """Of the exact paired test that as many came to pass as to fail."""
-        return paired_p(self.kinds.get("newly_failing", 0), self.kinds.get("newly_passing", 0))
+        return paired_p(self.kinds["newly_failing"], self.kinds["newly_passing"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """All that a replay came to. `reasons` and `listed` (the newest) are of every kind but `same`, assumed ones too."""
+
+    evidence: Part
+    assumed: Part
+    undetermined: int
+    same_guard: int
+    reasons: dict[Kind, dict[str, int]]
+    listed: dict[Kind, tuple[Rejudged, ...]]
+
+    @property
+    def total(self) -> int:
+        return self.evidence.total + self.assumed.total + self.undetermined
+
+    def share_bounds(self, share: str) -> tuple[float, float] | None:
+        """The share today if none, and if all, of the undetermined outcomes ended so."""
+        found, total = self.evidence.ended(share, today=True).count, self.evidence.total + self.undetermined
+        return (found / total, (found + self.undetermined) / total) if total else None
 
 
 @dataclass(slots=True)
@@ -113,59 +130,39 @@ class Tally:
     """Adds up judged outcomes. `keep`: how many of each kind are listed."""
 
     keep: int = 20
-    kinds: Counter[Kind] = field(default_factory=Counter)
-    assumed: Counter[Kind] = field(default_factory=Counter)
+    evidence: Part = field(default_factory=Part)
+    assumed: Part = field(default_factory=Part)
     undetermined: int = 0
-    ends: Counter[tuple[str, str]] = field(default_factory=Counter)
     same_guard: int = 0
-    unpriced: int = 0
-    costs: tuple[Sums, Sums, Sums] = field(default_factory=lambda: (Sums(), Sums(), Sums()))
     reasons: dict[Kind, Counter[str]] = field(default_factory=dict)
     listed: dict[Kind, list[Rejudged]] = field(default_factory=dict)
 
     def add(self, each: Rejudged) -> None:
         self.same_guard += each.same_guard
-        if each.kind != "same":
-            self._list(each)
         if each.kind == "undetermined":
             self.undetermined += 1
-        elif each.assumed:
-            self.assumed[each.kind] += 1
         else:
-            self.kinds[each.kind] += 1
-            self.ends[each.before, each.after] += 1
-            self._add_costs(each)
+            (self.assumed if each.assumed else self.evidence).add(each)
+        if each.kind != "same":
+            self._list(each)
 
     def _list(self, each: Rejudged) -> None:
         self.reasons.setdefault(each.kind, Counter())[each.reason] += 1
         found = self.listed.setdefault(each.kind, [])
         found.append(each)
-        if len(found) >= 2 * self.keep + 100:  # pages come in any order: the newest are kept
+        if len(found) >= 2 * self.keep + SPARE:
             found[:] = self._newest(found)
 
     def _newest(self, found: list[Rejudged]) -> list[Rejudged]:
+        """Pages are done in any order."""
         return sorted(found, key=lambda each: (each.started_at, each.id), reverse=True)[: self.keep]
 
-    def _add_costs(self, each: Rejudged) -> None:
-        if each.cost_before is None or each.cost_after is None:
-            self.unpriced += 1
-            return
-        costs = (each.cost_before, each.cost_after, each.cost_after - each.cost_before)
-        for sums, cost in zip(self.costs, costs, strict=True):
-            sums.add(cost)
-
     def summary(self) -> Summary:
-        before, after, change = self.costs
         return Summary(
-            kinds=dict(self.kinds),
-            assumed=dict(self.assumed),
+            evidence=self.evidence,
+            assumed=self.assumed,
             undetermined=self.undetermined,
-            ends=dict(self.ends),
             same_guard=self.same_guard,
-            cost_before=before,
-            cost_after=after,
-            cost_change=change,
-            unpriced=self.unpriced,
             reasons={kind: dict(found.most_common()) for kind, found in self.reasons.items()},
             listed={kind: tuple(self._newest(found)) for kind, found in self.listed.items()},
         )
