@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 
 LAYERS: dict[int, tuple[str, ...]] = {
     0: ("canonical", "errors", "messages", "outcome"),  # nouns
-    1: ("effects", "parsing", "redaction"),
+    1: ("effects", "parsing", "redaction", "safe_text"),
     2: (
         "schema",
         "reading",
@@ -40,8 +40,19 @@ LAYERS: dict[int, tuple[str, ...]] = {
     ),  # rules
     3: ("policy",),
     4: ("flow", "verdict", "voting"),  # the story
-    5: ("record", "certify"),
-    6: ("drive", "workers", "session", "replay", "simulate", "models", "outcome_log", "telemetry"),  # the world
+    5: ("record", "certify", "cases"),
+    6: (
+        "drive",
+        "workers",
+        "session",
+        "replay",
+        "judging",
+        "case_files",
+        "simulate",
+        "models",
+        "outcome_log",
+        "telemetry",
+    ),  # the world
     7: ("build", "guard", "judges", "stream", "wrap"),
     8: ("batch", "rejudge", "server", "pytest_plugin", "testing"),  # edges
     9: ("cli", "__main__"),
