@@ -10,11 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from llmguard.canonical import Json
-from llmguard.cli.outcome_view import SHORT_ID, dollars, iso
+from llmguard.cli.outcome_view import SHORT_ID, dollars, iso, violation_json
 from llmguard.cli.rerunning import Rerun
 from llmguard.cli.terminal import STATUS_STYLES, columns, styled
 from llmguard.guard import Guard
 from llmguard.rejudge.judging import Kind, Rejudged
+from llmguard.rejudge.schema_edit import Edit
 from llmguard.rejudge.state import judged_to_json
 from llmguard.rejudge.summary import SHARES, Part, Rate, Summary, Sums
 from llmguard.safe_text import safe_line
@@ -201,11 +202,48 @@ def changes_view(summary: Summary) -> Iterator[RenderableType]:
     for kind, found in summary.reasons.items():
         total = sum(found.values())
         yield Text.assemble((kind.replace("_", " "), KIND_STYLES[kind]), f"  {total:,}")
-        for reason, count in list(found.items())[:REASONS_SHOWN]:
-            yield _indented(Text(f"{count:>8,}  {safe_line(reason)}"))
-        if len(found) > REASONS_SHOWN:
-            yield _indented(Text(f"{'':8}  and {len(found) - REASONS_SHOWN:,} other reasons", "dim"))
+        yield from _reasons(found)
         yield from _listed(summary.listed[kind])
+
+
+def edit_view(edit: Edit, guard: str) -> Iterator[RenderableType]:
+    """What an edit of a schema would have done to the accepted values of a guard."""
+    if not edit.values:
+        yield Text(f"the log has no accepted value of {safe_line(guard)!r} from that time", "dim")
+        return
+    share = f"{_percent(edit.rate.share)} (95 % interval: {interval(edit.rate)})" if edit.rate.total else "none"
+    said = (
+        f"would have refused {edit.refused:,} of {edit.rate.total:,} accepted values of {safe_line(guard)!r}: {share}"
+    )
+    yield styled(said, "red" if edit.refused else "green")
+    yield from _reasons(edit.reasons)
+    for call_id, violation in edit.first[:REASONS_SHOWN]:
+        yield Padding(
+            Text(f"{safe_line(call_id[:SHORT_ID])}  {safe_line(str(violation), WHY_CHARS)}", "dim"), (0, 0, 0, 4)
+        )
+    if edit.misfits:
+        yield _indented(
+            Text(f"{edit.misfits:,} other values fit neither schema: they were accepted under another", "dim")
+        )
+
+
+def edit_json(edit: Edit) -> dict[str, Json]:
+    first = [{"id": call_id, **violation_json(violation)} for call_id, violation in edit.first]
+    return {
+        "values": edit.values,
+        "misfits": edit.misfits,
+        "refused": rate_json(edit.rate),
+        "reasons": dict(edit.reasons.most_common()),
+        "first": first,
+    }
+
+
+def _reasons(found: Mapping[str, int]) -> Iterator[RenderableType]:
+    ranked = sorted(found.items(), key=lambda item: -item[1])
+    for reason, count in ranked[:REASONS_SHOWN]:
+        yield _indented(Text(f"{count:>8,}  {safe_line(reason)}"))
+    if len(ranked) > REASONS_SHOWN:
+        yield _indented(Text(f"{'':8}  and {len(ranked) - REASONS_SHOWN:,} other reasons", "dim"))
 
 
 def _listed(found: Sequence[Rejudged]) -> Iterator[RenderableType]:

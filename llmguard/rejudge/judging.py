@@ -210,7 +210,7 @@ def _refused_by(outcome: Outcome[Json]) -> tuple[str, str]:
     found = _objection(outcome)
     if found is None:
         return f"ends {outcome.status}", outcome.status
-    return str(found), f"{found.rule} at {_general(found.path)}"
+    return str(found), f"{found.rule} at {general(found.path)}"
 
 
 def _change(before: Outcome[Json], today: Outcome[Json]) -> tuple[str, str]:
@@ -218,7 +218,7 @@ def _change(before: Outcome[Json], today: Outcome[Json]) -> tuple[str, str]:
         return (f"{before.status} is {today.status}",) * 2
     at, one, other = next(differences(before.json, today.json), ((), before.json, today.json))
     path = as_pointer(at)
-    return f"{path or '(whole value)'}: {_short(one)} is {_short(other)}", f"value at {_general(path)}"
+    return f"{path or '(whole value)'}: {_short(one)} is {_short(other)}", f"value at {general(path)}"
 
 
 def _objection(outcome: Outcome[Json]) -> Violation | None:
@@ -227,10 +227,10 @@ def _objection(outcome: Outcome[Json]) -> Violation | None:
     return next(told, None) or next(iter(outcome.violations), None)
 
 
-def _general(path: str) -> str:
+def general(path: str) -> str:
     """A path without the numbers of list items.
 
-    >>> _general("/lines/3/amount")
+    >>> general("/lines/3/amount")
     '/lines/*/amount'
     """
     return "/".join("*" if part.isdecimal() else part for part in path.split("/")) or "the whole value"
