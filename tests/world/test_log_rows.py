@@ -570,7 +570,7 @@ def test_an_older_log_is_brought_up_to_date(tmp_path: Path, monkeypatch: pytest.
     upgraded: list[str] = []
     monkeypatch.setattr(command, "upgrade", lambda config, revision: upgraded.append(revision))
     open_database(tmp_path / "log.db")
-    monkeypatch.setattr(database, "REVISIONS", ("0001", "0002"))
+    monkeypatch.setattr(database, "REVISIONS", (*REVISIONS, "9998"))
     open_database(tmp_path / "log.db")
     assert upgraded == ["head"]
 
