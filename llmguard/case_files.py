@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from llmguard.cases import MAX_CASE_BYTES, Case, case_from_text, case_text
+from llmguard.cases import MAX_CASE_BYTES, Case, case_from_text, case_text, refuse_names
 from llmguard.errors import UsageError
 
 CASES = Path("tests/cases")
@@ -45,9 +45,10 @@ def case_paths(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def path_of_case(folder: Path, case: Case) -> Path:
-    """Where a case belongs; UsageError where its guard's folder is a link to another place."""
-    path = folder / case.guard / f"{case.slug}.json"
+def case_path(folder: Path, guard: str, slug: str) -> Path:
+    """Where a case belongs; UsageError where a name cannot be one, or the guard's folder is a link to another place."""
+    refuse_names(guard, slug)
+    path = folder / guard / f"{slug}.json"
     if not path.parent.resolve().is_relative_to(folder.resolve()):
         raise UsageError(f"{path.parent} is a link that leads out of {folder}. Cases are written nowhere else.")
     return path
@@ -59,7 +60,7 @@ def write_case(folder: Path, case: Case, *, update: bool = False) -> Path:
     Raises:
         UsageError: it is there already, or cannot be written.
     """
-    path = path_of_case(folder, case)
+    path = case_path(folder, case.guard, case.slug)
     text = case_text(case).encode()
     if len(text) > MAX_CASE_BYTES:
         raise UsageError(f"{path}: the case has {len(text):,} bytes, and a case file at most {MAX_CASE_BYTES:,}.")

@@ -4,7 +4,7 @@ Reading order: `case` (what a case is), `spelling` (to JSON and back, strictly),
 file), `signatures` (which failures are the same), `promotion` (a logged call into a case).
 """
 
-from llmguard.cases.case import Case, Expect
+from llmguard.cases.case import Case, Expect, refuse_names
 from llmguard.cases.promotion import case_of, expect_of_review, expect_of_status
 from llmguard.cases.schema import CASE_SCHEMA, CASE_VERSION
 from llmguard.cases.signatures import failure_signature, slug_of
@@ -32,5 +32,6 @@ __all__ = [
     "expect_of_status",
     "failure_signature",
     "pretty_lines",
+    "refuse_names",
     "slug_of",
 ]

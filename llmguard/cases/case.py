@@ -55,13 +55,7 @@ class Case:
     audited: bool = False
 
     def __post_init__(self) -> None:
-        if not GUARD_NAME.fullmatch(self.guard):
-            raise UsageError(
-                f"guard {self.guard[:80]!r} cannot name a folder of cases. Such a name has up to 64 of a-z 0-9 _ . - and"
-                " no dot at its ends."
-            )
-        if not SLUG.fullmatch(self.slug):
-            raise UsageError(f"slug {self.slug[:100]!r} cannot name a case file. A slug has up to 80 of a-z 0-9 -.")
+        refuse_names(self.guard, self.slug)
 
     @property
     def fingerprint(self) -> str:
@@ -73,3 +67,14 @@ class Case:
     def id(self) -> str:
         """What names the case in reports: `triage/schema-category-enum-1a206f`."""
         return f"{self.guard}/{self.slug}"
+
+
+def refuse_names(guard: str, slug: str) -> None:
+    """UsageError where these cannot name a folder and a file in it."""
+    if not GUARD_NAME.fullmatch(guard):
+        raise UsageError(
+            f"guard {guard[:80]!r} cannot name a folder of cases. Such a name has up to 64 of a-z 0-9 _ . - and no dot at its"
+            " ends."
+        )
+    if not SLUG.fullmatch(slug):
+        raise UsageError(f"slug {slug[:100]!r} cannot name a case file. A slug has up to 80 of a-z 0-9 -.")

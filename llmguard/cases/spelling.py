@@ -137,9 +137,12 @@ def _parsed(text: str, where: str) -> Json:
 def case_from_json(data: Json, where: str) -> Case:
     """The case; UsageError says what is wrong at which place of `where`.
 
-    >>> case_from_json({"version": 1, "guard": "../x", "slug": "a", "expect": {"kind": "accepted"}}, "a.json")
+    >>> data = {"version": 1, "guard": "age", "slug": "a", "expect": {"kind": "accepted"}, "inputs": {}, "steps": []}
+    >>> case_from_json(data, "a.json").expect
+    Expect(kind='accepted', value=(), note='')
+    >>> case_from_json({**data, "slug": 7}, "a.json")
     Traceback (most recent call last):
-    llmguard.errors.UsageError: a.json: ...
+    llmguard.errors.UsageError: a.json is no case file: at /slug: must be a string; got 7.
     """
     _refuse_depth(data, where)
     if isinstance(data, dict) and type(version := data.get("version")) is int and version > CASE_VERSION:

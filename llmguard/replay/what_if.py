@@ -173,6 +173,7 @@ class _Asking:
         for number, effect in enumerate(batch):
             if found[number] is None and (answer := self._anew(effect)) is None:
                 self.missing = effect
+                self.heard += [step for step in found if step]
                 return None
             elif found[number] is None:
                 found[number] = Step(effect.address, effect.digest(), cast(Answer, answer))
