@@ -210,7 +210,7 @@ def _refused_by(outcome: Outcome[Json]) -> tuple[str, str]:
     found = _objection(outcome)
     if found is None:
         return f"ends {outcome.status}", outcome.status
-    return str(found), f"{found.rule} at {general(found.path)}"
+    return str(found), rule_at(found)
 
 
 def _change(before: Outcome[Json], today: Outcome[Json]) -> tuple[str, str]:
@@ -225,6 +225,17 @@ def _objection(outcome: Outcome[Json]) -> Violation | None:
     """What was last held against a model's reply."""
     told = (violation for attempt in reversed(outcome.attempts) for violation in attempt.violations)
     return next(told, None) or next(iter(outcome.violations), None)
+
+
+def rule_at(violation: Violation) -> str:
+    """What violations of many values have in common.
+
+    >>> rule_at(Violation("/lines/3", "required", "required property 'sku' is missing", expected="sku"))
+    'required at /lines/*/sku'
+    """
+    missing = violation.expected if violation.rule == "required" else None
+    below = as_pointer((missing,)) if isinstance(missing, str) else ""
+    return f"{violation.rule} at {general(violation.path + below)}"
 
 
 def general(path: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from llmguard.outcome import Violation
 from llmguard.record import Record
-from llmguard.rejudge.judging import general
+from llmguard.rejudge.judging import rule_at
 from llmguard.rejudge.summary import Rate
 from llmguard.schema import Schema
 
@@ -48,5 +48,5 @@ def edit_of(records: Iterable[Record], old: Schema, new: Schema) -> Edit:
 
 def _add(edit: Edit, call_id: str, found: Violation) -> None:
     edit.refused += 1
-    edit.reasons[f"{found.rule} at {general(found.path)}"] += 1
+    edit.reasons[rule_at(found)] += 1
     edit.first = [(call_id, found), *edit.first[: KEPT - 1]]
