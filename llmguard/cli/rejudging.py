@@ -23,7 +23,7 @@ from llmguard.rejudge.judging import Rejudged, judged_page, lost
 from llmguard.rejudge.pool import Pool
 from llmguard.rejudge.state import State, judged_from_json, judged_to_json
 from llmguard.rejudge.summary import Summary, Tally
-from llmguard.replay import Same
+from llmguard.replay import Same, fresh_names
 
 PLACES = 10_000
 """Ids that one look at the log brings."""
@@ -53,6 +53,7 @@ def rejudge(asked: Asked, keep: int) -> tuple[Guard[Json], Json, Summary]:
     """Today's guard, the calls that were looked at, and what they came to. What is ended in between goes on there when
     it is asked for again."""
     guard, log = guard_and_log(asked.target, asked.log)
+    _refuse_unknown(asked.fresh, guard)
     asked = replace(asked, log=f"sqlite:///{log.path}")
     key = _key(guard, asked)
     path = asked.state or STATES / f"replay-{guard.name}-{guard.fingerprint[:8]}-{digest(key)[:8]}.jsonl"
@@ -68,6 +69,16 @@ def rejudge(asked: Asked, keep: int) -> tuple[Guard[Json], Json, Summary]:
     finally:
         state.close(finished=finished)
     return guard, window, tally.summary()
+
+
+def _refuse_unknown(fresh: Sequence[str], guard: Guard[Json]) -> None:
+    known = fresh_names(guard.policy)
+    for each in fresh:
+        if each not in known:
+            names = ", ".join(known) or "none"
+            raise UsageError(
+                f"--fresh {each!r} is no effect check or function of guard {guard.name!r}. It has: {names}."
+            )
 
 
 def guard_and_log(target: Target, url: str | None) -> tuple[Guard[Json], OutcomeLog]:

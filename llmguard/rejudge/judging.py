@@ -10,7 +10,7 @@ from typing import Literal, Protocol, TypeAlias
 from llmguard.canonical import EncodingError, Json, encode
 from llmguard.guard import price_of
 from llmguard.outcome import Outcome, Violation
-from llmguard.policy import Policy
+from llmguard.policy import REASKED, Policy
 from llmguard.record import Record
 from llmguard.redaction import redact
 from llmguard.replay import Same, WhatIf, what_if
@@ -222,8 +222,9 @@ def _change(before: Outcome[Json], today: Outcome[Json]) -> tuple[str, str]:
 
 
 def _objection(outcome: Outcome[Json]) -> Violation | None:
-    """What was last held against a model's reply."""
-    told = (violation for attempt in reversed(outcome.attempts) for violation in attempt.violations)
+    """What was last held against a model's reply; where there was none, why not."""
+    refused = [attempt for attempt in outcome.attempts if attempt.failure in REASKED]
+    told = (violation for attempt in reversed(refused or outcome.attempts) for violation in attempt.violations)
     return next(told, None) or next(iter(outcome.violations), None)
 
 

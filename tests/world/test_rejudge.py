@@ -429,12 +429,12 @@ def pool(script: str = WORKER, workers: int = 2, timeout_s: float = 20.0, ready:
 
 
 def test_every_page_is_judged_once_by_whoever_has_time() -> None:
-    """By as many processes as there are pages for, which end with the work."""
+    """By processes that end with the work."""
     pages = [[f"{page}/{number}" for number in range(7)] for page in range(20)]
     found = [said for page in pool().judge(pages) for said in page]
     assert sorted(each["id"] for each in found) == sorted(each for page in pages for each in page)
     pids = {each["pid"] for each in found}
-    assert len(pids) == 2
+    assert 1 <= len(pids) <= 2
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
 
