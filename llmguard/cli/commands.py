@@ -89,11 +89,11 @@ app.command("run", epilog="Example: llmguard run examples.tickets:triage --input
 app.command("replay", epilog="Example: llmguard replay examples.tickets:triage --since 7d --fail-on newly-failing")(
     replay
 )
-app.command("promote", epilog=PROMOTE_EXAMPLES)(promote)
 log_app.command("export", epilog="Example: llmguard log export --format sft --guard triage --split 0.1 --out data")(
     export
 )
 app.add_typer(log_app, name="log")
+app.command("promote", epilog=PROMOTE_EXAMPLES)(promote)
 app.command("mutate", epilog="Example: llmguard mutate examples.tickets:triage --since 7d --at-least 0.8")(mutate)
 app.add_typer(schema_app, name="schema")
 app.add_typer(prompt_app, name="prompt")
