@@ -130,8 +130,7 @@ def _judged(
     guard: Guard[Json], log: OutcomeLog, asked: Asked, pages: Sequence[Sequence[str]]
 ) -> Generator[list[Rejudged], None, None]:
     """Pages as they are done: here where they are few, else by processes."""
-    few = sum(map(len, pages)) <= FEW
-    workers = asked.workers if asked.workers is not None else 0 if few else min(MAX_WORKERS, os.cpu_count() or 1)
+    workers = _workers(asked.workers, sum(map(len, pages)))
     if not workers:
         for page in pages:
             yield list(judged_page(guard.policy, log, page, same=asked.same, fresh=asked.fresh))
@@ -146,6 +145,13 @@ def _judged(
     with closing(pool.judge(pages)) as answers:
         for said in answers:
             yield [judged_from_json(each) for each in said]
+
+
+def _workers(given: int | None, calls: int) -> int:
+    """How many processes; 0: this one. On Windows pipes cannot be waited for together, so it is always this one."""
+    if sys.platform == "win32" or (given is None and calls <= FEW):
+        return 0
+    return min(MAX_WORKERS, os.cpu_count() or 1) if given is None else given
 
 
 def _order(asked: Asked) -> str:

@@ -53,6 +53,11 @@ def deadly(value, inputs):
     while inputs["number"] == 5:
         pass
 
+@check(version="1")
+def stuck(value, inputs):
+    while inputs["number"] == 250:
+        pass
+
 def reply(request):
     number = int(request.messages[0].content.split()[-1])
     return ModelReply('{"n": %d}' % (number % 10), model="m", cost_usd=0.01)
@@ -73,6 +78,7 @@ other_prompt = made(prompt="Count to {{ number }}")
 other_fallback = made(fallback=[constant({"n": 1})])
 thorough = made(slow)
 dying = made(deadly)
+sticking = made(stuck)
 wordy = made(model=worse)
 nameless = made(prompt="Count {{ number }}")
 unnamed = 7
@@ -290,10 +296,10 @@ def long(shop: Path) -> Path:
     return shop
 
 
-def begun(*options: str) -> subprocess.Popen[str]:
+def begun(*options: str, guard: str = "thorough") -> subprocess.Popen[str]:
     """A real process that has judged a page, with more to come; its children can be told by the folder they are in."""
     state = Path("state.jsonl")
-    command = [sys.executable, "-m", "llmguard", "replay", "replay_shop:thorough", "--log", URL, "--state", str(state)]
+    command = [sys.executable, "-m", "llmguard", "replay", f"replay_shop:{guard}", "--log", URL, "--state", str(state)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
         [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
@@ -332,6 +338,17 @@ def test_a_replay_that_was_killed_goes_on_where_it_was(long: Path) -> None:
     again = run("replay_shop:thorough", "--log", URL, "--state", "state.jsonl", "--json", "--workers", "2")
     assert {**decode(result.stdout), "until": None} == {**decode(again.stdout), "until": None}
     assert counts(decode(again.stdout)) == {"same": CALLS}
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_stuck_ends_when_nobody_hears_it_any_more(long: Path) -> None:
+    """Its reader was killed; it would be in that check for ever."""
+    process = begun("--workers", "2", guard="sticking")
+    until(lambda: Path("state.jsonl").read_bytes().count(b"\n") >= 5, 30)  # all pages that the other worker can have
+    assert len(others_here(long)) >= 2
+    process.kill()
+    process.communicate()
+    until(lambda: not others_here(long), 10)
 
 
 @pytest.mark.slow
