@@ -133,6 +133,18 @@ def _refuse_arguments(n: int, p: float) -> None:
         raise ValueError(f"a binomial has n >= 0 and p from 0 to 1, found n={n!r}, p={p!r}")
 
 
+def paired_p(worse: int, better: int) -> float:
+    """McNemar's exact test: the two-sided probability of so uneven a split, or a more uneven one, if either were as likely.
+
+    Of pairs that were judged twice, `worse` passed only the first time and `better` only the second; those that came out
+    alike say nothing about the difference (Agresti, "Categorical Data Analysis", 3rd ed., 11.1).
+
+    >>> paired_p(1, 9), paired_p(0, 0)
+    (0.021484375, 1.0)
+    """
+    return min(1.0, 2 * binomial_cdf(min(worse, better), worse + better, 0.5))
+
+
 # ------------------------------------------------------------------------------------------------- bounds
 
 

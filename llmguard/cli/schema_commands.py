@@ -10,10 +10,16 @@ import typer
 
 from llmguard.build import load_schema
 from llmguard.canonical import Json
-from llmguard.cli.arguments import AsJson
+from llmguard.cli.arguments import LOG_URL, AsJson, LogUrl
+from llmguard.cli.log_commands import Since, Until, search
+from llmguard.cli.logs import existing_log
+from llmguard.cli.replay_view import edit_json, edit_view
 from llmguard.cli.schema_outline import outline
 from llmguard.cli.terminal import NEGATIVE, emit, fail, say, styled
 from llmguard.errors import UsageError
+from llmguard.rejudge.judging import PASSED
+from llmguard.rejudge.schema_edit import Edit, edit_of
+from llmguard.schema import Schema
 from llmguard.schema.diff import diff as changes_between
 from llmguard.schema.providers import NAMES, PROVIDERS, refusals
 
@@ -77,22 +83,43 @@ SHOWN_REFUSALS = 5
 _COLOURS = {"breaking-for-callers": "red", "breaking-for-outcomes": "yellow", "compatible": "dim"}
 
 
-@schema_app.command("diff", epilog="Example: llmguard schema diff schemas/invoice.json new/invoice.json")
+@schema_app.command("diff", epilog="Example: llmguard schema diff old.json new.json --guard invoice --since 7d")
 def diff(
     old: Annotated[Path, typer.Argument(help="The schema as it is.", metavar="OLD", show_default=False)],
     new: Annotated[Path, typer.Argument(help="The schema as it shall be.", metavar="NEW", show_default=False)],
+    guard: Annotated[
+        str | None, typer.Option("--guard", metavar="NAME", help="Try NEW on the values that this guard accepted.")
+    ] = None,
+    since: Since = None,
+    until: Until = None,
+    log: LogUrl = LOG_URL,
     as_json: AsJson = False,
 ) -> None:
-    """Say which changes break callers (values they never met) or old outcomes (values that fit no more); exit status 1
-    if one does."""
-    changes = changes_between(load_schema(old, old.stem), load_schema(new, new.stem))
+    """Say which changes break callers (values they never met) or old outcomes (values that fit no more), and with
+    --guard how many values in the log would have been refused; exit status 1 if a change breaks, or refuses, something."""
+    before, after = load_schema(old, old.stem), load_schema(new, new.stem)
+    changes = changes_between(before, after)
     breaking = [change for change in changes if change.kind != "compatible"]
+    edit = _edit(before, after, guard, since, until, log)
     if as_json:
         rows = [{"kind": change.kind, "path": change.path, "what": change.what} for change in changes]
-        emit({"old": str(old), "new": str(new), "ok": not breaking, "changes": rows})
+        logged = {"accepted_values": edit_json(edit)} if edit else {}
+        emit({"old": str(old), "new": str(new), "ok": not breaking, "changes": rows, **logged})
     for change in () if as_json else changes:
         say(styled(str(change), _COLOURS[change.kind]))
     if not changes and not as_json:
         say(styled("the two say the same", "green"))
-    if breaking:
+    if edit and not as_json:
+        say(*edit_view(edit, guard or ""))
+    if breaking or (edit and edit.refused):
         raise typer.Exit(NEGATIVE)
+
+
+def _edit(old: Schema, new: Schema, guard: str | None, since: str | None, until: str | None, log: str) -> Edit | None:
+    """What the edit would have done to the logged values, if that is asked for."""
+    if guard is None:
+        if since or until:
+            fail("--since and --until say which logged values to try: add --guard NAME.")
+        return None
+    window = search(since, until, None, list(PASSED), guard, None)
+    return edit_of(existing_log(log).records(**window, evidence=False), old, new)

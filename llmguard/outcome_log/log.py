@@ -29,6 +29,7 @@ from llmguard.outcome_log.database import (
 )
 from llmguard.outcome_log.liveness import is_foreign, is_gone
 from llmguard.outcome_log.people import certificates_in, descriptions_in, ended_in, look_up, reviews_in
+from llmguard.outcome_log.reading import PAGE, Place, places_after, records_at
 from llmguard.outcome_log.reviewing import Found, ReviewedLog, Which
 from llmguard.outcome_log.reviews import Review, review_values
 from llmguard.outcome_log.rows import (
@@ -227,6 +228,55 @@ class OutcomeLog(ReviewedLog):
             order = (calls.c.started_at, calls.c.id)
             rows = connection.execute(found.order_by(*(each.desc() if newest_first else each for each in order)))
             return [row_of(row) for row in rows]
+
+    def places(
+        self,
+        *,
+        guard: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        finished_since: float | None = None,
+        status: str | Sequence[str] | None = None,
+        meta: Mapping[str, Json] | None = None,
+        where: str | None = None,
+        after: Place | None = None,
+        limit: int = PAGE,
+    ) -> list[Place]:
+        """Start and id of the next `limit` calls after the place `after`, by start: what a page of records is asked by."""
+        asked = query(guard, since, until, finished_since, status, meta, where)
+        with self._looking() as connection:
+            shown = _shown(tables().calls, self._gone(connection))
+            return places_after(connection, asked, shown, after, limit)
+
+    def records_of(self, ids: Sequence[str], *, evidence: bool = True) -> list[Record]:
+        """The records with these ids, in their order; ids that are not in the log are passed over. Without `evidence`
+        no reply has its `raw` body, and reading costs half as much."""
+        with self._looking() as connection:
+            return records_at(connection, ids, evidence=evidence)
+
+    def records(
+        self,
+        *,
+        guard: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        finished_since: float | None = None,
+        status: str | Sequence[str] | None = None,
+        meta: Mapping[str, Json] | None = None,
+        where: str | None = None,
+        after: Place | None = None,
+        evidence: bool = True,
+    ) -> Iterator[Record]:
+        """All such calls by start, in the memory of a page. Each page is one look at the log: calls that come in while
+        it is read may be among them."""
+        query(guard, since, until, finished_since, status, meta, where)  # misuse is told now, not at the first record
+        asked = {"guard": guard, "since": since, "until": until, "status": status, "meta": meta, "where": where}
+        return self._pages(asked | {"finished_since": finished_since}, after, evidence)
+
+    def _pages(self, asked: Json, after: Place | None, evidence: bool) -> Iterator[Record]:
+        while found := self.places(**asked, after=after):
+            yield from self.records_of([place.id for place in found], evidence=evidence)
+            after = found[-1]
 
     def last_good(self, guard: str, inputs_digest: str, not_before: float) -> Json:
         """`{"value": ..., "id": ...}` of the newest call with these inputs that a model answered well; else None."""
