@@ -43,7 +43,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
     5: ("record", "certify"),
     6: ("drive", "workers", "session", "replay", "simulate", "models", "outcome_log", "telemetry"),  # the world
     7: ("build", "guard", "judges", "stream", "wrap"),
-    8: ("batch", "server", "pytest_plugin", "testing"),  # edges
+    8: ("assurance", "batch", "server", "pytest_plugin", "testing"),  # edges
     9: ("cli", "__main__"),
     10: ("__init__",),  # the public names, which nothing inside the package imports
 }

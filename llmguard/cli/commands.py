@@ -9,6 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from llmguard.cli.certify_command import certify
 from llmguard.cli.demo import demo
 from llmguard.cli.doctor import doctor
 from llmguard.cli.log_commands import log_app
@@ -82,6 +83,7 @@ def program(
 app.command("demo", epilog="Example: llmguard demo --playback")(demo)
 app.command("run", epilog="Example: llmguard run examples.tickets:triage --input ticket='My parcel is lost.'")(run)
 app.add_typer(log_app, name="log")
+app.command("certify", epilog="Example: llmguard certify my_app.guards:loan --alpha 0.02 --plot loan.png")(certify)
 app.add_typer(schema_app, name="schema")
 app.add_typer(prompt_app, name="prompt")
 app.command("doctor", epilog="Example: llmguard doctor examples.tickets:triage")(doctor)
