@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 
 LAYERS: dict[int, tuple[str, ...]] = {
     0: ("canonical", "errors", "messages", "outcome"),  # nouns
-    1: ("effects", "parsing", "redaction"),
+    1: ("effects", "parsing", "redaction", "safe_text"),
     2: (
         "schema",
         "reading",
@@ -37,11 +37,24 @@ LAYERS: dict[int, tuple[str, ...]] = {
         "ladder",
         "watching",
         "grounding",
+        "confidence",
+        "scores",
     ),  # rules
     3: ("policy",),
     4: ("flow", "verdict", "voting"),  # the story
-    5: ("record", "certify"),
-    6: ("drive", "workers", "session", "replay", "simulate", "models", "outcome_log", "telemetry"),  # the world
+    5: ("record", "certify", "cases", "datasets", "mutations"),
+    6: (
+        "drive",
+        "workers",
+        "session",
+        "replay",
+        "judging",
+        "case_files",
+        "simulate",
+        "models",
+        "outcome_log",
+        "telemetry",
+    ),  # the world
     7: ("build", "guard", "judges", "stream", "wrap"),
     8: ("assurance", "batch", "server", "pytest_plugin", "testing"),  # edges
     9: ("cli", "__main__"),
