@@ -210,10 +210,10 @@ def drift_bars(drift: Drift) -> str:
     >>> from llmguard.certify import watch
     >>> print(drift_bars(watch([False, True, True, True], 0.05, 0.05)))
     outputs  evidence
-          1      0.89
-          2      1.41  ####
-          3      5.12  ######################
-          4      22.3  ######################################## alarm
+          1     0.922
+          2      2.45  ###########
+          3      12.3  #################################
+          4      89.3  ######################################## alarm
     """
     count = drift.alarm_at or drift.items
     shown = sorted({*range(0, count, max(1, -(-count // DRIFT_LINES))), count - 1})
