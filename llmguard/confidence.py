@@ -66,6 +66,16 @@ def field_confidence(text: str, value: Json, tokens: Sequence[tuple[str, float]]
     }
 
 
+def confidence_of(pointer: str, confidences: Mapping[str, float]) -> float | None:
+    """Of a field that may be a list or an object: the smallest of the scalars in it; None where none is known.
+
+    >>> confidence_of("/tags", {"/tags/0": 0.9, "/tags/1": 0.5, "/tagset": 0.1})
+    0.5
+    """
+    below = f"{pointer}/"
+    return min((one for at, one in confidences.items() if at == pointer or at.startswith(below)), default=None)
+
+
 def _are_tokens_of(tokens: Sequence[tuple[str, float]], text: str) -> bool:
     """Whether they join to the text, each with the logarithm of a probability (NaN is none)."""
     sound = all(isinstance(token, str) and isinstance(found, float | int) and found <= 0.0 for token, found in tokens)

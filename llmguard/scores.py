@@ -99,9 +99,12 @@ def agrees_with(
 
 
 def least_confidence(fields: Mapping[str, FieldSupport]) -> float | None:
-    """The smallest confidence of any field that has one, from 0 to 1; None where no field has.
+    """The smallest confidence of any field, from 0 to 1; None where one has none, or there is no field.
 
-    >>> least_confidence({"/a": FieldSupport(confidence=0.9), "/b": FieldSupport(confidence=0.4), "/c": FieldSupport()})
+    >>> least_confidence({"/a": FieldSupport(confidence=0.9), "/b": FieldSupport(confidence=0.4)})
     0.4
+    >>> least_confidence({"/a": FieldSupport(confidence=0.9), "/b": FieldSupport()}) is None
+    True
     """
-    return min((each.confidence for each in fields.values() if each.confidence is not None), default=None)
+    known = [each.confidence for each in fields.values() if each.confidence is not None]
+    return min(known) if known and len(known) == len(fields) else None

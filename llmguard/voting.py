@@ -8,6 +8,7 @@ from statistics import fmean
 
 from llmguard.acceptance import Permit
 from llmguard.canonical import Json, digest
+from llmguard.confidence import confidence_of
 from llmguard.consistency import INVALID, Ballot, Draw, FieldVote, SelfConsistency, Settled
 from llmguard.ladder import ModelRung
 from llmguard.messages import NO_USAGE, FailureKind
@@ -185,8 +186,8 @@ def _fields(settled: Settled, used: Sequence[Verdict]) -> dict[str, FieldSupport
 
 
 def _field(path: str, field: FieldVote, used: Sequence[Verdict]) -> FieldSupport:
-    told = (verdict.support.fields.get(path) for verdict, stands in zip(used, field.support, strict=True) if stands)
-    known = [support.confidence for support in told if support is not None and support.confidence is not None]
+    told = (_confidence_at(path, verdict) for verdict, stands in zip(used, field.support, strict=True) if stands)
+    known = [confidence for confidence in told if confidence is not None]
     return FieldSupport(
         value=field.value,
         agreement=field.agreement,
@@ -196,6 +197,12 @@ def _field(path: str, field: FieldVote, used: Sequence[Verdict]) -> FieldSupport
         ambiguous=field.ambiguous,
         confidence=fmean(known) if known else None,
     )
+
+
+def _confidence_at(path: str, verdict: Verdict) -> float | None:
+    """Of one sample, the least confidence at this field or below it."""
+    told = {at: each.confidence for at, each in verdict.support.fields.items() if each.confidence is not None}
+    return confidence_of(path, told)
 
 
 def _alternatives(votes: SelfConsistency, used: Sequence[Verdict], winner: Json) -> tuple[Alternative, ...]:

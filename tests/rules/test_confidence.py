@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmguard.confidence import MOST_MARKS, field_confidence, value_spans
+from llmguard.confidence import MOST_MARKS, confidence_of, field_confidence, value_spans
 from llmguard.messages import ModelReply
 from llmguard.reading import read
 from llmguard.schema import compile_schema
@@ -158,11 +158,24 @@ def test_a_scalar_reply_has_the_empty_pointer() -> None:
     assert halves("No JSON here", "No", " JSON", " here") == {"": 3}
 
 
+def test_a_field_of_several_scalars_is_as_sure_as_the_least() -> None:
+    """A list or an object that is voted on as a whole; one without scalars has none."""
+    found = {"/a": 0.5, "/b/0": 0.25, "/b/1/c": 0.125, "/bc": 0.0625}
+    assert [confidence_of(pointer, found) for pointer in ("/a", "/b", "/b/1", "/d", "")] == [
+        0.5,
+        0.125,
+        0.125,
+        None,
+        0.0625,
+    ]
+
+
 # --- what is not sure
 
 UNSURE: dict[str, tuple[Any, str]] = {
     "repaired": ({"a": 1}, '{"a": 1,}'),
     "single quotes": ({"a": "x"}, "{'a': 'x'}"),
+    "one closer too many": ({"a": 1}, '{"a": 1}}'),
     "cut": ({"a": 1}, '{"a": 1'),
     "converted": ({"a": 1250.4}, '{"a": "$1,250.40"}'),
     "unwrapped": ({"a": 1}, '{"result": {"a": 1}}'),
@@ -179,7 +192,8 @@ UNSURE: dict[str, tuple[Any, str]] = {
     "a word said twice": ("paid", "<think>paid?</think>paid"),
     "a label": ("B", "billing"),
     "a truth": (True, "Yes"),
-    "only marks": ("-", "."),
+    "only marks": ("-", "_"),
+    "a long word in another case": ("a" * 400, "A" * 400),
     "half a character": ("\ud800", '"\\ud800"'),
     "nothing": ({"a": 1}, ""),
 }
@@ -214,8 +228,8 @@ def test_what_is_no_log_probability_says_nothing(logprob: Any) -> None:
 
 def test_the_ends_of_the_scale_are_reached_without_an_exception() -> None:
     """A probability of 0 is the logarithm -inf, or a float that is as good."""
-    for impossible in (-math.inf, -1e300):
-        tokens = [("[", 0.0), ("1", 0), ("2", impossible), (",", 0.0), ("3", 0.0), ("]", 0.0)]
+    for impossible in (-math.inf, -1.7e308):
+        tokens = [("[", 0.0), ("1", impossible), ("2", impossible), (",", 0.0), ("3", 0), ("]", 0.0)]
         assert field_confidence("[12,3]", [12, 3], tokens) == {"/0": 0.0, "/1": 1.0}
 
 

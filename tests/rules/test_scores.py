@@ -139,7 +139,10 @@ CONFIDENCES = st.none() | st.floats(0, 1)
 
 @given(st.dictionaries(st.text(max_size=3), CONFIDENCES))
 def test_the_least_confidence_is_that_of_no_field_above_another(found: dict[str, float | None]) -> None:
-    """Of the fields that have one; None where none has, so that nothing is accepted for it."""
+    """And None where one field has none, so that nothing is accepted for what is not known."""
     least = least_confidence({pointer: FieldSupport(confidence=one) for pointer, one in found.items()})
-    told = [one for one in found.values() if one is not None]
-    assert (least in told and all(least <= one for one in told)) if told else least is None
+    if not found or None in found.values():
+        assert least is None
+    else:
+        assert least in found.values()
+        assert all(least <= one for one in found.values() if one is not None)

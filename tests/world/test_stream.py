@@ -24,7 +24,7 @@ FIRST, SECOND = "r0/s0/a1/t1", "r0/s0/a2/t1"
 
 
 def guard(*replies: object, **more: object) -> Guard:
-    return Guard("p", prompt="p", schema=PERSON, models=[ScriptedModel(list(replies))], log=None, **more)
+    return Guard("p", prompt="p", schema=PERSON, models=[ScriptedModel(list(replies))], audit=0.0, log=None, **more)
 
 
 def streamed(made: Guard) -> tuple[list[Said], Outcome]:
