@@ -409,6 +409,9 @@ def test_a_guard_that_nothing_can_be_promised_of_is_one_sentence(desk: Desk) -> 
     module.plain = module.made("plain", accept=None)
     assert "so it must be said which share may be wrong: --alpha" in refused("cli_desk:plain")
     assert "there is nothing to watch" in refused("cli_desk:plain", "--watch")
+    module.secret = module.made("secret", prompt="Use api_key=sk-abcdefghijklmnopqrstuvwx1234567890abcd {{ number }}")
+    for option in ("--dry-run", "--watch"):
+        assert "hold what looks like a secret, which the log does not keep" in refused("cli_desk:secret", option)
 
 
 # ------------------------------------------------------------------------------------------------- scores and judges
