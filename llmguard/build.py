@@ -322,12 +322,20 @@ def certificate_lookup(log: Log, name: str, accept: Acceptance, promise: str) ->
         own = next((each for each in found if each.certificate.fingerprint == promise), None)
         if own is None:
             return {"void": _none_yet(name, accept, changed=bool(found))}
-        why = own.certificate.why_void(promise, time.time())
+        why = own.certificate.why_void(promise, time.time()) or _too_old(own.certificate, accept, time.time())
         if own.suspended_at is not None or why:
             return {"void": f"certificate {own.certificate.id} does not hold: {why or 'drift was found'}"}
         return {"certificate": own.certificate.id, **knob(accept, own.certificate.policy)}
 
     return lookup
+
+
+def _too_old(certificate: Certificate, accept: Acceptance, now: float) -> str | None:
+    """A certificate that does not say when it was issued is too old for a guard that asks."""
+    if accept.max_age_s is None:
+        return None
+    issued_at = certificate.issued_at
+    return None if issued_at is not None and now < issued_at + accept.max_age_s else "it is older than max_age_s"
 
 
 def _covers(certificate: Certificate, accept: Acceptance) -> bool:

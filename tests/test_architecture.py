@@ -56,7 +56,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
         "telemetry",
     ),  # the world
     7: ("build", "guard", "judges", "stream", "wrap"),
-    8: ("batch", "rejudge", "server", "pytest_plugin", "testing"),  # edges
+    8: ("assurance", "batch", "rejudge", "server", "pytest_plugin", "testing"),  # edges
     9: ("cli", "__main__"),
     10: ("__init__",),  # the public names, which nothing inside the package imports
 }

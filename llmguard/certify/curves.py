@@ -35,19 +35,26 @@ class Bin:
     right_high: float
 
 
-def risk_coverage(scored: Iterable[tuple[float, bool]], confidence: float = 0.95) -> tuple[RiskPoint, ...]:
+def risk_coverage(
+    scored: Iterable[tuple[float, bool]], confidence: float = 0.95, *, among: int | None = None
+) -> tuple[RiskPoint, ...]:
     """From (score, wrong) of items drawn with one probability, one point for each distinct score, strictest first.
+
+    `among`: the number of all items, where some have no score and can never be accepted.
 
     >>> [(point.coverage, point.risk) for point in risk_coverage([(0.9, False), (0.9, True), (0.5, True), (1.0, False)])]
     [(0.25, 0.0), (0.75, 0.3333333333333333), (1.0, 0.5)]
     """
     items = sorted(scored, key=lambda each: -each[0])
+    if among is not None and among < len(items):
+        raise UsageError(f"risk_coverage has {len(items)} items with a score, found among={among!r}.")
+    total = len(items) if among is None else among
     points, wrong = list[RiskPoint](), 0
     for number, (score, is_wrong) in enumerate(items, start=1):
         wrong += is_wrong
         if number == len(items) or items[number][0] != score:
             band = exact_interval(wrong, number, confidence)
-            points.append(RiskPoint(score, number / len(items), wrong / number, *band, number, wrong))
+            points.append(RiskPoint(score, number / total, wrong / number, *band, number, wrong))
     return tuple(points)
 
 

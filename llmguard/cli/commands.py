@@ -9,6 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from llmguard.cli.certify_command import certify
 from llmguard.cli.demo import demo
 from llmguard.cli.doctor import doctor
 from llmguard.cli.export_command import export
@@ -93,6 +94,7 @@ log_app.command("export", epilog="Example: llmguard log export --format sft --gu
     export
 )
 app.add_typer(log_app, name="log")
+app.command("certify", epilog="Example: llmguard certify my_app.guards:loan --alpha 0.02 --plot loan.png")(certify)
 app.command("promote", epilog=PROMOTE_EXAMPLES)(promote)
 app.command("mutate", epilog="Example: llmguard mutate examples.tickets:triage --since 7d --at-least 0.8")(mutate)
 app.add_typer(schema_app, name="schema")

@@ -11,12 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
+from llmguard.acceptance import Acceptance
+from llmguard.build import certificate_lookup
 from llmguard.canonical import Json, digest
 from llmguard.errors import LLMGuardError, UsageError
 from llmguard.guard import DEFAULT_LOG, Guard
 from llmguard.ladder import LastGoodRung
 from llmguard.models.openai import OpenAIModel
-from llmguard.outcome_log import open_log
+from llmguard.outcome_log import OutcomeLog, open_log
 from llmguard.policy import describe
 from llmguard.wrap import Guarded
 
@@ -108,9 +110,18 @@ def logging_to(guard: Guard[Json], url: str) -> Guard[Json]:
 
     moved = copy.copy(guard)
     rungs = (replace(rung, lookup=lookup) if isinstance(rung, LastGoodRung) else rung for rung in guard.policy.ladder)
-    moved.log, moved.policy = log, replace(guard.policy, ladder=tuple(rungs))
+    moved.log, moved.policy = log, replace(guard.policy, ladder=tuple(rungs), accept=_looked_up_in(log, guard))
     log.guard(moved.fingerprint, moved.name, describe(moved.policy))
     return moved
+
+
+def _looked_up_in(log: OutcomeLog, guard: Guard[Json]) -> Acceptance | None:
+    """What the guard promises, with the certificates of this log."""
+    accept = guard.policy.accept
+    if accept is None:
+        return None
+    lookup = certificate_lookup(log, guard.name, accept, accept.promise(guard.policy.certified))
+    return replace(accept, lookup=lookup)
 
 
 # ------------------------------------------------------------------------------------------------- a folder

@@ -256,6 +256,14 @@ def test_risk_over_coverage_has_an_exact_band() -> None:
     assert bars(points).splitlines()[1].startswith(" 1.00     98.3%   0.0%")
 
 
+def test_items_without_a_score_lower_the_coverage() -> None:
+    """They can never be accepted, and are among the calls all the same; there are no fewer items than scores."""
+    (point,) = risk_coverage([(1.0, False), (1.0, True)], among=8)
+    assert (point.coverage, point.risk) == (0.25, 0.5)
+    with pytest.raises(UsageError, match="has 2 items with a score, found among=1"):
+        risk_coverage([(1.0, False), (1.0, True)], among=1)
+
+
 def test_reliability_bins_hold_all_items() -> None:
     """Scores against the share that was right, with Wilson's bars."""
     found = reliability([(0.05, True), (1.0, False), (0.95, False), (0.91, True)], bins=10)
