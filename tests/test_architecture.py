@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 
 LAYERS: dict[int, tuple[str, ...]] = {
     0: ("canonical", "errors", "messages", "outcome"),  # nouns
-    1: ("effects", "parsing", "redaction"),
+    1: ("effects", "parsing", "redaction", "safe_text"),
     2: (
         "schema",
         "reading",
@@ -40,8 +40,18 @@ LAYERS: dict[int, tuple[str, ...]] = {
     3: ("policy",),
     4: ("flow", "verdict"),  # the story
     5: ("record", "certify"),
-    6: ("drive", "workers", "session", "replay", "simulate", "models", "outcome_log", "telemetry"),  # the world
-    7: ("build", "guard", "stream", "wrap"),
+    6: (
+        "drive",
+        "workers",
+        "session",
+        "replay",
+        "simulate",
+        "models",
+        "outcome_log",
+        "telemetry",
+        "connections",
+    ),  # the world
+    7: ("build", "finding", "guard", "stream", "wrap"),
     8: ("batch", "server", "pytest_plugin", "testing"),  # edges
     9: ("cli", "__main__"),
     10: ("__init__",),  # the public names, which nothing inside the package imports
