@@ -32,6 +32,8 @@ class Purse:
     tokens: int = 0
     usd: float = 0.0
     out_of_time: bool = field(default=False)
+    parallel: int = 1
+    """Requests that go out together: each gets its part of the tokens that are left."""
 
     def take(self, request: ModelRequest) -> ModelRequest | ModelFailure:
         """The request as it may be sent, or why it may not."""
@@ -58,7 +60,7 @@ class Purse:
     def _within_tokens(self, request: ModelRequest) -> ModelRequest | ModelFailure:
         if self.budget.tokens is None:
             return request
-        left = self.budget.tokens - self.tokens - prompt_estimate(request)
+        left = (self.budget.tokens - self.tokens) // self.parallel - prompt_estimate(request)
         if left < SMALLEST_REPLY_TOKENS:
             return ModelFailure("budget", f"{self.tokens} tokens are spent of budget_tokens={self.budget.tokens}")
         own = request.sampling.max_tokens

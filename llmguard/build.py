@@ -7,13 +7,17 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 from functools import wraps
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, cast
 
+from llmguard.acceptance import Acceptance, bound_acceptance
 from llmguard.budget import Budget
 from llmguard.canonical import EncodingError, Json, crossed, decode, digest
+from llmguard.certify import Certificate, Kept, knob
 from llmguard.checks import Check, CheckFunction, as_check
+from llmguard.consistency import SelfConsistency, refuse_unknown_fields
 from llmguard.effects import Model
 from llmguard.errors import UsageError
 from llmguard.ladder import (
@@ -38,6 +42,7 @@ from llmguard.schema import Schema, compile_schema
 PromptSource: TypeAlias = "str | Path | Callable[..., object]"
 SchemaSource: TypeAlias = "str | Path | Mapping[str, Json] | object"
 ModelSource: TypeAlias = "str | Model | PartialRung"
+VariantSource: TypeAlias = "ModelSource | Sampling"
 RungSource: TypeAlias = (
     "Callable[..., object] | FunctionRung | ConstantRung | LastGoodRung | SalvageRung | EscalateRung"
 )
@@ -46,27 +51,51 @@ _NAME = re.compile(r"[a-z0-9_.-]{1,64}\Z")
 _PROMPT_FILES = (".prompty", ".j2", ".jinja", ".jinja2", ".txt", ".md")
 
 
-class GoodValues(Protocol):
-    """What `last_good` asks of a log."""
+class Unset(Enum):
+    """An argument that was not given, where None says something."""
 
-    def last_good(self, guard: str, inputs_digest: str, not_before: float) -> Json: ...
+    UNSET = "unset"
+
+
+UNSET = Unset.UNSET
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartialRung:
     """A model rung with what differs from the guard's defaults; `rung(...)` makes it."""
 
-    model: str | Model
+    model: str | Model | None = None
     reasks: int | None = None
     retry: Retry | None = None
     sampling: Sampling | None = None
+    prompt: PromptSource | None = None
+    consistency: SelfConsistency | Unset | None = UNSET
 
 
 def rung(
-    model: str | Model, *, reasks: int | None = None, retry: Retry | None = None, sampling: Sampling | None = None
+    model: str | Model | None = None,
+    *,
+    reasks: int | None = None,
+    retry: Retry | None = None,
+    sampling: Sampling | None = None,
+    prompt: PromptSource | None = None,
+    consistency: SelfConsistency | Unset | None = UNSET,
 ) -> PartialRung:
-    """A model rung that overrides what stands on the guard: `models=["small", rung("large", reasks=0)]`."""
-    return PartialRung(model=model, reasks=reasks, retry=retry, sampling=sampling)
+    """A model rung that overrides what stands on the guard: `models=["small", rung("large", reasks=0)]`.
+
+    `consistency=None` takes one sample where the guard votes. Without a model it is a variant of a vote:
+    `SelfConsistency(variants=[rung(prompt="..."), rung(sampling=Sampling(temperature=1.0))])`.
+    """
+    return PartialRung(
+        model=model, reasks=reasks, retry=retry, sampling=sampling, prompt=prompt, consistency=consistency
+    )
+
+
+class Log(Protocol):
+    """What a guard's ladder asks of a log: good values, and certificates."""
+
+    def last_good(self, guard: str, inputs_digest: str, not_before: float) -> Json: ...
+    def certificates(self, guard: str) -> Sequence[Kept]: ...
 
 
 def build_policy(
@@ -82,16 +111,20 @@ def build_policy(
     fallbacks: Sequence[RungSource],
     budget: Budget,
     deadline_s: float | None,
-    log: GoodValues,
+    log: Log,
     reading: ReadingRules = STANDARD,
+    consistency: SelfConsistency | None = None,
+    audit: float = 0.0,
+    accept: Acceptance | None = None,
 ) -> Policy:
-    _refuse_numbers(name, reasks, deadline_s, budget)
+    _refuse_numbers(name, reasks, deadline_s, budget, audit)
     compiled = load_schema(schema, name)
     words = load_prompt(prompt, name)
-    base = merge_sampling(words.sampling, sampling)
-    asked = [_model_rung(each, reasks, retry or default_retry(), base) for each in models]
+    usual = Usual(name, words, reasks, retry or default_retry(), merge_sampling(words.sampling, sampling), consistency)
+    asked = [_model_rung(each, usual) for each in models]
     ladder = (*asked, *(_fallback_rung(each, compiled, log, name) for each in fallbacks))
     _refuse_ladder(name, ladder)
+    _refuse_votes(name, asked, compiled, budget)
     bound_checks = tuple(_bound_check(as_check(each), compiled) for each in checks)
     _refuse_twins(name, bound_checks)
     policy = Policy(
@@ -104,7 +137,10 @@ def build_policy(
         reading=reading,
         budget=budget,
         deadline_s=deadline_s,
+        audit=audit,
     )
+    if accept is not None:
+        policy = replace(policy, accept=_acceptance(accept, policy, log))
     return replace(policy, fingerprint=fingerprint(policy))
 
 
@@ -164,25 +200,150 @@ def merge_sampling(base: Sampling, over: Sampling) -> Sampling:
     return replace(base, **over.given())
 
 
-def _model_rung(given: ModelSource, reasks: int, retry: Retry, sampling: Sampling) -> ModelRung:
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """What stands on the guard, for every model rung."""
+
+    name: str
+    prompt: Prompt
+    reasks: int
+    retry: Retry
+    sampling: Sampling
+    consistency: SelfConsistency | None
+
+
+def _model_rung(given: ModelSource, usual: Usual) -> ModelRung:
     part = given if isinstance(given, PartialRung) else PartialRung(model=given)
-    model = OpenAIModel(part.model) if isinstance(part.model, str) else part.model
+    if part.model is None:
+        raise UsageError(
+            f"models= of guard {usual.name!r} has a rung(...) without a model. Name one: rung('gpt-5', ...)."
+        )
+    made = _drawing(part, usual, _model(part.model))
+    votes = usual.consistency if isinstance(part.consistency, Unset) else part.consistency
+    if votes is None:
+        return made
+    variants = tuple(_variant(each, made, usual) for each in votes.variants)
+    return replace(made, consistency=votes, variants=variants)
+
+
+def _drawing(part: PartialRung, usual: Usual, model: Model) -> ModelRung:
+    """A rung that takes one sample."""
+    prompt = None if part.prompt is None else _same_inputs(load_prompt(part.prompt, usual.name), usual)
+    base = merge_sampling(usual.sampling, getattr(model, "defaults", Sampling()))
+    return ModelRung(
+        model=model,
+        reasks=usual.reasks if part.reasks is None else part.reasks,
+        retry=part.retry or usual.retry,
+        sampling=merge_sampling(base, part.sampling or Sampling()),
+        prompt=prompt,
+    )
+
+
+def _variant(given: object, rung: ModelRung, usual: Usual) -> ModelRung:
+    """What takes a turn in a vote: the rung itself with another model, prompt or temperature."""
+    part = PartialRung(sampling=given) if isinstance(given, Sampling) else given
+    part = part if isinstance(part, PartialRung) else PartialRung(model=cast("str | Model", part))
+    if not isinstance(part.consistency, Unset):
+        raise UsageError(
+            f"variants= of guard {usual.name!r}: a variant takes samples for a vote, and has none of its own."
+        )
+    own = replace(usual, sampling=rung.sampling, reasks=rung.reasks, retry=rung.retry)
+    made = _drawing(part, own, rung.model if part.model is None else _model(part.model))
+    return made if part.prompt is not None else replace(made, prompt=rung.prompt)
+
+
+def _model(given: str | Model) -> Model:
+    model = OpenAIModel(given) if isinstance(given, str) else given
     if not (hasattr(model, "call") and hasattr(model, "acall") and hasattr(model, "name")):
         raise UsageError(
             f"models= takes names and models, found {type(model).__name__}. A model has name, call and acall."
         )
     if prepare := getattr(model, "prepare", None):
         prepare()
-    own = merge_sampling(merge_sampling(sampling, getattr(model, "defaults", Sampling())), part.sampling or Sampling())
-    return ModelRung(
-        model=model,
-        reasks=reasks if part.reasks is None else part.reasks,
-        retry=part.retry or retry,
-        sampling=own,
+    return model
+
+
+def _same_inputs(prompt: Prompt, usual: Usual) -> Prompt:
+    """A prompt in the place of the guard's: it is given the same inputs."""
+    own, others = prompt.variables, usual.prompt.variables
+    if own is not None and others is not None and (more := set(own) - set(others)):
+        raise UsageError(
+            f"a prompt of a rung or variant of guard {usual.name!r} asks for {', '.join(map(repr, sorted(more)))}, which the"
+            f" guard's own prompt does not take ({', '.join(sorted(others)) or 'no inputs'}). Use the same inputs."
+        )
+    return prompt
+
+
+def _refuse_votes(name: str, asked: Sequence[ModelRung], schema: Schema, budget: Budget) -> None:
+    for each in asked:
+        if each.consistency is None:
+            continue
+        refuse_unknown_fields(each.consistency, schema.json_schema)
+        if each.consistency.n_max > budget.requests:
+            raise UsageError(
+                f"consistency of guard {name!r} may draw n_max={each.consistency.n_max} samples, and budget_requests="
+                f"{budget.requests} allows fewer requests. Raise the budget, or lower n_max."
+            )
+
+
+def doubts(policy: Policy) -> list[str]:
+    """What is likely not meant, though it can run."""
+    rungs = [each for each in policy.ladder if isinstance(each, ModelRung) and each.consistency is not None]
+    cold = [each for each in rungs if not each.variants and each.sampling.temperature == 0]
+    return [
+        f"{each.label} votes at temperature 0, where all samples are the same and agreement means nothing. Give"
+        " sampling=Sampling(temperature=...) above 0, or variants."
+        for each in cold
+    ]
+
+
+# ------------------------------------------------------------------------------------------------- acceptance
+
+
+def _acceptance(given: object, policy: Policy, log: Log) -> Acceptance:
+    name = policy.name
+    if not isinstance(given, Acceptance):
+        raise UsageError(f"accept= of guard {name!r} wants certified(alpha, delta), found {given!r}.")
+    models = [each for each in policy.ladder if isinstance(each, ModelRung)]
+    if len(models) != 1:
+        raise UsageError(
+            f"accept=certified(...) of guard {name!r} is a promise about one model rung, and the guard has {len(models)}."
+            " Put further models into SelfConsistency(variants=...), or into a guard of their own."
+        )
+    accept = bound_acceptance(given, models[0].consistency)
+    return replace(accept, lookup=certificate_lookup(log, name, accept, accept.promise(policy.certified)))
+
+
+def certificate_lookup(log: Log, name: str, accept: Acceptance, promise: str) -> Callable[[], Json]:
+    """Looks for the newest certificate of this promise that holds now; what it finds is recorded with the call."""
+
+    def lookup() -> Json:
+        found = [each for each in log.certificates(name) if _covers(each.certificate, accept)]
+        own = next((each for each in found if each.certificate.fingerprint == promise), None)
+        if own is None:
+            return {"void": _none_yet(name, accept, changed=bool(found))}
+        why = own.certificate.why_void(promise, time.time())
+        if own.suspended_at is not None or why:
+            return {"void": f"certificate {own.certificate.id} does not hold: {why or 'drift was found'}"}
+        return {"certificate": own.certificate.id, **knob(accept, own.certificate.policy)}
+
+    return lookup
+
+
+def _covers(certificate: Certificate, accept: Acceptance) -> bool:
+    return certificate.alpha <= accept.alpha and certificate.delta <= accept.delta
+
+
+def _none_yet(name: str, accept: Acceptance, *, changed: bool) -> str:
+    why = (
+        "the guard changed since it was certified (prompt, schema, model, sampling, comparators, checks or plans)"
+        if changed
+        else "there is no certificate for this guard"
     )
+    return f"{why}; review its audits, then: llmguard certify GUARD --alpha {accept.alpha:g} --delta {accept.delta:g}"
 
 
-def _fallback_rung(given: RungSource, schema: Schema, log: GoodValues, name: str) -> Rung:
+def _fallback_rung(given: RungSource, schema: Schema, log: Log, name: str) -> Rung:
     if isinstance(given, ConstantRung):
         return _valid_constant(given, schema, name)
     if isinstance(given, LastGoodRung):
@@ -208,7 +369,7 @@ def _valid_constant(given: ConstantRung, schema: Schema, name: str) -> ConstantR
     return replace(given, value=value)
 
 
-def _lookup(log: GoodValues) -> Callable[[str, Json, float], Json]:
+def _lookup(log: Log) -> Callable[[str, Json, float], Json]:
     def last_good(guard: str, inputs: Json, max_age_s: float) -> Json:
         return log.last_good(guard, digest(inputs), time.time() - max_age_s)
 
@@ -252,7 +413,7 @@ def _bound_check(check: Check, schema: Schema) -> Check:
     return replace(check, function=loaded)
 
 
-def _refuse_numbers(name: str, reasks: int, deadline_s: float | None, budget: Budget) -> None:
+def _refuse_numbers(name: str, reasks: int, deadline_s: float | None, budget: Budget, audit: float) -> None:
     if not _NAME.match(str(name)):
         raise UsageError(
             f"guard name {name!r}: expected 1 to 64 of a-z 0-9 _ . - (it names files, rows and replay cases)."
@@ -262,6 +423,10 @@ def _refuse_numbers(name: str, reasks: int, deadline_s: float | None, budget: Bu
     if deadline_s is not None and not deadline_s > 0:
         raise UsageError(
             f"deadline_s={deadline_s!r} of guard {name!r}: expected seconds above 0, or None for no bound."
+        )
+    if isinstance(audit, bool) or not isinstance(audit, int | float) or not 0 <= audit <= 1:
+        raise UsageError(
+            f"audit={audit!r} of guard {name!r}: expected a share from 0 to 1; 0.05 is one call in twenty."
         )
     for what, amount in (("requests", budget.requests), ("tokens", budget.tokens), ("usd", budget.usd)):
         if amount is not None and not amount > 0:

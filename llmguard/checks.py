@@ -10,19 +10,33 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias, overload
 
+from llmguard.budget import Purse
 from llmguard.canonical import Json
-from llmguard.effects import Place
+from llmguard.effects import Flow, Place
 from llmguard.errors import UsageError
-from llmguard.outcome import Severity, Violation, Violations
+from llmguard.outcome import Attempt, Judgement, Severity, Violation, Violations
 
 CheckFunction: TypeAlias = Callable[..., object]
 """(value, inputs) -> None, a message, a Violation, or several of both. Sync or, for an effect check, `async def`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a judge came to: its verdict, what it objects to, and the requests it took."""
+
+    judgement: Judgement
+    violations: Violations = ()
+    attempts: tuple[Attempt, ...] = ()
+
+
+Judge: TypeAlias = Callable[[Json, Json, str, Purse], Flow[Judged]]
+"""(value, inputs, address, purse) -> a sub-flow: a guarded call to a model, of which `judge(...)` makes a check."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """A named rule. `effect`: it asks the world (a database, a service), so it runs once, on the value to hand out, and
-    its answer is recorded. `severity="flag"` accepts the value and sends it to review."""
+    """A named rule. `effect`: it asks the world (a database, a service, or by `judge` a model), so it runs once, on the
+    value to hand out, and its answer is recorded. `severity="flag"` accepts the value and sends it to review."""
 
     name: str
     function: CheckFunction
@@ -30,6 +44,7 @@ class Check:
     timeout_s: float | None = None
     severity: Severity = "reject"
     version: str = ""
+    judge: Judge | None = None
 
     def __call__(self, value: Json, inputs: Mapping[str, Json]) -> object:
         """The function itself, so that a check can be tested as what it is."""

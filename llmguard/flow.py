@@ -1,8 +1,8 @@
 """The story of one guarded call. It decides, and never acts.
 
-    inputs → prompt → request → reply → parse → validate → pure checks → effect checks → accept? → outcome
-                        ↑                   │ violations                                    │ no
-                        └───── re-ask ──────┘                                               └→ next rung
+    inputs → prompt → request → reply → parse → validate → pure checks → vote → assembled value:     → accept? → outcome
+                        ↑                   │ violations                          validate, pure checks,  │ no
+                        └───── re-ask ──────┘                                     effect checks, judges   └→ next rung
 
 House rules: no clock, no network, no randomness; nothing is thrown in here, every trouble is an answer; what a user's
 pure function raises becomes a violation `crashed`; sub-flows share the purse and nothing else.
@@ -13,17 +13,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from llmguard.acceptance import Permit, permit_of
 from llmguard.budget import Purse
 from llmguard.canonical import Json
-from llmguard.checks import Check
+from llmguard.checks import Check, Judged
+from llmguard.consistency import Draw
 from llmguard.effects import Call, Crashed, Flow, Invoke, RetryState, Wait, call, invoke, together
-from llmguard.ladder import ConstantRung, DeterministicRung, EscalateRung, FunctionRung, LastGoodRung, ModelRung, Rung
+from llmguard.ladder import ConstantRung, DeterministicRung, EscalateRung, FunctionRung, LastGoodRung, ModelRung
 from llmguard.messages import ModelAnswer, ModelFailure, ModelReply, ModelRequest
 from llmguard.outcome import Attempt, Outcome, Repair, Violation, Violations
 from llmguard.policy import REASKED, Policy
 from llmguard.verdict import (
     Question,
     Verdict,
+    allowed,
     asked_again,
     attempt_of,
     confirmed,
@@ -38,39 +41,77 @@ from llmguard.verdict import (
     shielded,
     status_of,
 )
+from llmguard.voting import decided, missing, under, voted
 
 MAX_DOWNGRADES = 10
 """Four output techniques, two names of the token limit, four parameters that a server may not know: an adapter that goes
 on downgrading is not believed."""
 
 
-def guarded(policy: Policy, inputs: Json, at: str = "", purse: Purse | None = None) -> Flow[Outcome[Json]]:
-    """Down the ladder until the value of a rung passes."""
+def guarded(
+    policy: Policy, inputs: Json, at: str = "", purse: Purse | None = None, *, audited: bool = False
+) -> Flow[Outcome[Json]]:
+    """Down the ladder until the value of a rung passes. `audited`: this call was drawn at random for a review."""
     purse = purse or Purse(policy.budget)
     told: list[Verdict] = []
     for number, rung in enumerate(policy.ladder):
         if isinstance(rung, EscalateRung):
-            return ended("escalated", rung.label, told, provisional(policy, told))
-        told.append((yield from climb(policy, rung, inputs, f"{at}r{number}", purse, told)))
+            return ended(policy, "escalated", rung.label, told, provisional(policy, told), audited)
+        here = f"{at}r{number}"
+        if isinstance(rung, ModelRung):
+            told.append((yield from climb(policy, rung, inputs, here, purse, audited)))
+        else:
+            told.append((yield from supply(policy, rung, inputs, here, purse, told)))
         if told[-1].passed:
-            return ended(status_of(rung, told), rung.label, told, told[-1])
-    return ended("rejected", "", told)
+            return ended(policy, status_of(rung, told), rung.label, told, told[-1], audited)
+    return ended(policy, "rejected", "", told, audited=audited)
 
 
-def climb(policy: Policy, rung: Rung, inputs: Json, at: str, purse: Purse, told: list[Verdict]) -> Flow[Verdict]:
-    """One rung: a value, and what the world says of it."""
-    if isinstance(rung, ModelRung):
+def climb(policy: Policy, rung: ModelRung, inputs: Json, at: str, purse: Purse, audited: bool) -> Flow[Verdict]:
+    """A model rung: one sample or a vote, what the world says of its value, and whether that may be accepted."""
+    permit = (yield from permitted(policy, at)) if policy.accept else Permit()
+    if rung.consistency is None:
         verdict = yield from sample(policy, rung, inputs, f"{at}/s0", purse)
     else:
-        verdict = yield from supply(policy, rung, inputs, at, told)
-    if verdict.passed and policy.effect_checks:
-        verdict = yield from confirm(policy, verdict, inputs, at, rung)
-    return verdict
+        verdict = yield from poll(policy, under(permit, rung), inputs, at, purse, audited)
+    if verdict.passed or (audited and verdict.failure == "inconsistent"):
+        verdict = yield from confirm(policy, verdict, inputs, at, purse)
+    return allowed(policy, verdict, permit, inputs)
 
 
-def sample(policy: Policy, rung: ModelRung, inputs: Json, at: str, purse: Purse) -> Flow[Verdict]:
+def permitted(policy: Policy, at: str) -> Flow[Permit]:
+    """The certificate that holds now, before anything is asked: its plan says how many samples to draw."""
+    assert policy.accept is not None
+    return permit_of((yield from invoke(Invoke(f"{at}/certificate", "certificate", policy.accept.lookup, ()))))
+
+
+def poll(policy: Policy, rung: ModelRung, inputs: Json, at: str, purse: Purse, audited: bool) -> Flow[Verdict]:
+    """A vote: samples are drawn until it is decided. An audit draws more, which change nothing but what it can tell."""
+    assert rung.consistency is not None
+    unseen, drawn = replace(policy, watched=False), list[Verdict]()
+    while isinstance(settled := decided(rung.consistency, drawn), Draw):
+        drawn += yield from draw(unseen, rung, inputs, at, purse, len(drawn), settled.count)
+    while count := missing(rung.consistency, drawn, audited=audited):
+        drawn += yield from draw(unseen, rung, inputs, at, purse, len(drawn), count)
+    return voted(policy, rung, inputs, settled, drawn)
+
+
+def draw(
+    policy: Policy, rung: ModelRung, inputs: Json, at: str, purse: Purse, first: int, count: int
+) -> Flow[list[Verdict]]:
+    """Samples that are asked for at the same time: as many of `count` as the models bear."""
+    numbers = rung.batch(first, count)
+    purse.parallel = len(numbers)
+    drawn = yield from together(
+        *(sample(policy, rung.drawing(number), inputs, f"{at}/s{number}", purse, number) for number in numbers)
+    )
+    purse.parallel = 1
+    return drawn
+
+
+def sample(policy: Policy, rung: ModelRung, inputs: Json, at: str, purse: Purse, number: int = 0) -> Flow[Verdict]:
     """Ask, read, judge; ask again with what was wrong, until it passes or the same comes twice."""
-    prompt = shielded("the prompt", policy.prompt.render, inputs)
+    prompt = shielded("the prompt", (rung.prompt or policy.prompt).render, inputs)
     if isinstance(prompt, Violation):
         return Verdict(failure="crashed", violations=(prompt,))
     question = Question(prompt, policy.output, policy.schema, watched=policy.watched)
@@ -78,7 +119,7 @@ def sample(policy: Policy, rung: ModelRung, inputs: Json, at: str, purse: Purse)
     seen: list[tuple[str, Violations]] = []
     while True:
         here = f"{at}/a{len(seen) + 1}"
-        tried, answer = yield from ask(rung, question, here, purse)
+        tried, answer = yield from ask(rung, question, here, purse, number)
         verdict = judged(policy, question, answer, inputs)
         attempts = (*attempts, *tried[:-1], judged_attempt(verdict, tried[-1]))
         text = answer.text if isinstance(answer, ModelReply) else ""
@@ -88,10 +129,16 @@ def sample(policy: Policy, rung: ModelRung, inputs: Json, at: str, purse: Purse)
         question = asked_again(policy, prompt, text, verdict)
 
 
-def ask(rung: ModelRung, question: Question, at: str, purse: Purse) -> Flow[tuple[tuple[Attempt, ...], ModelAnswer]]:
+def ask(
+    rung: ModelRung, question: Question, at: str, purse: Purse, number: int
+) -> Flow[tuple[tuple[Attempt, ...], ModelAnswer]]:
     """One request, tried again after transport failures as the rung's retry says: each try is a step and is paid."""
     request = ModelRequest(
-        model=rung.model.name, messages=question.messages, output=question.output, sampling=rung.sampling
+        model=rung.model.name,
+        messages=question.messages,
+        output=question.output,
+        sampling=rung.sampling,
+        sample=number,
     )
     tried: tuple[Attempt, ...] = ()
     wait: Wait | None = None
@@ -113,7 +160,9 @@ def ask(rung: ModelRung, question: Question, at: str, purse: Purse) -> Flow[tupl
         wait = None if answer.downgraded else Wait(rung.retry.wait, state, answer.retry_after_s or 0.0)
 
 
-def supply(policy: Policy, rung: DeterministicRung, inputs: Json, at: str, told: list[Verdict]) -> Flow[Verdict]:
+def supply(
+    policy: Policy, rung: DeterministicRung, inputs: Json, at: str, purse: Purse, told: list[Verdict]
+) -> Flow[Verdict]:
     """A deterministic rung's value, validated like a reply."""
     repairs: tuple[Repair, ...] = ()
     if isinstance(rung, ConstantRung):
@@ -127,17 +176,25 @@ def supply(policy: Policy, rung: DeterministicRung, inputs: Json, at: str, told:
         value, repairs = salvaged(policy, told)
     if isinstance(value, Crashed):
         return Verdict(failure="crashed", violations=(Violation("", "crashed", f"{rung.label}: {value.error}"),))
-    return examined(policy, value, inputs, repairs, validate=True)
+    verdict = examined(policy, value, inputs, repairs, validate=True)
+    return (yield from confirm(policy, verdict, inputs, at, purse, lenient=True)) if verdict.passed else verdict
 
 
-def confirm(policy: Policy, verdict: Verdict, inputs: Json, at: str, rung: Rung) -> Flow[Verdict]:
-    """Effect checks, once, on the value to hand out; a deterministic rung skips, and tells, what it has no time for."""
-    answers = yield from together(*(outside(check, verdict.value, inputs, at) for check in policy.effect_checks))
-    return confirmed(policy, verdict, answers, lenient=not isinstance(rung, ModelRung))
+def confirm(
+    policy: Policy, verdict: Verdict, inputs: Json, at: str, purse: Purse, *, lenient: bool = False
+) -> Flow[Verdict]:
+    """Effect checks and judges, once, on the value to hand out; a deterministic rung skips, and tells, what it has no
+    time for."""
+    if not policy.effect_checks:
+        return verdict
+    value = verdict.candidate[0]
+    answers = yield from together(*(outside(check, value, inputs, at, purse) for check in policy.effect_checks))
+    return confirmed(policy, verdict, answers, lenient=lenient)
 
 
-def outside(check: Check, value: Json, inputs: Json, at: str) -> Flow[Json | Crashed]:
-    asked: Invoke[Json] = Invoke(
-        f"{at}/c:{check.name}", check.name, check.function, (value, inputs), check.timeout_s, check.place
-    )
+def outside(check: Check, value: Json, inputs: Json, at: str, purse: Purse) -> Flow[Json | Crashed | Judged]:
+    here = f"{at}/c:{check.name}"
+    if check.judge is not None:
+        return (yield from check.judge(value, inputs, here + "/", purse))
+    asked: Invoke[Json] = Invoke(here, check.name, check.function, (value, inputs), check.timeout_s, check.place)
     return (yield from invoke(asked))

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Generic, TypedDict, TypeVar, Unpack, cast, overload
 
+from llmguard.acceptance import Acceptance
 from llmguard.budget import Budget
-from llmguard.build import ModelSource, PromptSource, RungSource, SchemaSource, build_policy
+from llmguard.build import ModelSource, PromptSource, RungSource, SchemaSource, build_policy, doubts
 from llmguard.canonical import EncodingError, Json
 from llmguard.checks import Check, CheckFunction
+from llmguard.consistency import SelfConsistency
 from llmguard.errors import GuardRejected, UsageError
 from llmguard.ladder import Retry
 from llmguard.messages import PROVIDERS_DEFAULTS, Sampling
@@ -40,6 +42,9 @@ class Options(TypedDict, total=False):
     budget_requests: int
     budget_tokens: int | None
     budget_usd: float | None
+    consistency: SelfConsistency | None
+    audit: float
+    accept: Acceptance | None
     repairs: Sequence[str]
     field_repairs: Mapping[str, Sequence[str]] | None
     allow_truncated: bool
@@ -62,6 +67,9 @@ class Guard(Generic[T]):
         deadline_s: seconds for requests and checks; None: no bound.
         hard_deadline: run every request in a thread, so that even name resolution is bounded.
         budget_requests, budget_tokens, budget_usd: the most that one call may spend, over all rungs.
+        consistency: take several samples and vote, at each model rung.
+        audit: the share of calls that is drawn at random for review; such a call draws all its `n_max` samples.
+        accept: `certified(alpha, delta)`: accept automatically only what a certificate of this guard covers.
         repairs: what may be mended in a reply: kinds ("lossless", "syntactic", "lossy") and single repairs by name; a name
             with "-" before it is forbidden.
         field_repairs: the same for the field at a JSON Pointer and all below it: `{"/total": ()}`.
@@ -103,6 +111,9 @@ class Guard(Generic[T]):
         budget_requests: int = 50,
         budget_tokens: int | None = None,
         budget_usd: float | None = None,
+        consistency: SelfConsistency | None = None,
+        audit: float = 0.05,
+        accept: Acceptance | None = None,
         repairs: Sequence[str] = USUAL,
         field_repairs: Mapping[str, Sequence[str]] | None = None,
         allow_truncated: bool = False,
@@ -124,11 +135,14 @@ class Guard(Generic[T]):
             budget=Budget(requests=budget_requests, tokens=budget_tokens, usd=budget_usd),
             deadline_s=deadline_s,
             log=self.log,
+            consistency=consistency,
+            audit=audit,
+            accept=accept,
             reading=reading_rules(repairs, field_repairs, allow_truncated=allow_truncated, max_depth=max_depth),
         )
         self._hard_deadline = hard_deadline
         self._typed = self.policy.schema.python_type is not None
-        for warning in (*self.policy.schema.warnings, *self.policy.prompt.warnings):
+        for warning in (*self.policy.schema.warnings, *self.policy.prompt.warnings, *doubts(self.policy)):
             warnings.warn(f"guard {name!r}: {warning}", stacklevel=2)
         self.log.guard(self.policy.fingerprint, name, describe(self.policy))
 

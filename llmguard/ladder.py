@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias, cast
 
 from llmguard.canonical import Json
 from llmguard.checks import place_of
+from llmguard.consistency import SelfConsistency
 from llmguard.effects import Model, Place, RetryState
 from llmguard.errors import UsageError
 from llmguard.messages import PROVIDERS_DEFAULTS, Sampling
+from llmguard.prompts import Prompt
+
+MAX_PARALLEL = 8
+"""Requests of one call that a model gets at the same time, if the model (`max_parallel`) does not say otherwise."""
 
 Strategy: TypeAlias = Callable[[RetryState], float]
 Stop: TypeAlias = Callable[[RetryState], bool]
@@ -40,16 +45,43 @@ def default_retry(tries: int = 3) -> Retry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRung:
-    """Ask a model. What is None here stands on the guard until it is bound."""
+    """Ask a model: once, or as often as `consistency` says, and vote. `prompt` None: the guard's.
+
+    `variants` of a vote take turns, sample by sample: other models, prompts or temperatures.
+    """
 
     model: Model
     reasks: int = 2
     retry: Retry = field(default_factory=default_retry)
     sampling: Sampling = PROVIDERS_DEFAULTS
+    prompt: Prompt | None = None
+    consistency: SelfConsistency | None = None
+    variants: tuple[ModelRung, ...] = ()
 
     @property
     def label(self) -> str:
         return self.model.name
+
+    def variant(self, number: int) -> ModelRung:
+        return self.variants[number % len(self.variants)] if self.variants else self
+
+    def drawing(self, number: int) -> ModelRung:
+        """The rung that draws sample `number` of its vote, from 0. Its seed moves on: one seed, one reply."""
+        rung = self.variant(number)
+        assert self.consistency is not None
+        reasks = rung.reasks if self.consistency.on_invalid == "reask" else 0
+        seed = None if rung.sampling.seed is None else rung.sampling.seed + number
+        return replace(rung, reasks=reasks, sampling=replace(rung.sampling, seed=seed), consistency=None, variants=())
+
+    def batch(self, first: int, count: int) -> list[int]:
+        """The samples to draw at the same time, of `count` from `first` on: no more of a model than it bears at once."""
+        load: dict[str, int] = {}
+        for number in range(first, first + count):
+            model = self.variant(number).model
+            load[model.name] = load.get(model.name, 0) + 1
+            if load[model.name] > max(1, getattr(model, "max_parallel", MAX_PARALLEL)):
+                return list(range(first, number))
+        return list(range(first, first + count))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

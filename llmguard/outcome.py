@@ -222,8 +222,16 @@ class Outcome(Generic[T_co]):
         lines = [f"{name} ended {self.status}" + (f" (outcome {self.id})" if self.id else "")]
         for attempt in self.attempts:
             lines.append(f"  {attempt.address} {attempt.rung}: {_what_happened(attempt)}")
+        if self.vote is not None:
+            lines.append(f"  {_what_was_voted(self.vote)}")
         lines += [f"  {violation}" for violation in self.violations]
         return "\n".join(lines)
+
+
+def _what_was_voted(vote: Vote) -> str:
+    more = f", {vote.drawn - vote.used} more for an audit" if vote.drawn > vote.used else ""
+    said = "accepted" if vote.accepted and not vote.refused else "refused" if vote.refused else "not accepted"
+    return f"vote of {vote.rung}: {vote.agreement:.0%} agree over {vote.used} samples ({vote.reason}{more}): {said}"
 
 
 def _what_happened(attempt: Attempt) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass, field
 
+from llmguard.acceptance import Acceptance
 from llmguard.budget import Budget
 from llmguard.canonical import Json, digest
 from llmguard.checks import Check
@@ -44,9 +45,17 @@ class Policy:
     reading: ReadingRules = STANDARD
     budget: Budget = field(default_factory=Budget)
     deadline_s: float | None = None
+    audit: float = 0.0
+    """The share of calls that is drawn at random for review."""
+    accept: Acceptance | None = None
     watched: bool = False
     """Replies are streamed: shown as they grow, and stopped where no continuation can mend them."""
     fingerprint: str = field(default="", compare=False)
+
+    @property
+    def certified(self) -> str:
+        """Names what makes the candidates that a certificate is about; see `certified_part`."""
+        return certified_part(describe(self))
 
     @property
     def pure_checks(self) -> tuple[Check, ...]:
@@ -69,7 +78,19 @@ def describe(policy: Policy) -> Json:
         "budget": {"requests": policy.budget.requests, "tokens": policy.budget.tokens, "usd": policy.budget.usd},
         "deadline_s": policy.deadline_s,
         "parser_version": PARSER_VERSION,
+        "audit": policy.audit,
+        "accept": policy.accept.description() if policy.accept else None,
     }
+
+
+CERTIFIED = ("prompt", "schema", "checks", "reading", "parser_version")
+
+
+def certified_part(description: Json) -> str:
+    """A digest of what makes a guard's candidates: prompt, schema, models, sampling, comparators, checks, reading. What
+    share is audited, what is promised, and who answers otherwise may change; the reviews still count."""
+    models = [rung for rung in description["ladder"] if "model" in rung]
+    return digest([models, *(description.get(name) for name in CERTIFIED)])
 
 
 def fingerprint(policy: Policy) -> str:
@@ -79,13 +100,7 @@ def fingerprint(policy: Policy) -> str:
 def describe_rung(rung: Rung) -> Json:
     match rung:
         case ModelRung():
-            return {
-                "model": rung.model.name,
-                "settings": getattr(rung.model, "settings", None),
-                "reasks": rung.reasks,
-                "retry": _describe_retry(rung.retry),
-                "sampling": rung.sampling.given(),
-            }
+            return _describe_model_rung(rung)
         case FunctionRung():
             return {"function": describe_function(rung.function), "timeout_s": rung.timeout_s}
         case ConstantRung():
@@ -96,6 +111,22 @@ def describe_rung(rung: Rung) -> Json:
             return {"escalate": True}
         case _:
             return {"salvage": True}
+
+
+def _describe_model_rung(rung: ModelRung) -> Json:
+    described = {
+        "model": rung.model.name,
+        "settings": getattr(rung.model, "settings", None),
+        "reasks": rung.reasks,
+        "retry": _describe_retry(rung.retry),
+        "sampling": rung.sampling.given(),
+    }
+    if rung.prompt is not None:
+        described["prompt"] = rung.prompt.description
+    if rung.consistency is not None:
+        described["consistency"] = rung.consistency.description()
+        described["variants"] = [_describe_model_rung(each) for each in rung.variants]
+    return described
 
 
 def _describe_check(check: Check) -> Json:

@@ -9,7 +9,9 @@ from dataclasses import replace
 from typing import Protocol
 
 from llmguard.canonical import Json, crossed, digest
+from llmguard.certify import is_drawn
 from llmguard.drive import NEVER, Price, Run, adrive, aevents, drive, events, voided
+from llmguard.effects import Flow
 from llmguard.errors import LogError
 from llmguard.flow import guarded
 from llmguard.outcome import Outcome, Said, Void
@@ -21,6 +23,8 @@ from llmguard.replay import Recorded
 class Log(Protocol):
     """What a session asks of an outcome log."""
 
+    @property
+    def secret(self) -> bytes: ...
     def begin(self, opening: Opening) -> None: ...
     def step(self, call_id: str, step: Step) -> None: ...
     def finish(self, call_id: str, outcome: Outcome[Json], finished_at: float) -> None: ...
@@ -96,7 +100,7 @@ class Session:
         """Drive the flow in this thread; the outcome is on the disk when it returns."""
         self._set_deadline()
         try:
-            outcome = self._named(drive(guarded(self.policy, self.inputs), self.run))
+            outcome = self._named(drive(self._flow(), self.run))
         except BaseException:
             self.interrupt()
             raise
@@ -106,7 +110,7 @@ class Session:
     async def adecide(self) -> Outcome[Json]:
         self._set_deadline()
         try:
-            outcome = self._named(await adrive(guarded(self.policy, self.inputs), self.run))
+            outcome = self._named(await adrive(self._flow(), self.run))
         except BaseException:
             self.interrupt()
             raise
@@ -117,7 +121,7 @@ class Session:
         """`decide` that hands out what streamed replies show; `outcome` is set when it ends, also when it is closed."""
         self._set_deadline()
         try:
-            outcome = self._named((yield from events(guarded(self.policy, self.inputs), self.run)))
+            outcome = self._named((yield from events(self._flow(), self.run)))
         except BaseException:
             self.interrupt()
             raise
@@ -128,7 +132,7 @@ class Session:
     async def aevents(self) -> AsyncGenerator[Said, None]:
         self._set_deadline()
         found: list[Outcome[Json]] = []
-        said = aevents(guarded(self.policy, self.inputs), self.run, found.append)
+        said = aevents(self._flow(), self.run, found.append)
         try:
             async for each in said:
                 yield each
@@ -155,8 +159,15 @@ class Session:
     def _void_at_end(self, outcome: Outcome[Json]) -> Iterator[Void]:
         """Where the outcome is not what was shown last, that is void."""
         by_model = outcome.status in ("accepted", "recovered")
-        if not (by_model and outcome.attempts[-1].address == self.run.shown):
+        own = [attempt.address for attempt in outcome.attempts if "/c:" not in attempt.address]  # and no judge's
+        if not (by_model and own[-1] == self.run.shown):
             yield from voided(self.run)
+
+    def _flow(self) -> Flow[Outcome[Json]]:
+        """The story of this call; whether it is drawn for audit is known before anything is asked."""
+        audit = self.policy.audit
+        audited = audit > 0 and is_drawn(self.log.secret, self.id, audit)
+        return guarded(self.policy, self.inputs, audited=audited)
 
     def _set_deadline(self) -> None:
         bound = self.policy.deadline_s

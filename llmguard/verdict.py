@@ -5,16 +5,28 @@ Every call into a user's pure code (prompt, schema, checks) passes `shielded`: w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import ParamSpec, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import ParamSpec, TypeAlias, TypeVar, cast
 
+from llmguard.acceptance import Permit, Score
 from llmguard.canonical import Json
-from llmguard.checks import Check, as_violations
+from llmguard.checks import Check, Judged, as_violations
 from llmguard.effects import Crashed, Watcher
 from llmguard.ladder import ModelRung, Rung
 from llmguard.messages import NO_USAGE, FailureKind, Message, ModelAnswer, ModelFailure, ModelReply, OutputForm
-from llmguard.outcome import Attempt, Outcome, Repair, Status, Violation, Violations
+from llmguard.outcome import (
+    Alternative,
+    Attempt,
+    FieldSupport,
+    Judgement,
+    Outcome,
+    Repair,
+    Status,
+    Violation,
+    Violations,
+    Vote,
+)
 from llmguard.policy import Policy
 from llmguard.reading import read
 from llmguard.reask import reask_messages, same_problem
@@ -28,7 +40,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What an attempt or a rung came to. `candidate` is the last value that could be parsed, as a tuple of one."""
+    """What an attempt or a rung came to. `candidate` is the last value that could be parsed, as a tuple of one;
+    `proposed` a value that passed all but acceptance."""
 
     failure: FailureKind | None
     value: Json = None
@@ -38,6 +51,15 @@ class Verdict:
     candidate: tuple[Json, ...] = ()
     skipped: tuple[str, ...] = ()
     attempts: tuple[Attempt, ...] = ()
+    vote: Vote | None = None
+    fields: Mapping[str, FieldSupport] = field(default_factory=dict)
+    alternatives: tuple[Alternative, ...] = ()
+    judgements: tuple[Judgement, ...] = ()
+    judging: tuple[Attempt, ...] = ()
+    """The requests of judges."""
+    score: float | None = None
+    proposed: tuple[Json, ...] = ()
+    certificate: str | None = None
 
     @property
     def passed(self) -> bool:
@@ -132,20 +154,62 @@ def examined(policy: Policy, value: Json, inputs: Json, repairs: tuple[Repair, .
     return Verdict(failure=None, value=value, flags=flags, repairs=repairs, candidate=(value,))
 
 
-def confirmed(policy: Policy, verdict: Verdict, answers: Sequence[Json | Crashed], *, lenient: bool) -> Verdict:
+Said: TypeAlias = Json | Crashed | Judged
+
+
+def confirmed(policy: Policy, verdict: Verdict, answers: Sequence[Said], *, lenient: bool) -> Verdict:
     """The verdict after the effect checks. `lenient`: one that came too late is skipped and flagged."""
     told = list(zip(policy.effect_checks, answers, strict=True))
     skipped = tuple(check.name for check, said in told if lenient and _too_late(said))
     found = tuple(each for check, said in told if check.name not in skipped for each in heard(check, said))
     rejected, flags = split(found)
-    flags = (*verdict.flags, *flags, *(_skipped(name) for name in skipped))
-    if rejected:
-        failure = kind_of(rejected, "check")
-        return replace(verdict, failure=failure, value=None, violations=rejected, flags=flags)
-    return replace(verdict, flags=flags, skipped=skipped)
+    judged = [said for said in answers if isinstance(said, Judged)]
+    verdict = replace(
+        verdict,
+        flags=(*verdict.flags, *flags, *(_skipped(name) for name in skipped)),
+        judgements=tuple(each.judgement for each in judged),
+        judging=tuple(attempt for each in judged for attempt in each.attempts),
+    )
+    if not rejected:
+        return replace(verdict, skipped=skipped)
+    vote = replace(verdict.vote, refused=True) if verdict.vote else None
+    failure = verdict.failure or kind_of(rejected, "check")
+    return replace(verdict, failure=failure, value=None, violations=(*verdict.violations, *rejected), vote=vote)
 
 
-def _too_late(said: Json | Crashed) -> bool:
+def allowed(policy: Policy, verdict: Verdict, permit: Permit, inputs: Json) -> Verdict:
+    """The verdict under `accept=certified(...)`: what no certificate covers is proposed, and not handed out."""
+    if not verdict.passed:
+        return verdict
+    if policy.accept is None:
+        return replace(verdict, score=verdict.vote.agreement) if verdict.vote else verdict
+    score = shielded("certified(score=...)", _score, policy.accept.score, verdict, inputs)
+    if isinstance(score, Violation):
+        return _refused(replace(verdict, failure="crashed"), score)
+    verdict = replace(verdict, score=score)
+    if permit.void:
+        return _refused(verdict, Violation("", "certified", permit.void))
+    if permit.at_least is not None and (score is None or score < permit.at_least):
+        said = f"its score is below {permit.at_least:g}, from which on the certificate {permit.certificate} holds"
+        return _refused(verdict, Violation("", "certified", said, expected=permit.at_least, actual=score))
+    return replace(verdict, certificate=permit.certificate)
+
+
+def _refused(verdict: Verdict, why: Violation) -> Verdict:
+    failure = verdict.failure or "check"
+    return replace(verdict, failure=failure, value=None, violations=(why,), proposed=(verdict.value,))
+
+
+def _score(score: Score, verdict: Verdict, inputs: Json) -> float | None:
+    if callable(score):
+        return float(score(verdict.value, inputs))
+    if score == "agreement":
+        return verdict.vote.agreement if verdict.vote else None
+    known = [support.confidence for support in verdict.fields.values()]
+    return None if not known or None in known else min(cast("list[float]", known))
+
+
+def _too_late(said: Said) -> bool:
     return isinstance(said, Crashed) and said.kind == "deadline"
 
 
@@ -159,8 +223,10 @@ def objections(check: Check, value: Json, inputs: Json) -> Violations:
     return (replace(found, severity=check.severity),) if isinstance(found, Violation) else found
 
 
-def heard(check: Check, said: Json | Crashed) -> Violations:
-    """What an effect check said."""
+def heard(check: Check, said: Said) -> Violations:
+    """What an effect check or a judge said."""
+    if isinstance(said, Judged):
+        return said.violations
     if isinstance(said, Crashed):
         return (Violation("", "crashed", f"check {check.name!r}: {said.error}", severity=check.severity),)
     return objections(replace(check, function=lambda value, inputs: said), None, None)
@@ -228,31 +294,66 @@ def salvaged(policy: Policy, told: list[Verdict]) -> tuple[Json, tuple[Repair, .
 # ------------------------------------------------------------------------------------------------- the outcome
 
 
-def ended(status: Status, source: str, told: list[Verdict], last: Verdict | None = None) -> Outcome[Json]:
+def ended(
+    policy: Policy, status: Status, source: str, told: list[Verdict], last: Verdict | None = None, audited: bool = False
+) -> Outcome[Json]:
     """The one outcome, of all that the rungs came to."""
-    attempts = tuple(each for verdict in told for each in verdict.attempts)
+    attempts = tuple(each for verdict in told for each in (*verdict.attempts, *verdict.judging))
     failed = tuple(each for verdict in told for each in verdict.violations)
     flags = last.flags if last else ()
+    proposal = _proposal(told)
+    vote = proposal.vote
+    probability, reason = review_of(policy, status, flags, audited)
     return Outcome(
         status=status,
         value=last.value if last else None,
         json=last.value if last else None,
-        source=source,
+        source="medoid" if last and last.passed and last.vote and last.vote.source == "medoid" else source,
         violations=() if last and last.passed and status != "escalated" else failed,
         flags=flags,
         repairs=last.repairs if last else (),
         attempts=attempts,
+        agreement=vote.agreement if vote else None,
+        alternatives=proposal.alternatives,
+        fields=proposal.fields,
+        vote=vote,
+        judgements=last.judgements if last and last.passed else proposal.judgements,
+        score=proposal.score,
+        proposed=proposal.proposed,
         usage=sum((each.usage for each in attempts), NO_USAGE),
+        certificate=proposal.certificate,
         skipped_checks=last.skipped if last else (),
-        review_probability=1.0 if flags or status == "escalated" else 0.0,
-        review_reason="escalated" if status == "escalated" else "flagged" if flags else "",
+        review_probability=probability,
+        review_reason=reason,
     )
 
 
+NOTHING = Verdict(failure=None)
+
+
+def _proposal(told: list[Verdict]) -> Verdict:
+    """The last model's say: of the rung that passed, or else of a vote, which is kept also where another rung answered."""
+    asked = [each for each in told if each.attempts]
+    return next((each for each in reversed(asked) if each.passed or each.proposed or each.vote), NOTHING)
+
+
+def review_of(policy: Policy, status: Status, flags: Violations, audited: bool) -> tuple[float, str]:
+    """With what probability, and why, a person looks at this outcome. Only a random draw says something of the others,
+    so an outcome that was drawn and escalated counts as drawn."""
+    if audited:
+        return policy.audit, "audit"
+    if status == "escalated":
+        return 1.0, "escalated"
+    return (1.0, "flagged") if flags else (policy.audit, "")
+
+
 def status_of(rung: Rung, told: list[Verdict]) -> Status:
+    """`accepted` where each sample was one request and nothing was mended."""
     if not isinstance(rung, ModelRung):
         return "fallback"
-    clean = len(told) == 1 and len(told[0].attempts) == 1 and not told[0].repairs
+    first = told[0]
+    samples = len(first.vote.samples) if first.vote else 1
+    clean = len(told) == 1 and len(first.attempts) == samples and not first.repairs
     return "accepted" if clean else "recovered"
 
 

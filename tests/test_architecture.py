@@ -33,12 +33,13 @@ LAYERS: dict[int, tuple[str, ...]] = {
         "prices",
         "tokens",
         "budget",
+        "acceptance",
         "ladder",
         "watching",
         "grounding",
     ),  # rules
     3: ("policy",),
-    4: ("flow", "verdict"),  # the story
+    4: ("flow", "verdict", "voting"),  # the story
     5: ("record", "certify"),
     6: (
         "drive",
@@ -51,7 +52,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
         "telemetry",
         "connections",
     ),  # the world
-    7: ("build", "finding", "guard", "stream", "wrap"),
+    7: ("build", "finding", "guard", "judges", "stream", "wrap"),
     8: ("batch", "server", "pytest_plugin", "testing"),  # edges
     9: ("cli", "__main__"),
     10: ("__init__",),  # the public names, which nothing inside the package imports

@@ -9,9 +9,9 @@ import sys
 import llmguard
 
 SURFACE = """
-Attempt Check FunctionModel Guard GuardRejected LLMGuardError LogError Message ModelFailure ModelReply ModelRequest
-OpenAIModel Outcome OutcomeLog Partial Repair ReplayMismatch Retry Sampling Usage UsageError Violation Void check constant
-escalate fallback guarded last_good rung salvage
+Alternative Attempt Check FieldSupport Fixed FunctionModel Guard GuardRejected LLMGuardError LogError Message ModelFailure
+ModelReply ModelRequest OpenAIModel Outcome OutcomeLog Partial Predictive Repair ReplayMismatch Retry Sampling SelfConsistency
+Usage UsageError Violation Void Vote certified check constant escalate fallback guarded judge last_good rung salvage
 """.split()
 
 

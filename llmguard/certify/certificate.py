@@ -95,6 +95,14 @@ class Certificate:
         return Certificate(**{**stored, "table": table, "audited": Audited(**stored["audited"])})
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A certificate as a log keeps it: `suspended_at` is when drift was found, or None."""
+
+    certificate: Certificate
+    suspended_at: float | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
     """Nothing is certified: accept nothing automatically. `helps`: what would change that, sentence by sentence."""

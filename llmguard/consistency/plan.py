@@ -11,7 +11,7 @@ from llmguard.consistency.ballots import Ballot, Comparator
 from llmguard.consistency.comparators import GivenComparator, comparator
 from llmguard.consistency.keyed import is_keyed
 from llmguard.consistency.stopping import MAX_SAMPLES, Counts, Draw, Fixed, Plan, Predictive, Stop
-from llmguard.consistency.vote import Groups, Pointer, RecordVote, medoid, together_message, vote_on
+from llmguard.consistency.vote import Groups, Pointer, RecordVote, dissent_from, medoid, together_message, vote_on
 from llmguard.errors import UsageError
 from llmguard.outcome import StopReason
 
@@ -101,10 +101,6 @@ class SelfConsistency:
         """How many more an audited call draws, so that stricter plans can be judged later."""
         return max(0, self.n_max - len(samples))
 
-    def variant(self, number: int) -> object | None:
-        """Which variant draws sample `number`, from 0."""
-        return self.variants[number % len(self.variants)] if self.variants else None
-
     # --------------------------------------------------------------------------------------- voting
 
     @property
@@ -129,6 +125,18 @@ class SelfConsistency:
     def medoid(self, samples: Sequence[Ballot]) -> int | None:
         """The valid sample nearest to all others: what stands in where the assembled value does not fit its schema."""
         return medoid(samples, self.comparators)
+
+    def dissent_from(self, samples: Sequence[Ballot], number: int) -> int:
+        """How many samples do not stand with sample `number`."""
+        return dissent_from(samples, number, self.comparators)
+
+    def would_accept(self, drawn: int, dissent: int) -> bool:
+        """Whether a value that so many of `drawn` samples dissent from may be accepted."""
+        rule = self.stopping
+        if isinstance(rule, Plan):
+            return dissent <= rule.c and drawn >= rule.n0 + rule.k * dissent
+        share = 1 - dissent / drawn if drawn else 0.0
+        return share > 0.5 if self.min_agreement is None else share >= self.min_agreement
 
     def same(self, one: Json, other: Json) -> bool:
         """Whether two values are the same answer in every field."""

@@ -192,6 +192,29 @@ def medoid(samples: Sequence[Ballot], fields: Mapping[Pointer, Comparator] | Non
     return min(valid, key=lambda number: totals[number], default=None)
 
 
+def dissent_from(samples: Sequence[Ballot], number: int, fields: Mapping[Pointer, Comparator] | None = None) -> int:
+    """How many samples say something else than sample `number` does, in the field where most do.
+
+    >>> dissent_from([{"a": 1, "b": 2}, {"a": 1, "b": 3}, {"a": 1, "b": 3}], 0)
+    2
+    """
+    fields = fields or {}
+    columns = _Voting(fields, ()).columns(samples)
+    return max(
+        (
+            sum(not _is_same(fields.get(pointer, EXACT), column[number], each) for each in column)
+            for pointer, column in columns.items()
+        ),
+        default=sum(sample is INVALID for sample in samples),
+    )
+
+
+def _is_same(comparator: Comparator, one: Ballot, other: Ballot) -> bool:
+    if isinstance(one, Missing) or isinstance(other, Missing):
+        return one is other and one is not INVALID
+    return comparator.vote((one, other)).dissent == 0
+
+
 def _totals(comparator: Comparator, column: list[Ballot], valid: Sequence[int]) -> dict[int, float]:
     """For one field, each sample's distance to all others."""
     if is_keyed(comparator):

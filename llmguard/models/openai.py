@@ -54,6 +54,7 @@ class OpenAIModel:
         client, async_client: the SDK's own (`OpenAI`, `AzureOpenAI`, …) to send over, or functions that make one. What
             they are set to stays, but for retries and redirects, which are off.
         max_reply_bytes: of a reply, decompressed; a longer one is `malformed`.
+        max_parallel: samples of one vote that are asked for at the same time.
         temperature, top_p, max_tokens, seed, stop: what stands in a request unless guard or rung say otherwise.
         headers: sent with every request.
         extra_body: members to add to the body, such as `{"reasoning_effort": "low"}`.
@@ -74,6 +75,7 @@ class OpenAIModel:
         client: GivenClient = None,
         async_client: GivenAsyncClient = None,
         max_reply_bytes: int = 8 * 1024 * 1024,
+        max_parallel: int = 8,
         temperature: float | None = None,
         top_p: float | None = None,
         max_tokens: int | None = None,
@@ -86,6 +88,8 @@ class OpenAIModel:
         _refuse_choice("api", api, get_args(Api))
         _refuse_choice("output", output, get_args(Output))
         _refuse_bounds(timeout_s, max_reply_bytes)
+        _refuse_parallel(max_parallel)
+        self.max_parallel = max_parallel
         _refuse_clients(client, async_client, base_url=base_url, api_key=api_key, headers=headers)
         self._name, self._api, self._output = model, api, output
         self._base_url, self._api_key = base_url, api_key
@@ -322,6 +326,11 @@ def _refuse_name(model: str) -> None:
 def _refuse_choice(what: str, found: str, choices: tuple[str, ...]) -> None:
     if found not in choices:
         raise UsageError(f"{what}={found!r} of OpenAIModel: expected one of {', '.join(map(repr, choices))}.")
+
+
+def _refuse_parallel(max_parallel: int) -> None:
+    if not isinstance(max_parallel, int) or isinstance(max_parallel, bool) or max_parallel < 1:
+        raise UsageError(f"OpenAIModel(max_parallel=...) wants a whole number from 1 on, found {max_parallel!r}.")
 
 
 def _refuse_bounds(timeout_s: float, max_reply_bytes: int) -> None:

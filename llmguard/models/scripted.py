@@ -27,12 +27,15 @@ class ScriptedModel:
         name: the model's name.
         repeat: begin again after the last reply. Otherwise one request too many is a UsageError.
 
-    Threads may share it; which of them gets which reply is theirs to fight out. `by_request` depends on no order.
+    A vote asks it for one sample after another, so that the replies are those of the samples in their order. Threads may
+    share it; which of them gets which reply is theirs to fight out. `by_request` depends on no order.
 
     >>> model = ScriptedModel(["no JSON", '{"total": 7}'])
     >>> model.name, len(model.requests)
     ('scripted', 0)
     """
+
+    max_parallel = 1
 
     def __init__(self, replies: Iterable[Scripted], *, name: str = "scripted", repeat: bool = False) -> None:
         if isinstance(replies, str):

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -247,7 +248,7 @@ class OutcomeLog:
             rows = connection.execute(given.select().where(given.c.call_id == searchable(call_id)).order_by(given.c.at))
             return [{"key": row.key, "value": decode(row.value), "at": row.at} for row in rows]
 
-    @property
+    @cached_property
     def secret(self) -> bytes:
         """32 random bytes that were made with the log: they draw the outcomes to review."""
         import sqlalchemy as sa

@@ -232,13 +232,6 @@ def test_samples_beyond_the_stop_change_nothing() -> None:
     assert consistency.missing(["a", "a", "a"]) == 4
 
 
-def test_variants_take_turns() -> None:
-    """Sample by sample, in submission order."""
-    mixed = SelfConsistency(variants=("small", "large"))
-    assert [mixed.variant(number) for number in range(3)] == ["small", "large", "small"]
-    assert SelfConsistency().variant(0) is None
-
-
 def test_what_decides_is_described() -> None:
     """Each option that changes a decision changes the description; two spellings of one do not."""
     descriptions = [

@@ -7,9 +7,11 @@ import random
 from collections.abc import Iterable
 from dataclasses import replace
 
-from llmguard.budget import Budget
+from llmguard.acceptance import Acceptance
+from llmguard.budget import Budget, Purse
 from llmguard.canonical import Json, digest_bytes, encode
-from llmguard.checks import check
+from llmguard.checks import Judged, check
+from llmguard.consistency import Fixed, Predictive, SelfConsistency
 from llmguard.drive import Run, adrive, drive
 from llmguard.flow import guarded
 from llmguard.ladder import (
@@ -21,8 +23,8 @@ from llmguard.ladder import (
     Retry,
     SalvageRung,
 )
-from llmguard.messages import ModelFailure, ModelReply, Usage
-from llmguard.outcome import Outcome, Violation
+from llmguard.messages import ModelFailure, ModelReply, Sampling, Usage
+from llmguard.outcome import Judgement, Outcome, Violation
 from llmguard.policy import Policy, fingerprint
 from llmguard.prompts import compile_prompt
 from llmguard.record import Step
@@ -145,6 +147,43 @@ FALLBACKS = [
 ]
 
 
+def random_votes(rng: random.Random) -> SelfConsistency:
+    fields = rng.choice([{}, {"/x": "number"}, {"/y": "exact"}])
+    on_invalid = rng.choice(["dissent", "reask"])
+    if rng.random() < 0.6:
+        plan = rng.choice([(3, 2, 1), (2, 1, 1), (1, 1, 0), (4, 1, 2)])
+        fields = {path: each for path, each in fields.items() if each == "exact"}
+        return SelfConsistency(n_max=rng.choice([6, 7, 9]), plan=plan, fields=fields, on_invalid=on_invalid)
+    stop = Fixed(rng.randint(1, 5)) if "/x" in fields else rng.choice([Fixed(4), Predictive(0.1)])
+    share = rng.choice([None, 0.4, 1.0])
+    return SelfConsistency(n_max=6, stop=stop, fields=fields, on_invalid=on_invalid, min_agreement=share)
+
+
+def judge_of(policy: Policy):
+    """A judge as `llmguard.judge` makes it, of another policy."""
+
+    def judged(value: Json, inputs: Json, at: str, purse: Purse):
+        outcome = yield from guarded(policy, inputs, at, purse)
+        right = outcome.has_value and outcome.json["x"] != 2
+        found = () if right else (Violation("", "judge", "the judge objects"),)
+        return Judged(Judgement(check="judge", verdict="right" if right else "wrong"), found, outcome.attempts)
+
+    return check(name="judge", effect=True)(lambda value, inputs: None), judged
+
+
+def random_accept(rng: random.Random) -> Acceptance:
+    said = rng.choice(
+        [
+            {"void": "there is none"},
+            {"certificate": "c1", "plan": [3, 1, 0]},
+            {"certificate": "c2", "at_least": 0.8},
+            {"certificate": "c3", "at_least": 0.1},
+        ]
+    )
+    score = rng.choice(["agreement", "confidence", lambda value, inputs: value["x"] / 2])
+    return Acceptance(alpha=0.1, delta=0.1, thresholds=(0.8, 0.1), score=score, lookup=lambda: said)
+
+
 def at_most(tries: int):
     return lambda state: state.attempt_number >= tries
 
@@ -160,9 +199,13 @@ def random_policy(seed: int, deadlines: bool = True) -> tuple[Policy, list[Seede
             model=model,
             reasks=rng.randint(0, 3),
             retry=Retry(stop=at_most(rng.randint(1, 3)), wait=lambda state: 0.0),
+            sampling=Sampling(seed=rng.choice([None, 5])),
+            consistency=random_votes(rng) if rng.random() < 0.4 else None,
         )
         for model in models
     ]
+    if rungs[0].consistency is not None and rng.random() < 0.5:
+        rungs[0] = replace(rungs[0], variants=tuple(replace(each, consistency=None) for each in rungs))
     ladder = [*rungs, *rng.choices(FALLBACKS, k=rng.randint(0, 3))]
     if rng.random() < 0.2:
         ladder.append(EscalateRung())
@@ -174,14 +217,23 @@ def random_policy(seed: int, deadlines: bool = True) -> tuple[Policy, list[Seede
         ladder=tuple(ladder),
         checks=random_checks(rng),
         budget=Budget(requests=rng.choice([2, 5, 50]), tokens=rng.choice([None, None, 60, 200])),
+        audit=0.3,
+        accept=random_accept(rng) if rng.random() < 0.2 else None,
     )
+    if rng.random() < 0.15:
+        judge, flow = judge_of(replace(policy, checks=(), accept=None, ladder=(rungs[-1],)))
+        policy = replace(policy, checks=(*policy.checks, replace(judge, judge=flow)))
     return replace(policy, fingerprint=fingerprint(policy)), models
+
+
+def is_audited(seed: int) -> bool:
+    return seed % 3 == 0
 
 
 def run(policy: Policy, seed: int, driver: str, steps: tuple[Step, ...] = ()) -> tuple[Outcome[Json], list[Step]]:
     """Outcome and the steps that were heard live, by one driver."""
     heard: list[Step] = []
     job = Run(hear=heard.append, recorded=Recorded(steps) if steps else None, hard_deadline=driver == "threads")
-    flow = guarded(policy, {"n": seed})
+    flow = guarded(policy, {"n": seed}, audited=is_audited(seed))
     outcome = asyncio.run(adrive(flow, job)) if driver == "async" else drive(flow, job)
     return outcome, heard

@@ -8,7 +8,7 @@ from llmguard.flow import guarded
 from llmguard.messages import ModelFailure, ModelReply
 from llmguard.record import decode_answer, encode_answer
 from llmguard.replay import replay
-from tests.world.random_policies import SCHEMA, random_policy, run
+from tests.world.random_policies import SCHEMA, is_audited, random_policy, run
 
 SEEDS = 500
 BLOCKS = 10
@@ -31,7 +31,7 @@ def test_every_driver_and_replay_agree(block: int) -> None:
             assert by_address(steps) == by_address(heard), f"seed {seed} under {driver}"
         policy, _ = random_policy(seed)
         kept = [type(step)(step.address, step.digest, decode_answer(encode_answer(step.answer))) for step in heard]
-        assert replay(guarded(policy, {"n": seed}), kept) == told
+        assert replay(guarded(policy, {"n": seed}, audited=is_audited(seed)), kept) == told
 
 
 def check_one_way(seed: int, driver: str):

@@ -1,0 +1,233 @@
+"""From the samples of a vote to its verdict: the voted value, judged like any other, and what stands behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import fmean
+
+from llmguard.acceptance import Permit
+from llmguard.canonical import Json, digest
+from llmguard.consistency import INVALID, Ballot, Draw, FieldVote, SelfConsistency, Settled
+from llmguard.ladder import ModelRung
+from llmguard.messages import NO_USAGE, FailureKind
+from llmguard.outcome import Alternative, FieldSupport, Repair, Sample, StopReason, Violation, Violations, Vote
+from llmguard.policy import Policy
+from llmguard.verdict import Verdict, examined
+
+MAX_ALTERNATIVES = 5
+MAX_DISAGREEMENTS = 10
+
+
+def under(permit: Permit, rung: ModelRung) -> ModelRung:
+    """The rung as the certificate says that it draws and accepts."""
+    if permit.plan is None or rung.consistency is None:
+        return rung
+    return replace(rung, consistency=replace(rung.consistency, plan=permit.plan, stop=None, min_agreement=None))
+
+
+def ballots(drawn: Sequence[Verdict]) -> list[Ballot]:
+    """What each sample says; one that failed says nothing, and dissents."""
+    return [verdict.value if verdict.passed else INVALID for verdict in drawn]
+
+
+def decided(votes: SelfConsistency, drawn: Sequence[Verdict]) -> Draw | Settled:
+    """Draw more, or the end: also where time or budget ended it."""
+    ended = _no_more(drawn)
+    return votes.ended(ballots(drawn), ended) if ended else votes.next(ballots(drawn))
+
+
+def missing(votes: SelfConsistency, drawn: Sequence[Verdict], *, audited: bool) -> int:
+    """How many samples an audit draws beyond the decision, so that stricter plans can be judged by the same review."""
+    return votes.missing(ballots(drawn)) if audited and not _no_more(drawn) else 0
+
+
+def _no_more(drawn: Sequence[Verdict]) -> StopReason | None:
+    failures = {verdict.failure for verdict in drawn}
+    return "deadline" if "deadline" in failures else "budget" if "budget" in failures else None
+
+
+# ------------------------------------------------------------------------------------------------- the verdict
+
+
+def voted(policy: Policy, rung: ModelRung, inputs: Json, settled: Settled, drawn: Sequence[Verdict]) -> Verdict:
+    """The vote's verdict. The assembled value may never have been sampled: schema and checks see it like a reply; where
+    they object, the sample nearest to all others stands in, if as many agree with that one."""
+    votes, used = _votes(rung), drawn[: settled.used]
+    attempts = tuple(each for verdict in drawn for each in verdict.attempts)
+    if not settled.vote.found:
+        first = next((verdict for verdict in used if verdict.failure), Verdict(failure="inconsistent"))
+        vote = _vote(rung, settled, drawn, candidate=(), accepted=False)
+        return replace(first, attempts=attempts, vote=vote, candidate=_last_candidate(used))
+    found = examined(policy, settled.vote.value, inputs, _repairs(settled, used), validate=True)
+    vote = _vote(rung, settled, drawn, candidate=(settled.vote.value,), accepted=settled.accept)
+    if not found.passed:
+        found, vote = _medoid(votes, settled, used, found, vote)
+    if found.passed and not vote.accepted:
+        found = _inconsistent(settled, found, vote)
+    return replace(
+        found,
+        attempts=attempts,
+        vote=replace(vote, refused=found.failure not in (None, "inconsistent", "deadline", "budget")),
+        flags=(*found.flags, *_ties(settled)) if found.passed else found.flags,
+        fields=_fields(settled, used),
+        alternatives=_alternatives(votes, used, vote.candidate[0]),
+    )
+
+
+def _medoid(
+    votes: SelfConsistency, settled: Settled, used: Sequence[Verdict], assembled: Verdict, vote: Vote
+) -> tuple[Verdict, Vote]:
+    """The nearest sample, which passed on its own. It was not voted for: what stands behind it is counted anew."""
+    said = ballots(used)
+    number = votes.medoid(said)
+    if number is None:
+        return assembled, vote
+    dissent = votes.dissent_from(said, number)
+    accepted = settled.accept and votes.would_accept(len(said), dissent)
+    value = used[number].value
+    vote = replace(
+        vote,
+        source="medoid",
+        candidate=(value,),
+        accepted=accepted,
+        dissent=dissent,
+        agreement=1 - dissent / len(said),
+    )
+    return replace(used[number], attempts=()), vote
+
+
+def _inconsistent(settled: Settled, found: Verdict, vote: Vote) -> Verdict:
+    ended: dict[StopReason, FailureKind] = {"deadline": "deadline", "budget": "budget"}
+    return replace(
+        found,
+        failure=ended.get(settled.reason, "inconsistent"),
+        value=None,
+        violations=_disagreements(settled, vote),
+    )
+
+
+def _disagreements(settled: Settled, vote: Vote) -> Violations:
+    """Where the samples do not agree, the worst first."""
+    rule = _rule_in_words(vote.rule["stop"])
+    invalid = sum(not sample.valid for sample in vote.samples[: vote.used])
+    lacking = f"; {invalid} of them gave no valid value" if invalid else ""
+    if vote.source == "medoid":
+        said = f"no sample is like enough to the others ({vote.dissent} of {vote.used} differ), {rule}{lacking}"
+        return (Violation("", "inconsistent", said),)
+    split = sorted((item for item in settled.vote.fields.items() if item[1].dissent), key=lambda item: -item[1].dissent)
+    if not split:
+        return (Violation("", "inconsistent", f"the vote ended after {vote.used} samples ({settled.reason}), {rule}"),)
+    return tuple(_disagreement(path, field, rule + lacking) for path, field in split[:MAX_DISAGREEMENTS])
+
+
+def _disagreement(path: str, field: FieldVote, rule: str) -> Violation:
+    said = f"{field.votes} of {field.drawn} samples agree, {rule}"
+    others = [each.value for each in field.alternatives if each.present]
+    return Violation(path, "inconsistent", said, expected=field.value, actual=others)
+
+
+def _rule_in_words(stop: Json) -> str:
+    if "plan" in stop:
+        n0, k, c = stop["plan"]
+        return f"and plan ({n0}, {k}, {c}) accepts with {n0} samples and {k} more for each dissent, {c} at most"
+    return "which is too few to accept"
+
+
+def _ties(settled: Settled) -> Violations:
+    return tuple(
+        Violation(path, "ambiguous", "another value has as many votes; the first one sampled stands", severity="flag")
+        for path, field in settled.vote.fields.items()
+        if field.ambiguous
+    )
+
+
+# ------------------------------------------------------------------------------------------------- what is kept of it
+
+
+def _vote(
+    rung: ModelRung, settled: Settled, drawn: Sequence[Verdict], *, candidate: tuple[Json, ...], accepted: bool
+) -> Vote:
+    return Vote(
+        rung=rung.label,
+        candidate=candidate,
+        accepted=accepted,
+        reason=settled.reason,
+        used=settled.used,
+        agreement=settled.vote.agreement,
+        dissent=settled.vote.dissent,
+        samples=tuple(_sample(rung, number, verdict) for number, verdict in enumerate(drawn)),
+        ambiguous=settled.vote.ambiguous,
+        rule=_votes(rung).description(),
+    )
+
+
+def _sample(rung: ModelRung, number: int, verdict: Verdict) -> Sample:
+    return Sample(
+        label=_label(rung, number),
+        valid=verdict.passed,
+        value=verdict.value,
+        failure=verdict.failure,
+        usage=sum((each.usage for each in verdict.attempts), NO_USAGE),
+        latency_s=sum(each.latency_s for each in verdict.attempts),
+    )
+
+
+def _label(rung: ModelRung, number: int) -> str:
+    own = rung.variant(number).label
+    return f"{own} (variant {number % len(rung.variants) + 1})" if rung.variants else own
+
+
+def _fields(settled: Settled, used: Sequence[Verdict]) -> dict[str, FieldSupport]:
+    return {path: _field(path, field, used) for path, field in settled.vote.fields.items()}
+
+
+def _field(path: str, field: FieldVote, used: Sequence[Verdict]) -> FieldSupport:
+    told = (verdict.fields.get(path) for verdict, stands in zip(used, field.support, strict=True) if stands)
+    known = [support.confidence for support in told if support is not None and support.confidence is not None]
+    return FieldSupport(
+        value=field.value,
+        agreement=field.agreement,
+        votes=field.votes,
+        drawn=field.drawn,
+        alternatives=field.alternatives,
+        ambiguous=field.ambiguous,
+        confidence=fmean(known) if known else None,
+    )
+
+
+def _alternatives(votes: SelfConsistency, used: Sequence[Verdict], winner: Json) -> tuple[Alternative, ...]:
+    """Whole values that did not win, most votes first: what a search box shows as "did you mean"."""
+    groups: dict[str, list[Json]] = {}
+    for verdict in used:
+        if verdict.passed:
+            groups.setdefault(digest(verdict.value), []).append(verdict.value)
+    merged: list[list[Json]] = []
+    for values in groups.values():
+        if votes.same(values[0], winner):
+            continue
+        alike = next((each for each in merged if votes.same(each[0], values[0])), None)
+        if alike is None:
+            merged.append(values)
+        else:
+            alike += values
+    ranked = sorted(merged, key=lambda values: -len(values))
+    return tuple(Alternative(values[0], len(values)) for values in ranked[:MAX_ALTERNATIVES])
+
+
+def _repairs(settled: Settled, used: Sequence[Verdict]) -> tuple[Repair, ...]:
+    """What was mended in the samples that stand with the result, each once."""
+    found: list[Repair] = []
+    for verdict, stands in zip(used, settled.vote.support, strict=True):
+        if stands:
+            found += [repair for repair in verdict.repairs if repair not in found]
+    return tuple(found)
+
+
+def _last_candidate(used: Sequence[Verdict]) -> tuple[Json, ...]:
+    return next((verdict.candidate for verdict in reversed(used) if verdict.candidate), ())
+
+
+def _votes(rung: ModelRung) -> SelfConsistency:
+    assert rung.consistency is not None
+    return rung.consistency
