@@ -39,9 +39,26 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Support:
+    """What speaks for a model's value beside its passing: votes, confidence, judges, a certificate. `proposed` is a value
+    that passed all but acceptance, as a tuple of one; `judging` the requests of judges."""
+
+    vote: Vote | None = None
+    fields: Mapping[str, FieldSupport] = field(default_factory=dict)
+    alternatives: tuple[Alternative, ...] = ()
+    judgements: tuple[Judgement, ...] = ()
+    judging: tuple[Attempt, ...] = ()
+    score: float | None = None
+    proposed: tuple[Json, ...] = ()
+    certificate: str | None = None
+
+
+NO_SUPPORT = Support()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What an attempt or a rung came to. `candidate` is the last value that could be parsed, as a tuple of one;
-    `proposed` a value that passed all but acceptance."""
+    """What an attempt or a rung came to. `candidate` is the last value that could be parsed, as a tuple of one."""
 
     failure: FailureKind | None
     value: Json = None
@@ -51,15 +68,7 @@ class Verdict:
     candidate: tuple[Json, ...] = ()
     skipped: tuple[str, ...] = ()
     attempts: tuple[Attempt, ...] = ()
-    vote: Vote | None = None
-    fields: Mapping[str, FieldSupport] = field(default_factory=dict)
-    alternatives: tuple[Alternative, ...] = ()
-    judgements: tuple[Judgement, ...] = ()
-    judging: tuple[Attempt, ...] = ()
-    """The requests of judges."""
-    score: float | None = None
-    proposed: tuple[Json, ...] = ()
-    certificate: str | None = None
+    support: Support = NO_SUPPORT
 
     @property
     def passed(self) -> bool:
@@ -164,48 +173,57 @@ def confirmed(policy: Policy, verdict: Verdict, answers: Sequence[Said], *, leni
     found = tuple(each for check, said in told if check.name not in skipped for each in heard(check, said))
     rejected, flags = split(found)
     judged = [said for said in answers if isinstance(said, Judged)]
-    verdict = replace(
-        verdict,
-        flags=(*verdict.flags, *flags, *(_skipped(name) for name in skipped)),
+    support = (
+        _judged_support(verdict.support, judged, refused=bool(rejected)) if judged or rejected else verdict.support
+    )
+    flags = (*verdict.flags, *flags, *(_skipped(name) for name in skipped))
+    if not rejected:
+        return replace(verdict, flags=flags, skipped=skipped, support=support)
+    failure = verdict.failure or kind_of(rejected, "check")
+    violations = (*verdict.violations, *rejected)
+    return replace(verdict, failure=failure, value=None, violations=violations, flags=flags, support=support)
+
+
+def _judged_support(support: Support, judged: Sequence[Judged], *, refused: bool) -> Support:
+    return replace(
+        support,
+        vote=replace(support.vote, refused=True) if refused and support.vote else support.vote,
         judgements=tuple(each.judgement for each in judged),
         judging=tuple(attempt for each in judged for attempt in each.attempts),
     )
-    if not rejected:
-        return replace(verdict, skipped=skipped)
-    vote = replace(verdict.vote, refused=True) if verdict.vote else None
-    failure = verdict.failure or kind_of(rejected, "check")
-    return replace(verdict, failure=failure, value=None, violations=(*verdict.violations, *rejected), vote=vote)
 
 
 def allowed(policy: Policy, verdict: Verdict, permit: Permit, inputs: Json) -> Verdict:
     """The verdict under `accept=certified(...)`: what no certificate covers is proposed, and not handed out."""
-    if not verdict.passed:
+    if not verdict.passed or (policy.accept is None and verdict.support.vote is None):
         return verdict
-    if policy.accept is None:
-        return replace(verdict, score=verdict.vote.agreement) if verdict.vote else verdict
-    score = shielded("certified(score=...)", _score, policy.accept.score, verdict, inputs)
+    score = shielded(
+        "certified(score=...)", _score, policy.accept.score if policy.accept else "agreement", verdict, inputs
+    )
     if isinstance(score, Violation):
-        return _refused(replace(verdict, failure="crashed"), score)
-    verdict = replace(verdict, score=score)
+        return _refused(verdict, score, "crashed")
+    verdict = replace(verdict, support=replace(verdict.support, score=score))
+    if policy.accept is None:
+        return verdict
     if permit.void:
         return _refused(verdict, Violation("", "certified", permit.void))
     if permit.at_least is not None and (score is None or score < permit.at_least):
         said = f"its score is below {permit.at_least:g}, from which on the certificate {permit.certificate} holds"
         return _refused(verdict, Violation("", "certified", said, expected=permit.at_least, actual=score))
-    return replace(verdict, certificate=permit.certificate)
+    return replace(verdict, support=replace(verdict.support, certificate=permit.certificate))
 
 
-def _refused(verdict: Verdict, why: Violation) -> Verdict:
-    failure = verdict.failure or "check"
-    return replace(verdict, failure=failure, value=None, violations=(why,), proposed=(verdict.value,))
+def _refused(verdict: Verdict, why: Violation, failure: FailureKind = "check") -> Verdict:
+    support = replace(verdict.support, proposed=(verdict.value,))
+    return replace(verdict, failure=failure, value=None, violations=(why,), support=support)
 
 
 def _score(score: Score, verdict: Verdict, inputs: Json) -> float | None:
     if callable(score):
         return float(score(verdict.value, inputs))
     if score == "agreement":
-        return verdict.vote.agreement if verdict.vote else None
-    known = [support.confidence for support in verdict.fields.values()]
+        return verdict.support.vote.agreement if verdict.support.vote else None
+    known = [support.confidence for support in verdict.support.fields.values()]
     return None if not known or None in known else min(cast("list[float]", known))
 
 
@@ -298,43 +316,46 @@ def ended(
     policy: Policy, status: Status, source: str, told: list[Verdict], last: Verdict | None = None, audited: bool = False
 ) -> Outcome[Json]:
     """The one outcome, of all that the rungs came to."""
-    attempts = tuple(each for verdict in told for each in (*verdict.attempts, *verdict.judging))
+    attempts = tuple(each for verdict in told for each in (*verdict.attempts, *verdict.support.judging))
     failed = tuple(each for verdict in told for each in verdict.violations)
     flags = last.flags if last else ()
-    proposal = _proposal(told)
-    vote = proposal.vote
+    support = _support(told)
+    judgements = last.support.judgements if last and last.passed else support.judgements
     probability, reason = review_of(policy, status, flags, audited)
     return Outcome(
         status=status,
         value=last.value if last else None,
         json=last.value if last else None,
-        source="medoid" if last and last.passed and last.vote and last.vote.source == "medoid" else source,
+        source="medoid" if last and _is_medoid(last) else source,
         violations=() if last and last.passed and status != "escalated" else failed,
         flags=flags,
         repairs=last.repairs if last else (),
         attempts=attempts,
-        agreement=vote.agreement if vote else None,
-        alternatives=proposal.alternatives,
-        fields=proposal.fields,
-        vote=vote,
-        judgements=last.judgements if last and last.passed else proposal.judgements,
-        score=proposal.score,
-        proposed=proposal.proposed,
+        agreement=support.vote.agreement if support.vote else None,
+        alternatives=support.alternatives,
+        fields=support.fields,
+        vote=support.vote,
+        judgements=judgements,
+        score=support.score,
+        proposed=support.proposed,
         usage=sum((each.usage for each in attempts), NO_USAGE),
-        certificate=proposal.certificate,
+        certificate=support.certificate,
         skipped_checks=last.skipped if last else (),
         review_probability=probability,
         review_reason=reason,
     )
 
 
-NOTHING = Verdict(failure=None)
-
-
-def _proposal(told: list[Verdict]) -> Verdict:
-    """The last model's say: of the rung that passed, or else of a vote, which is kept also where another rung answered."""
+def _support(told: list[Verdict]) -> Support:
+    """Of the last model's say: of the rung that passed, or else of a vote, which is kept also where another rung answered."""
     asked = [each for each in told if each.attempts]
-    return next((each for each in reversed(asked) if each.passed or each.proposed or each.vote), NOTHING)
+    said = (each.support for each in reversed(asked) if each.passed or each.support.proposed or each.support.vote)
+    return next(said, NO_SUPPORT)
+
+
+def _is_medoid(verdict: Verdict) -> bool:
+    vote = verdict.support.vote
+    return verdict.passed and vote is not None and vote.source == "medoid"
 
 
 def review_of(policy: Policy, status: Status, flags: Violations, audited: bool) -> tuple[float, str]:
@@ -352,7 +373,7 @@ def status_of(rung: Rung, told: list[Verdict]) -> Status:
     if not isinstance(rung, ModelRung):
         return "fallback"
     first = told[0]
-    samples = len(first.vote.samples) if first.vote else 1
+    samples = len(first.support.vote.samples) if first.support.vote else 1
     clean = len(told) == 1 and len(first.attempts) == samples and not first.repairs
     return "accepted" if clean else "recovered"
 

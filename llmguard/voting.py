@@ -13,7 +13,7 @@ from llmguard.ladder import ModelRung
 from llmguard.messages import NO_USAGE, FailureKind
 from llmguard.outcome import Alternative, FieldSupport, Repair, Sample, StopReason, Violation, Violations, Vote
 from llmguard.policy import Policy
-from llmguard.verdict import Verdict, examined
+from llmguard.verdict import Support, Verdict, examined
 
 MAX_ALTERNATIVES = 5
 MAX_DISAGREEMENTS = 10
@@ -58,7 +58,7 @@ def voted(policy: Policy, rung: ModelRung, inputs: Json, settled: Settled, drawn
     if not settled.vote.found:
         first = next((verdict for verdict in used if verdict.failure), Verdict(failure="inconsistent"))
         vote = _vote(rung, settled, drawn, candidate=(), accepted=False)
-        return replace(first, attempts=attempts, vote=vote, candidate=_last_candidate(used))
+        return replace(first, attempts=attempts, support=Support(vote=vote), candidate=_last_candidate(used))
     found = examined(policy, settled.vote.value, inputs, _repairs(settled, used), validate=True)
     vote = _vote(rung, settled, drawn, candidate=(settled.vote.value,), accepted=settled.accept)
     if not found.passed:
@@ -68,10 +68,12 @@ def voted(policy: Policy, rung: ModelRung, inputs: Json, settled: Settled, drawn
     return replace(
         found,
         attempts=attempts,
-        vote=replace(vote, refused=found.failure not in (None, "inconsistent", "deadline", "budget")),
         flags=(*found.flags, *_ties(settled)) if found.passed else found.flags,
-        fields=_fields(settled, used),
-        alternatives=_alternatives(votes, used, vote.candidate[0]),
+        support=Support(
+            vote=replace(vote, refused=found.failure not in (None, "inconsistent", "deadline", "budget")),
+            fields=_fields(settled, used),
+            alternatives=_alternatives(votes, used, vote.candidate[0]),
+        ),
     )
 
 
@@ -183,7 +185,7 @@ def _fields(settled: Settled, used: Sequence[Verdict]) -> dict[str, FieldSupport
 
 
 def _field(path: str, field: FieldVote, used: Sequence[Verdict]) -> FieldSupport:
-    told = (verdict.fields.get(path) for verdict, stands in zip(used, field.support, strict=True) if stands)
+    told = (verdict.support.fields.get(path) for verdict, stands in zip(used, field.support, strict=True) if stands)
     known = [support.confidence for support in told if support is not None and support.confidence is not None]
     return FieldSupport(
         value=field.value,

@@ -40,17 +40,19 @@ LAYERS: dict[int, tuple[str, ...]] = {
     ),  # rules
     3: ("policy",),
     4: ("flow", "verdict", "voting"),  # the story
-    5: ("record", "certify"),
+    5: ("record", "certify", "cases"),
     6: (
         "drive",
         "workers",
         "session",
         "replay",
+        "judging",
+        "case_files",
+        "connections",
         "simulate",
         "models",
         "outcome_log",
         "telemetry",
-        "connections",
     ),  # the world
     7: ("build", "finding", "guard", "judges", "stream", "wrap"),
     8: ("batch", "server", "pytest_plugin", "testing"),  # edges

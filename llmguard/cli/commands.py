@@ -12,6 +12,8 @@ from typer.core import TyperGroup
 from llmguard.cli.demo import demo
 from llmguard.cli.doctor import doctor
 from llmguard.cli.log_commands import log_app
+from llmguard.cli.promote_command import EXAMPLES as PROMOTE_EXAMPLES
+from llmguard.cli.promote_command import promote
 from llmguard.cli.prompt_commands import prompt_app
 from llmguard.cli.run_command import run
 from llmguard.cli.schema_commands import schema_app
@@ -82,6 +84,7 @@ def program(
 app.command("demo", epilog="Example: llmguard demo --playback")(demo)
 app.command("run", epilog="Example: llmguard run examples.tickets:triage --input ticket='My parcel is lost.'")(run)
 app.add_typer(log_app, name="log")
+app.command("promote", epilog=PROMOTE_EXAMPLES)(promote)
 app.add_typer(schema_app, name="schema")
 app.add_typer(prompt_app, name="prompt")
 app.command("doctor", epilog="Example: llmguard doctor examples.tickets:triage")(doctor)

@@ -25,7 +25,7 @@ from llmguard.redaction import redact_text
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """The migrations, oldest first; the last one is what `tables()` makes."""
 
 BUSY_S = 5.0

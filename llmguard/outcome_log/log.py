@@ -6,16 +6,19 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmguard.canonical import Json, decode, encode
+from llmguard.certify.certificate import Certificate, Kept
 from llmguard.errors import LogError
 from llmguard.messages import Usage
 from llmguard.outcome import Outcome
+from llmguard.outcome_log.audits import Ended
+from llmguard.outcome_log.certificates import certificate_values
 from llmguard.outcome_log.database import (
     REVISIONS,
     Database,
@@ -25,6 +28,9 @@ from llmguard.outcome_log.database import (
     sqlite_version,
 )
 from llmguard.outcome_log.liveness import is_foreign, is_gone
+from llmguard.outcome_log.people import certificates_in, descriptions_in, ended_in, look_up, reviews_in
+from llmguard.outcome_log.reviewing import Found, ReviewedLog, Which
+from llmguard.outcome_log.reviews import Review, review_values
 from llmguard.outcome_log.rows import (
     RUNNING,
     Row,
@@ -39,7 +45,7 @@ from llmguard.outcome_log.rows import (
     step_values,
     unknown_opening_values,
 )
-from llmguard.outcome_log.search import Query, clauses, query
+from llmguard.outcome_log.search import Query, clauses, newest_verdict, query
 from llmguard.outcome_log.statements import Statements, compile_statements
 from llmguard.outcome_log.stats import GuardStats, Tally
 from llmguard.outcome_log.tables import Tables, tables
@@ -53,7 +59,7 @@ if TYPE_CHECKING:
 GOOD = ("accepted", "recovered")
 
 
-class OutcomeLog:
+class OutcomeLog(ReviewedLog):
     """The log at one URL. All logs of one file in one process share its one writing connection.
 
     `begin` and `step` return at once, and their rows are on the disk within 5 ms; `finish` returns when the outcome and
@@ -126,9 +132,33 @@ class OutcomeLog:
             LogError: there is no such outcome.
         """
         if not self._has(call_id):
-            raise LogError(f"no call {call_id!r} in the log {str(self.path)!r}. `llmguard log list` shows the ids.")
+            raise self._unknown(call_id)
         values = (searchable(call_id), searchable(key), at, redact(encode(value)))
         self._writer.wait_for(Entry(self._statements.feedback, values, durable=True))
+
+    def keep_certificate(self, certificate: Certificate, at: float) -> None:
+        """On the disk on return; kept again, one that was suspended stays so. `at`: seconds since the epoch, now."""
+        self._writer.wait_for(Entry(self._statements.certificate, certificate_values(certificate, at), durable=True))
+
+    def suspend(self, certificate_id: str, at: float) -> bool:
+        """No call is accepted by it any more, from this return on. False where there is none, or it is suspended."""
+        with self._looking() as connection:
+            found = certificates_in(connection, tables().certificates.c.id == certificate_id)
+        if not found or found[0].suspended_at is not None:
+            return False
+        self._writer.wait_for(Entry(self._statements.suspend, (at, certificate_id), durable=True))
+        return True
+
+    def _keep_reviews(self, reviews: Sequence[Review]) -> None:
+        entries = [Entry(self._statements.review, review_values(review), durable=True) for review in reviews]
+        self._write_all(entries)
+
+    def _write_all(self, entries: list[Entry]) -> None:
+        """On the disk on return, in as few transactions as may be."""
+        for entry in entries[:-1]:
+            self._writer.put(entry)
+        for entry in entries[-1:]:
+            self._writer.wait_for(entry)
 
     def flush(self) -> bool:
         """Writes what is queued; False where the log cannot be written now."""
@@ -189,7 +219,8 @@ class OutcomeLog:
         calls = tables().calls
         with self._looking() as connection:
             shown = _shown(calls, self._gone(connection))
-            found = calls.select().add_columns(shown.label("shown")).where(*clauses(asked, calls, shown)).limit(limit)
+            more = (shown.label("shown"), newest_verdict(calls).label("review"))
+            found = calls.select().add_columns(*more).where(*clauses(asked, calls, shown)).limit(limit)
             order = (calls.c.started_at, calls.c.id)
             rows = connection.execute(found.order_by(*(each.desc() if newest_first else each for each in order)))
             return [row_of(row) for row in rows]
@@ -248,6 +279,34 @@ class OutcomeLog:
             rows = connection.execute(given.select().where(given.c.call_id == searchable(call_id)).order_by(given.c.at))
             return [{"key": row.key, "value": decode(row.value), "at": row.at} for row in rows]
 
+    def certificates(self, guard: str, certified: str | None = None) -> list[Kept]:
+        """Those of a guard, the newest first; of one fingerprint, if it is named."""
+        made = tables().certificates
+        asked = made.c.guard == searchable(guard)
+        if certified is not None:
+            asked &= made.c.fingerprint == searchable(certified)
+        with self._looking() as connection:
+            return certificates_in(connection, asked)
+
+    def _reviews(self, call_ids: Iterable[str]) -> list[Review]:
+        with self._looking() as connection:
+            return reviews_in(connection, call_ids)
+
+    def _look_up(self, call_id: str) -> Found | None:
+        with self._looking() as connection:
+            return look_up(connection, call_id)
+
+    def _descriptions(self, guard: str) -> Mapping[str, Json]:
+        with self._looking() as connection:
+            return descriptions_in(connection, guard)
+
+    def _ended(self, guard: str, fingerprints: Sequence[str] | None, since: float | None, which: Which) -> list[Ended]:
+        with self._looking() as connection:
+            return ended_in(connection, guard, fingerprints, since, which)
+
+    def _unknown(self, call_id: str) -> LogError:
+        return LogError(f"no call {call_id!r} in the log {str(self.path)!r}. `llmguard log list` shows the ids.")
+
     @cached_property
     def secret(self) -> bytes:
         """32 random bytes that were made with the log: they draw the outcomes to review."""
@@ -288,10 +347,7 @@ class OutcomeLog:
         with self._looking() as connection:
             undecided = [row for row in _undecided(connection) if _is_over(row, foreign_before)]
             entries = [self._settlement(connection, row) for row in undecided]
-        for entry in entries[:-1]:
-            self._writer.put(entry)
-        for entry in entries[-1:]:
-            self._writer.wait_for(entry)
+        self._write_all(entries)
         return len(entries)
 
     def _settlement(self, connection: sa.Connection, call: Json) -> Entry:

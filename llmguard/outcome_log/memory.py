@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Lock
 
 from llmguard.canonical import Json, crossed
+from llmguard.certify.certificate import Certificate, Kept
 from llmguard.errors import LogError
 from llmguard.messages import ModelFailure, ModelReply
 from llmguard.outcome import Outcome
+from llmguard.outcome_log.audits import Ended
+from llmguard.outcome_log.certificates import issued_at
+from llmguard.outcome_log.reviewing import Found, ReviewedLog, Which
+from llmguard.outcome_log.reviews import Review, in_order
 from llmguard.outcome_log.rows import Row, row_of_record
 from llmguard.outcome_log.search import Query, query
 from llmguard.outcome_log.stats import GuardStats, Tally
@@ -25,12 +30,13 @@ class _Kept:
     steps: list[Step] = field(default_factory=list)
     outcome: Outcome[Json] | None = None
     finished_at: float | None = None
+    reviews: list[Review] = field(default_factory=list)
 
     def record(self) -> Record:
         return Record(self.opening, tuple(self.steps), self.outcome)
 
 
-class MemoryLog:
+class MemoryLog(ReviewedLog):
     """Keeps the newest `size` calls of this process; nothing is written anywhere.
 
     >>> log = MemoryLog()
@@ -45,6 +51,7 @@ class MemoryLog:
         self._calls: dict[str, _Kept] = {}
         self._guards: dict[str, Json] = {}
         self._feedback: dict[str, list[Json]] = {}
+        self._certificates: dict[str, tuple[float, Kept]] = {}
         self._lock = Lock()
 
     def guard(self, fingerprint: str, name: str, description: Json) -> None:
@@ -56,7 +63,9 @@ class MemoryLog:
     def begin(self, opening: Opening) -> None:
         with self._lock:
             before = self._calls.pop(opening.id, None)
-            self._calls[opening.id] = _Kept(opening, before.steps if before else [])
+            kept = self._calls[opening.id] = _Kept(opening)
+            if before:
+                kept.steps, kept.reviews = before.steps, before.reviews
             while len(self._calls) > self.size:
                 oldest = next(iter(self._calls))
                 del self._calls[oldest]
@@ -135,11 +144,65 @@ class MemoryLog:
 
     def feedback(self, call_id: str, key: str, value: Json, at: float) -> None:
         if call_id not in self._calls:
-            raise LogError(f"no call {call_id!r} in this log of the last {self.size} calls.")
+            raise self._unknown(call_id)
         self._feedback.setdefault(call_id, []).append({"key": key, "value": crossed(value), "at": at})
 
     def feedback_of(self, call_id: str) -> list[Json]:
         return list(self._feedback.get(call_id, ()))
+
+    def keep_certificate(self, certificate: Certificate, at: float) -> None:
+        self._certificates.setdefault(certificate.id, (issued_at(certificate, at), Kept(certificate)))
+
+    def certificates(self, guard: str, certified: str | None = None) -> list[Kept]:
+        found = [
+            (at, kept)
+            for at, kept in list(self._certificates.values())
+            if kept.certificate.guard == guard and certified in (None, kept.certificate.fingerprint)
+        ]
+        return [kept for _, kept in sorted(found, key=lambda each: (-each[0], each[1].certificate.id))]
+
+    def suspend(self, certificate_id: str, at: float) -> bool:
+        issued, kept = self._certificates.get(certificate_id, (0.0, None))
+        if kept is None or kept.suspended_at is not None:
+            return False
+        self._certificates[certificate_id] = issued, Kept(kept.certificate, at)
+        return True
+
+    def _keep_reviews(self, reviews: Sequence[Review]) -> None:
+        for review in reviews:
+            if kept := self._calls.get(review.call_id):  # else it has made room meanwhile
+                kept.reviews.append(review)
+
+    def _reviews(self, call_ids: Iterable[str]) -> list[Review]:
+        return [review for call_id in call_ids if (kept := self._calls.get(call_id)) for review in kept.reviews]
+
+    def _look_up(self, call_id: str) -> Found | None:
+        kept = self._calls.get(call_id)
+        return Found(call_id, kept.opening.guard, kept.opening.fingerprint, kept.outcome) if kept else None
+
+    def _descriptions(self, guard: str) -> Mapping[str, Json]:
+        known = list(self._guards.items())
+        return {fingerprint: found["description"] for fingerprint, found in known if found["name"] == guard}
+
+    def _ended(self, guard: str, fingerprints: Sequence[str] | None, since: float | None, which: Which) -> list[Ended]:
+        found = [
+            Ended(
+                call_id=kept.opening.id,
+                started_at=kept.opening.started_at,
+                outcome=kept.outcome,
+                reviews=tuple(kept.reviews),
+            )
+            for kept in self._all()
+            if kept.outcome is not None
+            and kept.opening.guard == guard
+            and (fingerprints is None or kept.opening.fingerprint in fingerprints)
+            and (since is None or kept.opening.started_at >= since)
+            and (kept.outcome.review_reason == "audit" if which == "audited" else kept.reviews)
+        ]
+        return sorted(found, key=lambda call: (call.started_at, call.call_id))
+
+    def _unknown(self, call_id: str) -> LogError:
+        return LogError(f"no call {call_id!r} in this log of the last {self.size} calls.")
 
     def mark_interrupted(self, *, foreign_before: float | None = None) -> int:
         return 0
@@ -158,5 +221,10 @@ class MemoryLog:
             return list(self._calls.values())
 
     def _rows(self, asked: Query) -> list[Row]:
-        rows = (row_of_record(kept.record(), kept.finished_at) for kept in self._all())
+        rows = (row_of_record(kept.record(), kept.finished_at, _verdict_of(kept)) for kept in self._all())
         return [row for row in rows if asked.holds(row)]
+
+
+def _verdict_of(kept: _Kept) -> str:
+    newest = in_order(kept.reviews)[-1:]
+    return newest[0].verdict if newest else ""

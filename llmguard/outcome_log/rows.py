@@ -62,6 +62,8 @@ class Row:
     review_probability: float = 0.0
     review_reason: str = ""
     value: Json = None
+    review: str = ""
+    """The newest review's verdict, if there is one."""
 
     @property
     def duration_s(self) -> float | None:
@@ -233,7 +235,7 @@ def interrupted_call(opening: Opening, steps: Iterable[Step]) -> Outcome[Json]:
 
 
 def row_of(call: Json) -> Row:
-    """`call.shown` is the status as lists show it."""
+    """`call.shown` is the status as lists show it, `call.review` the newest verdict or empty."""
     outcome = decode(call.outcome) if call.outcome is not None else {}
     return Row(
         id=call.id,
@@ -259,10 +261,11 @@ def row_of(call: Json) -> Row:
         review_probability=call.review_probability or 0.0,
         review_reason=call.review_reason or "",
         value=outcome.get("json"),
+        review=call.review,
     )
 
 
-def row_of_record(record: Record, finished_at: float | None) -> Row:
+def row_of_record(record: Record, finished_at: float | None, review: str = "") -> Row:
     """The same of a record in memory."""
     opening = record.opening
     outcome: Outcome[Json] = record.outcome or Outcome(status=cast("Json", RUNNING))
@@ -287,4 +290,5 @@ def row_of_record(record: Record, finished_at: float | None) -> Row:
         review_probability=outcome.review_probability,
         review_reason=outcome.review_reason,
         value=outcome.json,
+        review=review,
     )

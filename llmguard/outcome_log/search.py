@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 from llmguard.canonical import Json, encode
 from llmguard.errors import UsageError
 from llmguard.outcome_log.rows import Row, searchable
+from llmguard.outcome_log.tables import tables
 from llmguard.redaction import redact
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ FIELDS: dict[str, Field] = {
         "text", lambda row: row.status, "accepted, recovered, fallback, escalated, rejected, interrupted, running"
     ),
     "source": Field("text", lambda row: row.source, "the rung that gave the value"),
-    "reason": Field("text", lambda row: row.review_reason, "why it is to be reviewed"),
+    "reason": Field("text", lambda row: row.review_reason, "why it is to be reviewed: audit, escalated, flagged"),
+    "review": Field("text", lambda row: row.review, 'the newest verdict: right, wrong, unsure, or "" without a review'),
     "failure": Field("words", lambda row: row.failures, "kind of a failed attempt: timeout, schema, ..."),
     "rule": Field("words", lambda row: row.rules, "a rule that was violated: minimum, required, a check's name, ..."),
     "model": Field("words", lambda row: row.models, "a model that answered"),
@@ -228,6 +230,20 @@ def clauses(asked: Query, calls: sa.Table, shown: sa.ColumnElement[str]) -> list
     return found
 
 
+def newest_verdict(calls: sa.Table) -> sa.ColumnElement[str]:
+    """What the newest review of each call says, or the empty text."""
+    import sqlalchemy as sa
+
+    reviews = tables().reviews
+    newest = (
+        sa.select(reviews.c.verdict)
+        .where(reviews.c.call_id == calls.c.id)
+        .order_by(reviews.c.at.desc(), reviews.c.id.desc())
+        .limit(1)
+    )
+    return sa.func.coalesce(newest.scalar_subquery(), "")
+
+
 def _of_meta(calls: sa.Table, key: str) -> sa.ColumnElement[str]:
     """A value of `meta` twice, as JSON: asked for one value, SQLite decodes it, and loses what follows a NUL."""
     import sqlalchemy as sa
@@ -279,6 +295,7 @@ def _columns(calls: sa.Table, shown: sa.ColumnElement[str]) -> dict[str, sa.Colu
         "status": shown,
         "source": sa.func.coalesce(calls.c.source, ""),
         "reason": sa.func.coalesce(calls.c.review_reason, ""),
+        "review": newest_verdict(calls),
         "failure": calls.c.failures,
         "rule": calls.c.rules,
         "model": calls.c.models,

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llmguard.outcome_log.tables import OPENING, OUTCOME, STEP, tables
+from llmguard.outcome_log.tables import CERTIFICATE, OPENING, OUTCOME, REVIEW, STEP, tables
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -32,6 +32,12 @@ class Statements:
     """fingerprint, name, description."""
     feedback: str
     """call_id, key, at, value."""
+    review: str
+    """REVIEW."""
+    certificate: str
+    """CERTIFICATE. One that is there already, suspended perhaps, stays as it is."""
+    suspend: str
+    """suspended_at, then the certificate's id. The first time stands."""
     settle: str
     """OUTCOME, then id and owner: of a call whose process is gone."""
 
@@ -50,6 +56,12 @@ def compile_statements(dialect: sa.Dialect) -> Statements:
         .where(calls.c.id == sa.bindparam("of_id"), calls.c.owner == sa.bindparam("of_owner"), calls.c.status.is_(None))
         .values({name: sa.bindparam(name) for name in OUTCOME})
     )
+    certificates = made.certificates
+    suspend = (
+        sa.update(certificates)
+        .where(certificates.c.id == sa.bindparam("of_id"), certificates.c.suspended_at.is_(None))
+        .values(suspended_at=sa.bindparam("suspended_at"))
+    )
     return Statements(
         begin=_upsert(dialect, calls, OPENING, ("id",), update=OPENING[1:], also=undecided),
         finish=_upsert(dialect, calls, (*OPENING, *OUTCOME), ("id",), update=OUTCOME),
@@ -59,6 +71,9 @@ def compile_statements(dialect: sa.Dialect) -> Statements:
         feedback=_upsert(
             dialect, made.feedback, ("call_id", "key", "at", "value"), ("call_id", "key", "at"), ("value",)
         ),
+        review=_upsert(dialect, made.reviews, REVIEW, ("id",)),
+        certificate=_upsert(dialect, certificates, CERTIFICATE, ("id",)),
+        suspend=_compiled(dialect, suspend, ("suspended_at", "of_id")),
         settle=_compiled(dialect, settle, (*OUTCOME, "of_id", "of_owner")),
     )
 

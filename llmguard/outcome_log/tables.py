@@ -33,6 +33,8 @@ STEP = (
     *("call_id", "address", "seq", "kind", "digest", "answer", "raw", "raw_hash", "waited_s", "latency_s", "failure"),
     *("model", "input_tokens", "output_tokens", "estimated"),
 )
+REVIEW = ("id", "call_id", "verdict", "correction", "fields", "reviewer", "comment", "blind", "at")
+CERTIFICATE = ("id", "guard", "fingerprint", "body", "issued_at", "expires_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,8 @@ def _calls(metadata: sa.MetaData) -> sa.Table:
     )
     undecided = calls.c.status.is_(None)
     sa.Index("calls_undecided", calls.c.owner, sqlite_where=undecided, postgresql_where=undecided)
+    drawn = sa.text("review_reason = 'audit'")
+    sa.Index("calls_audited", calls.c.guard, calls.c.started_at, sqlite_where=drawn, postgresql_where=drawn)
     return calls
 
 

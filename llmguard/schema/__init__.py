@@ -4,6 +4,6 @@ Reading order: `compiled` (the whole), `references` (files to one document), `li
 value does not fit), `types` (pydantic), `parts` (salvage and failed parts), `form` (the instruction), `words`, `keywords`.
 """
 
-from llmguard.schema.compiled import Schema, compile_schema, describe, failed_part, merged, salvage
+from llmguard.schema.compiled import Schema, compile_schema, describe, failed_part, from_description, merged, salvage
 
-__all__ = ["Schema", "compile_schema", "describe", "failed_part", "merged", "salvage"]
+__all__ = ["Schema", "compile_schema", "describe", "failed_part", "from_description", "merged", "salvage"]

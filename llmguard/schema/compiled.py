@@ -100,14 +100,25 @@ def compile_schema(given: object, *, registry: Mapping[str, Json] | None = None,
     if isinstance(given, str):
         given = _parsed(given, where)
     if isinstance(given, dict | bool):
-        return _compile(_own_copy(given, where), registry or {}, where)
+        return _compile(_own_copy(given, where), registry or {}, where, formats={})
     schema, python = python_type(given, where)
-    return _compile(schema, {}, where, python)
+    return _compile(schema, {}, where, python=python, formats=LENIENT_FORMATS)
 
 
 def describe(schema: Schema) -> Json:
     """The schema for a fingerprint: what decides whether a value fits, and what it comes back as."""
     return {"json_schema": schema.json_schema, "python_type": _name_of(schema.python_type)}
+
+
+def from_description(description: Json, *, where: str = "schema") -> Schema:
+    """The schema of which `describe` said this, as a log keeps it. One of a Python type judges by its JSON schema alone:
+    the type's own validators are code, which no description holds.
+
+    >>> from_description(describe(compile_schema({"type": "integer"}))).violations("1")[0].rule
+    'type'
+    """
+    formats = {} if description["python_type"] is None else LENIENT_FORMATS
+    return _compile(_own_copy(description["json_schema"], where), {}, where, formats=formats)
 
 
 def salvage(schema: Schema, value: Json, violations: Violations) -> tuple[Json, tuple[Repair, ...]] | None:
@@ -173,7 +184,9 @@ def _own_copy(given: Json, where: str) -> Json:
         raise UsageError(f"{where} is no JSON: {error}. Expected a JSON Schema. Take it out.") from None
 
 
-def _compile(schema: Json, registry: Mapping[str, Json], where: str, python: PythonType | None = None) -> Schema:
+def _compile(
+    schema: Json, registry: Mapping[str, Json], where: str, *, formats: Formats, python: PythonType | None = None
+) -> Schema:
     """The checks in the order in which each relies on those before it."""
     refuse_depth(schema, where)
     draft = draft_for(schema, where)
@@ -182,7 +195,7 @@ def _compile(schema: Json, registry: Mapping[str, Json], where: str, python: Pyt
     if whole is not schema:
         refuse_depth(whole, where)
         refuse_what_is_no_schema(whole, draft, where)
-    return _finished(whole, draft, where, python=python, formats=LENIENT_FORMATS if python else {})
+    return _finished(whole, draft, where, python=python, formats=formats)
 
 
 def _finished(schema: Json, draft: Draft, where: str, *, formats: Formats, python: PythonType | None = None) -> Schema:

@@ -18,7 +18,7 @@ from llmguard.canonical import digest
 from llmguard.effects import Crashed, Returned
 from llmguard.errors import LogError, UsageError
 from llmguard.messages import ModelReply, Usage
-from llmguard.outcome import Repair, Violation
+from llmguard.outcome import Alternative, Repair, Violation
 from llmguard.outcome_log import MemoryLog, OutcomeLog, database, open_log
 from llmguard.outcome_log.database import REVISIONS, has_wal_reset_bug, open_database
 from llmguard.outcome_log.search import FIELDS, conditions
@@ -60,7 +60,7 @@ def test_a_call_comes_back_as_it_was(log: OutcomeLog) -> None:
         {"total": 4, "big": 2**70, "none": None},
         repairs=(Repair("/total", "4", 4, "lossless"),),
         flags=(Violation("/total", "sum", "is odd", expected=[1, 2], severity="flag"),),
-        alternatives=(1, "2"),
+        alternatives=(Alternative(1, 2), Alternative("2", 1)),
         agreement=0.75,
         review_probability=0.05,
         review_reason="audit",
@@ -570,7 +570,7 @@ def test_an_older_log_is_brought_up_to_date(tmp_path: Path, monkeypatch: pytest.
     upgraded: list[str] = []
     monkeypatch.setattr(command, "upgrade", lambda config, revision: upgraded.append(revision))
     open_database(tmp_path / "log.db")
-    monkeypatch.setattr(database, "REVISIONS", ("0001", "0002"))
+    monkeypatch.setattr(database, "REVISIONS", (*REVISIONS, "9998"))
     open_database(tmp_path / "log.db")
     assert upgraded == ["head"]
 
