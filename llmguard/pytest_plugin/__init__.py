@@ -8,15 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 if TYPE_CHECKING:
-    from llmguard.guard import Guard
-    from llmguard.outcome import Outcome
     from llmguard.outcome_log import OutcomeLog
-    from llmguard.pytest_plugin.fixtures import Replayable
+    from llmguard.pytest_plugin.fixtures import Replaying
     from llmguard.testing import ScriptedModel
 
 CASES = ("tests", "cases")
@@ -63,23 +61,25 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """FOLDER/<guard>/<slug>.json, and nothing else."""
-    if file_path.suffix != ".json" or file_path.parent.parent not in parent.config.stash[_folders]:
+    if (
+        file_path.suffix != ".json"
+        or file_path.name.startswith(".")
+        or file_path.parent.parent not in parent.config.stash[_folders]
+    ):
         return None
-    kind = import_module("llmguard.pytest_plugin.cases").CaseFile
-    return cast(pytest.Collector, kind.from_parent(parent, path=file_path))
+    cases = import_module("llmguard.pytest_plugin.cases")
+    return cast(pytest.Collector, cases.CaseFile.at(file_path, parent))
 
 
 # --- fixtures
 
 
 @pytest.fixture
-def guard_replay(pytestconfig: pytest.Config) -> Callable[[Guard[Any], Replayable], Outcome[Any]]:
-    """guard_replay(guard, case): what today's guard makes of a case, a case file's path, or a record; fails where a case
-    does not hold, or the guard would call its model."""
-    return cast(
-        "Callable[[Guard[Any], Replayable], Outcome[Any]]",
-        import_module("llmguard.pytest_plugin.fixtures").replaying(pytestconfig.rootpath),
-    )
+def guard_replay(pytestconfig: pytest.Config) -> Replaying:
+    """guard_replay(guard, case): today's outcome of a case, a case file's path, or a record; fails where the case does not
+    hold, or the guard would call its model."""
+    fixtures = import_module("llmguard.pytest_plugin.fixtures")
+    return cast("Replaying", fixtures.replaying(pytestconfig.rootpath))
 
 
 @pytest.fixture

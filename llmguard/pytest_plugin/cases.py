@@ -3,70 +3,69 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from llmguard.errors import LLMGuardError, UsageError
+from llmguard.errors import LLMGuardError
 from llmguard.safe_text import safe, safe_line
 
-GUARD_NAME = re.compile(r"[a-z0-9_.-]{1,64}\Z")
-SLUG = re.compile(r"[a-z0-9-]{1,80}\Z")
+if TYPE_CHECKING:
+    from llmguard.pytest_plugin.judged import Judged
+
+SHOWN_NAME = 200
 
 
 class CaseFile(pytest.File):
     """FOLDER/<guard>/<slug>.json: one case, one test."""
 
+    @classmethod
+    def at(cls, path: Path, parent: pytest.Collector) -> CaseFile:
+        """A file's name may be anybody's, and pytest prints node ids as they are."""
+        return cls.from_parent(parent, path=path, nodeid=safe_line(f"{parent.nodeid}/{path.name}"))
+
     def collect(self) -> Iterable[CaseItem]:
-        yield CaseItem.from_parent(self, name=safe_line(self.path.stem, 200))
+        yield CaseItem.from_parent(self, name=safe_line(self.path.stem, SHOWN_NAME))
 
 
 class CaseItem(pytest.Item):
     """Today's guard over one recorded call: it passes where what the case expects still holds."""
 
-    def __init__(self, **given: object) -> None:
-        super().__init__(**given)  # type: ignore[arg-type]
-        self.guard_name = self.path.parent.name
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.folder = self.path.parent.parent
+        self.guard_name = safe_line(self.path.parent.name, SHOWN_NAME)
+        self.judge: Callable[[], Judged] | None = None
         self.add_marker(pytest.mark.llmguard)
         self.extra_keyword_matches.add(self.guard_name)
-        self.user_properties.append(("llmguard_guard", safe_line(self.guard_name)))
+        self.user_properties.append(("llmguard_guard", self.guard_name))
 
     def setup(self) -> None:
         """What is wrong with the file or the configuration is an error, and no red test."""
         try:
-            refuse_names(self.path, self.parent.path.parent.parent if self.parent else self.path.parent.parent)
-            self._run = import_module("llmguard.pytest_plugin.judged").prepared(self.config, self.path)
+            self.judge = import_module("llmguard.pytest_plugin.judged").prepared(self.config, self.path, self.folder)
         except LLMGuardError as error:
-            pytest.fail(safe(str(error)), pytrace=False)
+            raise red(str(error).replace(f"{self.config.rootpath}{os.sep}", "")) from None
 
     def runtest(self) -> None:
+        assert self.judge is not None
         try:
-            judged = self._run()
+            judged = self.judge()
         except LLMGuardError as error:
-            pytest.fail(safe(str(error)), pytrace=False)
+            raise red(str(error)) from None
         for title, text in judged.sections:
-            self.add_report_section("call", title, text)
+            self.add_report_section("call", title, safe(text))
         self.user_properties += judged.properties
         if judged.failure:
-            pytest.fail(judged.failure, pytrace=False)
+            raise red(judged.failure)
 
     def reportinfo(self) -> tuple[Path, int, str]:
-        return self.path, 0, safe_line(f"{self.guard_name}/{self.path.stem}")
+        return Path(safe_line(str(self.path))), 0, f"{self.guard_name}/{self.name}"
 
 
-def refuse_names(path: Path, folder: Path) -> None:
-    """A case stands in the folder that it seems to stand in, under names that name nothing else."""
-    if not GUARD_NAME.match(path.parent.name):
-        raise UsageError(f"folder {path.parent.name!r} of a case: expected a guard's name, 1 to 64 of a-z 0-9 _ . -")
-    if not SLUG.match(path.stem):
-        raise UsageError(f"case file {path.name!r}: expected 1 to 80 of a-z 0-9 - and .json. Rename it.")
-    real = Path(os.path.realpath(path))
-    if not real.is_relative_to(os.path.realpath(folder)):
-        raise UsageError(
-            f"case file {path.name!r} is a link to {str(real)!r}, outside of {str(folder)!r}. Copy it there."
-        )
-    if not real.is_file():
-        raise UsageError(f"{path.name!r} is no file; expected a case as `llmguard promote` writes it.")
+def red(said: str) -> BaseException:
+    """A failure that shows what was said, without llmguard's own lines."""
+    return pytest.fail.Exception(safe(said), pytrace=False)

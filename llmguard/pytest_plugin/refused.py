@@ -9,6 +9,7 @@ from typing import TypeVar
 import pytest
 
 from llmguard.models.live import refusing
+from llmguard.safe_text import safe
 
 T = TypeVar("T")
 MEND = (
@@ -49,7 +50,7 @@ class LiveCallsRefused:
         """A module that calls a guard when it is imported."""
         report = yield
         if said := self._taken():
-            report.outcome, report.longrepr, report.result = "failed", said, []
+            report.outcome, report.longrepr, report.result = "failed", safe(said), []
         return report
 
     def _failing(self) -> Generator[None, T, T]:
@@ -60,10 +61,10 @@ class LiveCallsRefused:
             raise
         except (Exception, *_OUTCOMES) as error:
             if said := self._taken():
-                pytest.fail(f"{said}\n\nThe test itself ended with {_in_words(error)}", pytrace=False)
+                raise _failure(f"{said}\n\nThe test itself ended with {_in_words(error)}") from None
             raise
         if said := self._taken():
-            pytest.fail(said, pytrace=False)
+            raise _failure(said)
         return result
 
     def _taken(self) -> str:
@@ -76,6 +77,10 @@ class LiveCallsRefused:
 
 
 _OUTCOMES = (pytest.fail.Exception, pytest.skip.Exception)
+
+
+def _failure(said: str) -> BaseException:
+    return pytest.fail.Exception(safe(said), pytrace=False)
 
 
 def _in_words(error: BaseException) -> str:
