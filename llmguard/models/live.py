@@ -7,14 +7,12 @@ connection, so that a server on loopback, a mocked transport and a cassette work
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from llmguard.canonical import Json
 from llmguard.connections import Opening, is_loopback, listening
@@ -128,10 +126,14 @@ class _KeptHere:
 
     def _is_unseen(self) -> bool:
         """Whether a refused request would go out unheard."""
+        import asyncio  # here, for every test run loads this module
+
         refused = self._refusal in _refusals and not is_loopback(self._host)
         return refused and not isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop)
 
     def _begun(self, *, on_loop: bool) -> _Asked:
+        from urllib.request import getproxies, proxy_bypass
+
         proxied = not is_loopback(self._host) and bool(getproxies()) and not proxy_bypass(self._host)
         return _Asked(self._host, proxied, on_loop)
 

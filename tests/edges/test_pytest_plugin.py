@@ -113,6 +113,7 @@ def loaded() -> None:
 @pytest.fixture
 def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # hypothesis and others take a second of each start
     monkeypatch.setattr(sys, "path", [*sys.path])
     return Project(pytester)
 
@@ -268,7 +269,7 @@ def test_workers_share_the_cases(project: Project) -> None:
     """Under xdist each worker finds the guards by itself."""
     for number in range(6):
         project.case(case(f"n{number}", '"billing"', expect=BILLING))
-    result = project.start("-p", "llmguard.pytest_plugin", "-n", "2", "--llmguard-guards", "shop")
+    result = project.start("-p", "llmguard.pytest_plugin", "-p", "xdist", "-n", "2", "--llmguard-guards", "shop")
     result.assert_outcomes(passed=6)
 
 
@@ -483,6 +484,7 @@ def installed(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     project.write("site/shop_llmguard-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: shop-llmguard\nVersion: 1\n")
     named = "[pytest11]\nllmguard = llmguard.pytest_plugin.installed\n"
     project.write("site/shop_llmguard-1.dist-info/entry_points.txt", named)
+    monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(project.path / "site"), str(ROOT)]))
 
 
