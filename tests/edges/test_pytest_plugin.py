@@ -554,3 +554,10 @@ def test_what_differs_is_listed_with_the_call_below(ask: Callable[[], None], sai
         ask()
     assert said in str(caught.value)
     assert "r0/s0/a1/t1 m: passed" in str(caught.value)
+
+
+def test_the_example_of_the_docs_passes(project: Project) -> None:
+    """docs/testing.md shows a test that runs."""
+    text = (ROOT / "docs/testing.md").read_text()
+    project.write("test_docs.py", text.partition("```python\n")[2].partition("```")[0])
+    project.run().assert_outcomes(passed=1)
