@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from llmguard.models.openai import OpenAIModel
     from llmguard.outcome import Alternative, Attempt, FieldSupport, Outcome, Partial, Repair, Violation, Void, Vote
     from llmguard.outcome_log import OutcomeLog
+    from llmguard.scores import agrees_with
     from llmguard.wrap import guarded
 
 __version__ = "0.1.0"
@@ -51,6 +52,7 @@ _HOMES = {
         "Vote",
     ),
     "llmguard.outcome_log": ("OutcomeLog",),
+    "llmguard.scores": ("agrees_with",),
     "llmguard.wrap": ("guarded",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
@@ -85,6 +87,7 @@ __all__ = [
     "Violation",
     "Void",
     "Vote",
+    "agrees_with",
     "certified",
     "check",
     "constant",

@@ -64,6 +64,7 @@ def write_case(folder: Path, case: Case, *, update: bool = False) -> Path:
     text = case_text(case).encode()
     if len(text) > MAX_CASE_BYTES:
         raise UsageError(f"{path}: the case has {len(text):,} bytes, and a case file at most {MAX_CASE_BYTES:,}.")
+    case_from_text(text, str(path))  # what could not be read back is not written
     if not update and path.is_symlink() | path.exists():
         raise UsageError(f"{path} is there already. Add --update to renew it, or --slug NAME to write another.")
     try:

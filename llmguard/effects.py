@@ -98,7 +98,12 @@ class Call:
 
     def digest(self) -> str:
         """Names what is asked: waits and deadlines left out, secrets redacted as in the record."""
-        return digest_bytes(redact(encode(self.request.asked(), sort_keys=True)))
+        return request_digest(self.request)
+
+
+def request_digest(request: ModelRequest) -> str:
+    """What stands in a step for the request it answers."""
+    return digest_bytes(redact(encode(request.asked(), sort_keys=True)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,16 +104,24 @@ class Usage:
 
 NO_USAGE = Usage()
 
+Tokens: TypeAlias = tuple[tuple[str, float], ...]
+"""Pieces of a text, each with the natural logarithm of the probability that the model gave it."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelReply:
-    """What a model said. `raw` is the evidence: the body as received, in bytes; `latency_s` counts from sending."""
+    """What a model said. `raw` is the evidence: the body as received, in bytes; `latency_s` counts from sending.
+
+    `logprobs`: the tokens of `text` in order, each with the natural logarithm of its probability; joined they are `text`.
+    Empty where the server gave none, or none that surely belong to `text`.
+    """
 
     text: str
     finish_reason: FinishReason = field(default="stop", kw_only=True)
     model: str = field(default="", kw_only=True)
     usage: Usage = field(default=NO_USAGE, kw_only=True)
     cost_usd: float | None = field(default=None, kw_only=True)
+    logprobs: Tokens = field(default=(), kw_only=True, repr=False)
     raw: bytes = field(default=b"", kw_only=True, repr=False, compare=False)
     latency_s: float = field(default=0.0, kw_only=True, compare=False)
 

@@ -16,7 +16,7 @@ from llmguard.canonical import Json, decode, digest, encode
 from llmguard.effects import Answer, Crashed, Returned
 from llmguard.messages import NO_USAGE, ModelFailure, ModelReply, Usage
 from llmguard.outcome import Alternative, Attempt, FieldSupport, Judgement, Outcome, Repair, Sample, Violation, Vote
-from llmguard.redaction import redact
+from llmguard.redaction import redact, redact_text
 
 RECORD_VERSION = 1
 RAW_LIMIT = 65_536
@@ -67,7 +67,10 @@ _TAGS = {kind: tag for tag, kind in _ANSWERS.items()}
 
 def answer_to_json(answer: Answer) -> dict[str, Json]:
     """The answer without its raw bytes, which are kept beside it; fields at their default are left out."""
-    return {"answer": _TAGS[type(answer)], **_given(answer, leave_out=("raw",))}
+    found = {"answer": _TAGS[type(answer)], **_given(answer, leave_out=("raw", "logprobs"))}
+    if isinstance(answer, ModelReply) and answer.logprobs:
+        found["logprobs"] = [list(token) for token in answer.logprobs]
+    return found
 
 
 def answer_from_json(data: dict[str, Json], raw: bytes = b"") -> Answer:
@@ -75,6 +78,8 @@ def answer_from_json(data: dict[str, Json], raw: bytes = b"") -> Answer:
     kind = _ANSWERS[found.pop("answer")]
     if "usage" in found:
         found["usage"] = Usage(**found["usage"])
+    if "logprobs" in found:
+        found["logprobs"] = tuple((token, logprob) for token, logprob in found["logprobs"])
     if raw:
         found["raw"] = raw
     return kind(**found)
@@ -82,7 +87,14 @@ def answer_from_json(data: dict[str, Json], raw: bytes = b"") -> Answer:
 
 def encode_answer(answer: Answer) -> bytes:
     """What stands in the log for an answer: redacted canonical JSON."""
-    return redact(encode(answer_to_json(answer)))
+    return redact(encode(answer_to_json(_without_split_secrets(answer))))
+
+
+def _without_split_secrets(answer: Answer) -> Answer:
+    """Tokens would keep, in pieces, the secret that is redacted in the text."""
+    if isinstance(answer, ModelReply) and answer.logprobs and redact_text(answer.text) != answer.text:
+        return replace(answer, logprobs=())
+    return answer
 
 
 def decode_answer(text: bytes | str, raw: bytes = b"") -> Answer:

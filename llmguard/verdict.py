@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import ParamSpec, TypeAlias, TypeVar, cast
+from typing import ParamSpec, TypeAlias, TypeVar
 
 from llmguard.acceptance import Permit, Score
 from llmguard.canonical import Json
 from llmguard.checks import Check, Judged, as_violations
+from llmguard.confidence import field_confidence
 from llmguard.effects import Crashed, Watcher
 from llmguard.ladder import ModelRung, Rung
 from llmguard.messages import NO_USAGE, FailureKind, Message, ModelAnswer, ModelFailure, ModelReply, OutputForm
@@ -31,6 +32,7 @@ from llmguard.policy import Policy
 from llmguard.reading import read
 from llmguard.reask import reask_messages, same_problem
 from llmguard.schema import Schema, failed_part, merged, salvage
+from llmguard.scores import least_confidence
 from llmguard.tokens import estimate
 from llmguard.watching import Watcher as Watching
 
@@ -137,7 +139,17 @@ def judged(policy: Policy, question: Question, answer: ModelAnswer, inputs: Json
             repairs=reading.repairs,
             candidate=candidate or question.base,
         )
-    return examined(policy, candidate[0], inputs, reading.repairs, validate=bool(question.base))
+    verdict = examined(policy, candidate[0], inputs, reading.repairs, validate=bool(question.base))
+    told = answer.logprobs and verdict.passed and not question.base
+    return replace(verdict, support=Support(fields=_confidence(answer, verdict.value))) if told else verdict
+
+
+def _confidence(reply: ModelReply, value: Json) -> dict[str, FieldSupport]:
+    """How sure the model was of each field, where its server tells."""
+    found = shielded("confidence", field_confidence, reply.text, value, reply.logprobs)
+    if isinstance(found, Violation):  # what is not known keeps no value back
+        return {}
+    return {path: FieldSupport(confidence=confidence) for path, confidence in found.items()}
 
 
 def stopped(question: Question, reply: ModelReply) -> Verdict:
@@ -223,8 +235,7 @@ def _score(score: Score, verdict: Verdict, inputs: Json) -> float | None:
         return float(score(verdict.value, inputs))
     if score == "agreement":
         return verdict.support.vote.agreement if verdict.support.vote else None
-    known = [support.confidence for support in verdict.support.fields.values()]
-    return None if not known or None in known else min(cast("list[float]", known))
+    return least_confidence(verdict.support.fields)
 
 
 def _too_late(said: Said) -> bool:

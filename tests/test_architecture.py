@@ -37,10 +37,12 @@ LAYERS: dict[int, tuple[str, ...]] = {
         "ladder",
         "watching",
         "grounding",
+        "confidence",
+        "scores",
     ),  # rules
     3: ("policy",),
     4: ("flow", "verdict", "voting"),  # the story
-    5: ("record", "certify", "cases"),
+    5: ("record", "certify", "cases", "datasets", "mutations"),
     6: (
         "drive",
         "workers",

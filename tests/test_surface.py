@@ -11,7 +11,7 @@ import llmguard
 SURFACE = """
 Alternative Attempt Check FieldSupport Fixed FunctionModel Guard GuardRejected LLMGuardError LogError Message ModelFailure
 ModelReply ModelRequest OpenAIModel Outcome OutcomeLog Partial Predictive Repair ReplayMismatch Retry Sampling SelfConsistency
-Usage UsageError Violation Void Vote certified check constant escalate fallback guarded judge last_good rung salvage
+Usage UsageError Violation Void Vote agrees_with certified check constant escalate fallback guarded judge last_good rung salvage
 """.split()
 
 

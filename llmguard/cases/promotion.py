@@ -33,6 +33,10 @@ class ReviewLike(Protocol):
 def case_of(record: Record, expect: Expect, *, version: str, slug: str = "", review: ReviewLike | None = None) -> Case:
     """The case of a logged call. `version` is llmguard's; `review` is told in the provenance."""
     opening, outcome = record.opening, record.outcome
+    if not isinstance(opening.inputs, dict):
+        raise UsageError(
+            f"the log does not have the inputs of call {opening.id!r}, so it cannot be replayed as a case."
+        )
     provenance: dict[str, Json] = {
         "outcome": opening.id,
         "fingerprint": opening.fingerprint,

@@ -45,7 +45,10 @@ def case_to_json(case: Case) -> dict[str, Json]:
         "audited": case.audited,
         "provenance": dict(sorted(case.provenance.items())),
     }
-    return cast("dict[str, Json]", decode(redact(encode(found))))
+    try:
+        return cast("dict[str, Json]", decode(redact(encode(found))))
+    except EncodingError as error:
+        raise UsageError(f"case {case.id!r} cannot be written as JSON: {safe_line(str(error), SHOWN)}.") from None
 
 
 def _step_to_json(step: Step) -> dict[str, Json]:

@@ -12,6 +12,7 @@ import typer
 from llmguard.canonical import Json, decode
 from llmguard.errors import UsageError
 from llmguard.guard import DEFAULT_LOG
+from llmguard.parsing.strict import NotStrict, load, violation
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for machines.")]
 LogUrl = Annotated[str, typer.Option("--log", envvar="LLMGUARD_LOG", metavar="URL", help="Where the outcomes are.")]
@@ -50,14 +51,14 @@ def inputs_of(given: Sequence[str], file: str | None) -> dict[str, Json]:
 
 def _input(value: str) -> str:
     if value == "-":
-        return _text_of(value)
-    return _text_of(value[1:]) if value.startswith("@") and len(value) > 1 else value
+        return text_of(value)
+    return text_of(value[1:]) if value.startswith("@") and len(value) > 1 else value
 
 
 def _object_in(file: str) -> dict[str, Json]:
     where = "standard input" if file == "-" else f"file {file!r}"
     try:
-        found = decode(_text_of(file))
+        found = decode(text_of(file))
     except (ValueError, RecursionError) as error:
         raise UsageError(f"--inputs: {where} is no JSON: {error}.") from None
     if not isinstance(found, dict):
@@ -65,7 +66,7 @@ def _object_in(file: str) -> dict[str, Json]:
     return found
 
 
-def _text_of(file: str) -> str:
+def text_of(file: str) -> str:
     try:
         if file == "-":
             data = sys.stdin.buffer.read(INPUT_LIMIT_BYTES + 1)
@@ -79,3 +80,13 @@ def _text_of(file: str) -> str:
         raise UsageError(f"file {file!r} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError as error:
         raise UsageError(f"{file!r} is no UTF-8 text: {error.reason} at byte {error.start}.") from None
+
+
+def json_value(text: str, what: str) -> Json:
+    """Strict JSON that a person gave; UsageError says what is wrong with it."""
+    try:
+        return load(text)
+    except NotStrict as error:
+        wrong = violation(error.rule, error.found)
+        shown = f" ({error.found:.80})" if error.found else ""
+        raise UsageError(f"{what}: {wrong.message}{shown}; expected {wrong.expected}.") from None

@@ -11,7 +11,9 @@ from typer.core import TyperGroup
 
 from llmguard.cli.demo import demo
 from llmguard.cli.doctor import doctor
+from llmguard.cli.export_command import export
 from llmguard.cli.log_commands import log_app
+from llmguard.cli.mutate_command import mutate
 from llmguard.cli.promote_command import EXAMPLES as PROMOTE_EXAMPLES
 from llmguard.cli.promote_command import promote
 from llmguard.cli.prompt_commands import prompt_app
@@ -83,8 +85,12 @@ def program(
 
 app.command("demo", epilog="Example: llmguard demo --playback")(demo)
 app.command("run", epilog="Example: llmguard run examples.tickets:triage --input ticket='My parcel is lost.'")(run)
+log_app.command("export", epilog="Example: llmguard log export --format sft --guard triage --split 0.1 --out data")(
+    export
+)
 app.add_typer(log_app, name="log")
 app.command("promote", epilog=PROMOTE_EXAMPLES)(promote)
+app.command("mutate", epilog="Example: llmguard mutate examples.tickets:triage --since 7d --at-least 0.8")(mutate)
 app.add_typer(schema_app, name="schema")
 app.add_typer(prompt_app, name="prompt")
 app.command("doctor", epilog="Example: llmguard doctor examples.tickets:triage")(doctor)

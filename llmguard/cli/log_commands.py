@@ -15,6 +15,8 @@ from llmguard.cli.arguments import LOG_URL, AsJson, LogUrl, pairs
 from llmguard.cli.log_views import row_json, row_line, rows_view, stats_json, stats_view
 from llmguard.cli.logs import existing_log, full_id
 from llmguard.cli.outcome_view import first_violation, record_json, record_view, rung_names
+from llmguard.cli.review_command import review
+from llmguard.cli.review_view import review_json, reviews_block, work_json, work_list, work_view
 from llmguard.cli.terminal import console, emit, say
 from llmguard.cli.times import moment
 from llmguard.errors import LogError, UsageError
@@ -84,12 +86,21 @@ def list_calls(
     guard: OfGuard = None,
     where: Where = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many, the newest.")] = 20,
+    unreviewed: Annotated[
+        bool, typer.Option("--unreviewed", help="What was drawn for audit and nobody reviewed yet: a reviewer's work.")
+    ] = False,
     log: LogUrl = LOG_URL,
     as_json: AsJson = False,
 ) -> None:
-    """List calls, the newest first."""
+    """List calls, the newest first.
+
+    With --unreviewed the oldest first, with what came in and what is to be judged, and nothing of how sure the model was.
+    """
     asked = search(since, until, meta, status, guard, where)
     opened = existing_log(log)
+    if unreviewed:
+        _list_work(opened, asked, limit, as_json)
+        return
     rows = opened.find(**asked, limit=limit)
     if as_json:
         for row in rows:
@@ -102,6 +113,22 @@ def list_calls(
         say(Text("no such calls", "dim"), stderr=True)
     elif len(rows) == limit:
         say(Text(f"the newest {limit}; --limit shows more", "dim"), stderr=True)
+
+
+UNREVIEWED = 'reason=audit and review=""'
+
+
+def _list_work(log: OutcomeLog, asked: Search, limit: int, as_json: bool) -> None:
+    asked["where"] = f"{asked['where']} and {UNREVIEWED}" if asked["where"] else UNREVIEWED
+    records = work_list(log, log.find(**asked, limit=None, newest_first=False), limit)
+    for record in records:
+        if as_json:
+            emit(work_json(record))
+        else:
+            say(*work_view(record))
+    if not as_json:
+        told = "nothing is to be reviewed" if not records else "llmguard log review ID right|wrong|unsure --blind"
+        say(Text(told, "dim"), stderr=True)
 
 
 def _wrong_first(log: OutcomeLog, row: Row) -> str:
@@ -118,23 +145,38 @@ def show_call(
         ),
     ],
     full: Annotated[bool, typer.Option("--full", help="Do not clip inputs and replies.")] = False,
+    blind: Annotated[
+        bool, typer.Option("--blind", help="Only what a reviewer judges, not how sure the model was.")
+    ] = False,
     log: LogUrl = LOG_URL,
     as_json: AsJson = False,
 ) -> None:
-    """Show everything that happened in one call, in its order."""
+    """Show everything that happened in one call, in its order, and what people said of it."""
     opened = existing_log(log)
     found = full_id(opened, call_id)
     record = opened.get(found)
     if record is None:
         raise LogError(f"the call {found!r} is no longer in the log.")
+    if blind:
+        if as_json:
+            emit(work_json(record))
+        else:
+            say(*work_view(record, full=full))
+        return
     row = _row_of(opened, found)
     finished_at = row.finished_at if row else None
+    reviews = opened.reviews_of(found)
     if as_json:
-        emit(record_json(record, finished_at))
+        emit(record_json(record, finished_at) | {"reviews": [review_json(each) for each in reviews]})
         return
     explained = opened.explain(record.opening.fingerprint)
     rungs = rung_names(explained["description"]) if explained else []
-    say(*record_view(record, finished_at, rungs=rungs, full=full))
+    say(*record_view(record, finished_at, rungs=rungs, full=full), *reviews_block(record.outcome, reviews))
+
+
+log_app.command("review", epilog="Example: llmguard log review 1a206f9cd51f333e wrong --correction '{\"total\": 5}'")(
+    review
+)
 
 
 def _row_of(log: OutcomeLog, call_id: str) -> Row | None:

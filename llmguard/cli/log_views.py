@@ -43,6 +43,7 @@ def row_json(row: Row) -> dict[str, Json]:
         "value": row.value,
         "review_probability": row.review_probability,
         "review_reason": row.review_reason,
+        "review": row.review,
         "fingerprint": row.fingerprint,
     }
 

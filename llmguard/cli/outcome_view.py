@@ -14,6 +14,7 @@ from llmguard.canonical import Json
 from llmguard.cli.json_view import pretty
 from llmguard.cli.safe_text import clip, safe, safe_line
 from llmguard.cli.terminal import status_text, styled
+from llmguard.cli.vote_view import vote_json, vote_rows
 from llmguard.effects import Crashed, Returned
 from llmguard.guard import price_of
 from llmguard.messages import ModelReply, Usage
@@ -41,6 +42,7 @@ def outcome_json(outcome: Outcome[Json]) -> dict[str, Json]:
         "flags": [violation_json(each) for each in outcome.flags],
         "repairs": [repair_json(each) for each in outcome.repairs],
         "attempts": [attempt_json(each) for each in outcome.attempts],
+        **vote_json(outcome),
         "skipped_checks": list(outcome.skipped_checks),
         "usage": usage_json(outcome.usage),
         "cost_usd": price_of(outcome.attempts),
@@ -111,10 +113,12 @@ def record_view(
     opening = record.opening
     outcome = record.outcome or interrupted(record.steps)
     lines: list[RenderableType] = [_headline(opening, record.outcome, finished_at), Text("")]
-    lines += _block("inputs", _named_values(opening.inputs, full))
+    lines += block("inputs", named_values(opening.inputs, full))
     if opening.meta:
-        lines += _block("meta", _named_values(opening.meta, full))
-    lines += _block("what happened", events_view(record.steps, outcome, rungs=rungs, full=full))
+        lines += block("meta", named_values(opening.meta, full))
+    lines += block("what happened", events_view(record.steps, outcome, rungs=rungs, full=full))
+    if votes := list(vote_rows(outcome)):
+        lines += block("vote", named_pairs(votes))
     return [*lines, *result_view(outcome, running=record.outcome is None)]
 
 
@@ -128,16 +132,16 @@ def _headline(opening: Opening, outcome: Outcome[Json] | None, finished_at: floa
     return Text("  ").join(parts)
 
 
-def _block(title: str, body: RenderableType) -> list[RenderableType]:
+def block(title: str, body: RenderableType) -> list[RenderableType]:
     return [Text(title, "bold"), _indented(body), Text("")]
 
 
-def _named_values(values: Json, full: bool) -> RenderableType:
+def named_values(values: Json, full: bool) -> RenderableType:
     if not isinstance(values, dict):
         return styled(shown(values, full))
     if not values:
         return Text("none", "dim")
-    return _pairs((name, styled(shown(value, full))) for name, value in values.items())
+    return named_pairs((name, styled(shown(value, full))) for name, value in values.items())
 
 
 def shown(value: Json, full: bool = False) -> str:
@@ -170,7 +174,7 @@ def events_view(
             rows += _function_rows(step, _asked_at(step.address, rungs), full)
     for attempt in attempts.values():
         rows += attempt_rows(attempt, full=full)
-    return _pairs(rows) if rows else Text("nothing was asked", "dim")
+    return named_pairs(rows) if rows else Text("nothing was asked", "dim")
 
 
 def attempt_rows(attempt: Attempt, waited_s: float = 0.0, *, full: bool = False) -> list[tuple[str, RenderableType]]:
@@ -334,7 +338,7 @@ def first_violation(outcome: Outcome[Json]) -> str:
     return safe_line(str(outcome.violations[0]), 200) if outcome.violations else ""
 
 
-def _pairs(rows: Iterable[tuple[str, RenderableType]]) -> Table:
+def named_pairs(rows: Iterable[tuple[str, RenderableType]]) -> Table:
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(no_wrap=True, style="dim")
     grid.add_column(overflow="fold")

@@ -184,7 +184,7 @@ class _Asked:
         return case_of(record, expect, version=_version(), slug=slug, review=review)
 
     def _review(self, call_id: str) -> ReviewLike | None:
-        reviews = self.log.reviews_of(call_id) if hasattr(self.log, "reviews_of") else ()
+        reviews = self.log.reviews_of(call_id)
         return reviews[-1] if reviews else None
 
     def _reviewed(self, record: Record, review: ReviewLike | None) -> Expect | None:

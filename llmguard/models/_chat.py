@@ -24,6 +24,13 @@ def body(request: ModelRequest, form: NativeForm | None, dialect: Dialect) -> di
     return asked
 
 
+def ask_logprobs(body: dict[str, Json], *, is_openai: bool) -> None:
+    """llama.cpp adds the 20 likeliest tokens at each place unless told otherwise: 1.6 KB a token."""
+    body.setdefault("logprobs", True)
+    if not is_openai:
+        body.setdefault("top_logprobs", 1)
+
+
 def answer(reply: Json, request: ModelRequest, dialect: Dialect) -> ModelAnswer:
     """What the JSON of a reply says, whatever its shape."""
     if not isinstance(reply, dict):
@@ -37,11 +44,19 @@ def answer(reply: Json, request: ModelRequest, dialect: Dialect) -> ModelAnswer:
         return malformed(f"expected choices[0].message, found {str(message)[:200]}", usage_of_failure(reply))
     if isinstance(choice.get("error"), dict):  # OpenRouter: the provider behind it failed in mid-reply
         return failure_in_reply(choice["error"], usage_of_failure(reply))
-    said = _said(message, prefers_calls=dialect.technique == "tool")
-    if said is None:
+    content, arguments = _said(message)
+    if content is None or arguments is None:
         return malformed(f"expected text in choices[0].message, found {str(message)[:200]}", usage_of_failure(reply))
-    refusal = message.get("refusal")
-    return judged(reply, request, said, refusal if isinstance(refusal, str) else "", choice.get("finish_reason"))
+    said = (arguments or content) if dialect.technique == "tool" else (content or arguments)
+    refusal, tokens = message.get("refusal"), None if arguments else logprobs_in(choice)
+    refused = refusal if isinstance(refusal, str) else ""
+    return judged(reply, request, said, refused, choice.get("finish_reason"), tokens)
+
+
+def logprobs_in(choice: Json) -> Json:
+    """What a choice, or the chunk of one, says of the tokens of its content."""
+    found = choice.get("logprobs")
+    return found.get("content") if isinstance(found, dict) else None
 
 
 def _message(message: Message) -> Json:
@@ -67,16 +82,13 @@ def _constraint(form: NativeForm, dialect: Dialect) -> dict[str, Json]:
             return {}
 
 
-def _said(message: Json, *, prefers_calls: bool) -> str | None:
-    """The text of a message: its content, or the arguments of its tool calls. None where it has another shape."""
+def _said(message: Json) -> tuple[str | None, str | None]:
+    """The content of a message, and the arguments of its tool calls. None where one has another shape."""
     content = join_parts(message.get("content"), ("text",))
     calls = message.get("tool_calls")
     functions = [call.get("function") for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
     functions.append(message.get("function_call"))  # before tools there were functions
-    arguments = join_calls([each.get("arguments") for each in functions if isinstance(each, dict)])
-    if content is None or arguments is None:
-        return None
-    return (arguments or content) if prefers_calls else (content or arguments)
+    return content, join_calls([each.get("arguments") for each in functions if isinstance(each, dict)])
 
 
 def _without_choice(reply: Json) -> ModelFailure:

@@ -29,6 +29,8 @@ _NAMES: dict[Technique, tuple[str, ...]] = {
     "prompted": (),
 }
 _REFUSALS = frozenset((400, 404, 422, 500, 501))
+FORBIDDEN = 403
+"""OpenAI's answer to who asks some models for log-probabilities; of anything else it says that the key may not."""
 _UNSUPPORTED = ("unsupported", "not support", "unknown", "unrecognized", "not permitted", "extra_forbidden")
 _SAMPLING = ("temperature", "top_p", "seed", "stop")
 _LIMITS = ("max_completion_tokens", "max_tokens")
@@ -45,11 +47,17 @@ class Dialect:
 
     def simpler(self, status: int, complaint: Complaint, asked: Asked) -> Dialect | None:
         """The dialect that may mend a refusal of `asked`, or None where it is about something else."""
-        if status not in _REFUSALS:
+        if status not in _REFUSALS and status != FORBIDDEN:
             return None
         # A model may be called "tool-…": where it is named, nothing is said of tools.
         said = re.sub(rf"(?<![\w.-]){re.escape(asked.model.lower())}(?![\w-])", " ", complaint.text)
-        return self._without_parameter(said, asked.sampling) or self._with_other_technique(said, asked)
+        if status == FORBIDDEN:
+            return self._without_logprobs(said, asked)
+        return (
+            self._without_parameter(said, asked.sampling)
+            or self._without_logprobs(said, asked)
+            or self._with_other_technique(said, asked)
+        )
 
     def _without_parameter(self, said: str, sampling: Sampling) -> Dialect | None:
         if not any(word in said for word in _UNSUPPORTED):
@@ -64,6 +72,12 @@ class Dialect:
                 return replace(self, without=self.without | {name})
         return None
 
+    def _without_logprobs(self, said: str, asked: Asked) -> Dialect | None:
+        """Nobody needs them: any word against them will do."""
+        if not asked.has_logprobs or "logprobs" not in said or "logprobs" in self.without:
+            return None
+        return replace(self, without=self.without | {"logprobs"})
+
     def _with_other_technique(self, said: str, asked: Asked) -> Dialect | None:
         if self.is_fixed or not asked.has_form or not any(name in said for name in _NAMES[self.technique]):
             return None
@@ -77,6 +91,7 @@ class Asked:
     model: str
     sampling: Sampling
     has_form: bool
+    has_logprobs: bool = False
 
 
 def first_dialect(output: Output, *, is_openai: bool) -> Dialect:

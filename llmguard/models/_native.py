@@ -78,22 +78,21 @@ def _with_words(message: Message, words: str) -> Message:
     return Message(message.role, (*message.content, {"type": "text", "text": words}))
 
 
-def unwrapped(text: str) -> str:
-    """The text of the value in `{"value": …}`; any other text as it is.
+def value_span(text: str) -> tuple[int, int]:
+    """Where the value stands in `{"value": …}`: start and end; of any other text, all of it.
 
-    >>> unwrapped('{"value": [1.50, 2e3]}')
-    '[1.50, 2e3]'
-    >>> unwrapped('{"value": 1, "note": 2}')
-    '{"value": 1, "note": 2}'
+    >>> value_span('{"value": [1.50, 2e3]}'), value_span('{"value": 1, "note": 2}')
+    ((10, 21), (0, 23))
     """
+    whole = (0, len(text))
     start = _WRAPPED.match(text)
     if start is None:
-        return text
+        return whole
     try:
         _, end = _decoder.raw_decode(text, start.end())
     except (ValueError, RecursionError):
-        return text
-    return text[start.end() : end] if text[end:].strip() == "}" else text
+        return whole
+    return (start.end(), end) if text[end:].strip() == "}" else whole
 
 
 def _wrapped(schema: Json) -> Json:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from llmguard.canonical import EncodingError, Json, encode
 from llmguard.messages import FailureKind, FinishReason, ModelAnswer, ModelFailure, ModelReply, ModelRequest, Usage
 from llmguard.models._failures import short
+from llmguard.models._logprobs import tokens_of
 from llmguard.tokens import count_messages, estimate
 
 MAX_TOKENS = 1_000_000_000
@@ -29,8 +30,11 @@ _BROKEN_OFF: dict[str, FailureKind] = {
 }
 
 
-def judged(reply: Json, request: ModelRequest, said: str, refusal: str, finished: Json) -> ModelAnswer:
-    """The answer for a reply with these words. Why it ended comes first: a cut reply may well be empty."""
+def judged(
+    reply: Json, request: ModelRequest, said: str, refusal: str, finished: Json, tokens: Json = None
+) -> ModelAnswer:
+    """The answer for a reply with these words. Why it ended comes first: a cut reply may well be empty. `tokens`: what
+    the server says of their probabilities."""
     usage = usage_of(reply, request, said or refusal)
     reason = finished.lower() if isinstance(finished, str) else ""
     finish_reason = _FINISH_REASONS.get(reason, "stop")
@@ -42,7 +46,11 @@ def judged(reply: Json, request: ModelRequest, said: str, refusal: str, finished
         return ModelFailure("empty", "the reply holds no text", usage=usage)
     model = reply.get("model")
     return ModelReply(
-        said, finish_reason=finish_reason, model=model if isinstance(model, str) else request.model, usage=usage
+        said,
+        finish_reason=finish_reason,
+        model=model if isinstance(model, str) else request.model,
+        usage=usage,
+        logprobs=tokens_of(tokens, said),
     )
 
 

@@ -12,6 +12,7 @@ from llmguard.models._reply import join_calls, join_parts, judged, usage_of_fail
 PATH = "/responses"
 _SAMPLING = {"temperature": "temperature", "top_p": "top_p", "max_tokens": "max_output_tokens"}
 """What this API knows of sampling; it has no seed and no stop."""
+_LOGPROBS = "message.output_text.logprobs"
 
 
 def body(request: ModelRequest, form: NativeForm | None, dialect: Dialect) -> dict[str, Json]:
@@ -23,6 +24,12 @@ def body(request: ModelRequest, form: NativeForm | None, dialect: Dialect) -> di
         if name in _SAMPLING and name not in dialect.without:
             asked[_SAMPLING[name]] = value
     return asked
+
+
+def ask_logprobs(body: dict[str, Json], *, is_openai: bool) -> None:
+    """Here they are one of the things that a response may include."""
+    included = body.get("include")
+    body["include"] = [*(included if isinstance(included, list) else ()), _LOGPROBS]
 
 
 def answer(reply: Json, request: ModelRequest, dialect: Dialect) -> ModelAnswer:
@@ -42,7 +49,8 @@ def answer(reply: Json, request: ModelRequest, dialect: Dialect) -> ModelAnswer:
     if content is None or arguments is None:
         return malformed(f"expected text in output, found {str(output)[:200]}", usage_of_failure(reply))
     said = (arguments or content) if dialect.technique == "tool" else (content or arguments)
-    return judged(reply, request, said, _refusal(parts), _finish_reason(reply))
+    tokens = None if arguments else _logprobs(parts)
+    return judged(reply, request, said, _refusal(parts), _finish_reason(reply), tokens)
 
 
 def _parts(items: list[Json]) -> list[Json]:
@@ -51,6 +59,11 @@ def _parts(items: list[Json]) -> list[Json]:
     final = [message for message in messages if message.get("phase") != "commentary"] or messages
     found = [message.get("content") for message in final]
     return [part for content in found if isinstance(content, list) for part in content]
+
+
+def _logprobs(parts: list[Json]) -> list[Json]:
+    found = [part.get("logprobs") for part in parts if isinstance(part, dict)]
+    return [entry for entries in found if isinstance(entries, list) for entry in entries]
 
 
 def _refusal(parts: list[Json]) -> str:

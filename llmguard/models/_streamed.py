@@ -9,6 +9,7 @@ import orjson
 
 from llmguard.canonical import Json
 from llmguard.effects import Emit
+from llmguard.models._chat import logprobs_in
 
 
 class Collector(Protocol):
@@ -67,6 +68,7 @@ class ChatCollector:
         self._whole: dict[str, Json] = {}
         self._said: dict[str, list[str]] = {"content": [], "refusal": [], "arguments": []}
         self._finished: Json = None
+        self._logprobs: list[Json] = []
 
     def take(self, event: Json) -> str:
         for name in ("model", "usage", "error"):
@@ -75,6 +77,8 @@ class ChatCollector:
         choices = event.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
         self._finished = choice.get("finish_reason") or self._finished
+        if isinstance(entries := logprobs_in(choice), list):
+            self._logprobs += entries
         delta = choice.get("delta")
         return self._delta(delta) if isinstance(delta, dict) else ""
 
@@ -94,7 +98,8 @@ class ChatCollector:
             message["tool_calls"] = [{"function": {"arguments": said["arguments"]}}]
         if "error" in self._whole:
             return self._whole
-        return {**self._whole, "choices": [{"message": message, "finish_reason": self._finished}]}
+        choice = {"message": message, "finish_reason": self._finished, "logprobs": {"content": self._logprobs}}
+        return {**self._whole, "choices": [choice]}
 
 
 def _arguments(delta: Json) -> str | None:
@@ -108,13 +113,14 @@ def _arguments(delta: Json) -> str | None:
 
 
 class ResponseCollector:
-    """Events of the Responses API; the last one carries the whole response."""
+    """Events of the Responses API; the last one carries the whole response, at some servers without log-probabilities."""
 
     _TEXTS = ("response.output_text.delta", "response.function_call_arguments.delta")
     _ENDS = ("response.completed", "response.incomplete", "response.failed")
 
     def __init__(self) -> None:
         self._whole: Json | None = None
+        self._logprobs: dict[tuple[int, int], list[Json]] = {}
 
     def take(self, event: Json) -> str:
         kind = event.get("type")
@@ -122,11 +128,31 @@ class ResponseCollector:
             self._whole = event.get("response")
         elif kind == "error":
             self._whole = {"error": event}
+        if kind in self._TEXTS and event.get("logprobs"):
+            self._add_logprobs(event.get("output_index"), event.get("content_index"), event["logprobs"])
         delta = event.get("delta")
         return delta if kind in self._TEXTS and isinstance(delta, str) else ""
 
     def reply(self) -> Json | None:
+        for (item, part), entries in self._logprobs.items():
+            said = _at(self._whole, "output", item, "content", part)
+            if isinstance(said, dict) and not said.get("logprobs"):
+                said["logprobs"] = entries
         return self._whole
+
+    def _add_logprobs(self, item: Json, part: Json, entries: Json) -> None:
+        if isinstance(item, int) and isinstance(part, int) and isinstance(entries, list):
+            self._logprobs.setdefault((item, part), []).extend(entries)
+
+
+def _at(value: Json, *path: str | int) -> Json:
+    """What stands at `path`; None where nothing does."""
+    for step in path:
+        if isinstance(step, str):
+            value = value.get(step) if isinstance(value, dict) else None
+        else:
+            value = value[step] if isinstance(value, list) and 0 <= step < len(value) else None
+    return value
 
 
 COLLECTORS: dict[str, Callable[[], Collector]] = {"chat": ChatCollector, "responses": ResponseCollector}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,14 +15,16 @@ from llmguard.effects import Deadline, Emit, Place
 from llmguard.errors import UsageError
 from llmguard.messages import ModelAnswer, ModelFailure, ModelReply, ModelRequest, Sampling
 from llmguard.models import _chat, _responses
-from llmguard.models._dialect import Api, Asked, Dialect, Output, first_dialect
+from llmguard.models._dialect import FORBIDDEN, Api, Asked, Dialect, Output, first_dialect
 from llmguard.models._exchange import Exchange, parse
 from llmguard.models._failures import complaint_of, failure_of, malformed
-from llmguard.models._native import NativeForm, native_form, unwrapped
+from llmguard.models._logprobs import cut
+from llmguard.models._native import NativeForm, native_form, value_span
 from llmguard.models._reply import usage_of
 from llmguard.models._server import Server, is_openai, server_of
 from llmguard.models._streamed import COLLECTORS, Streamed
 from llmguard.models.live import kept_here
+from llmguard.redaction import redact_text
 
 if TYPE_CHECKING:
     from llmguard.models._given import GivenAsyncClient, GivenClient
@@ -32,6 +35,7 @@ _SHORTEST_KEY = 8
 """Characters; what is shorter keeps nobody out, and stands in texts by chance."""
 _FORMS_KEPT = 256
 """Output forms whose native spelling is kept; a guard has one, and one for each part that is re-asked."""
+_REDACTED = "[redacted:api_key]"
 _APIS = {"chat": _chat, "responses": _responses}
 _TOO_LATE: Final = ModelFailure("deadline", "no time was left to send the request", sent=False)
 
@@ -54,6 +58,8 @@ class OpenAIModel:
         client, async_client: the SDK's own (`OpenAI`, `AzureOpenAI`, …) to send over, or functions that make one. What
             they are set to stays, but for retries and redirects, which are off.
         max_reply_bytes: of a reply, decompressed; a longer one is `malformed`.
+        logprobs: ask for the log-probability of each token, from which comes the confidence of a field. A server that
+            refuses is asked without; one whose text comes in a tool call gives none.
         max_parallel: samples of one vote that are asked for at the same time.
         temperature, top_p, max_tokens, seed, stop: what stands in a request unless guard or rung say otherwise.
         headers: sent with every request.
@@ -75,6 +81,7 @@ class OpenAIModel:
         client: GivenClient = None,
         async_client: GivenAsyncClient = None,
         max_reply_bytes: int = 8 * 1024 * 1024,
+        logprobs: bool = False,
         max_parallel: int = 8,
         temperature: float | None = None,
         top_p: float | None = None,
@@ -88,12 +95,14 @@ class OpenAIModel:
         _refuse_choice("api", api, get_args(Api))
         _refuse_choice("output", output, get_args(Output))
         _refuse_bounds(timeout_s, max_reply_bytes)
+        _refuse_flag("logprobs", logprobs)
         _refuse_parallel(max_parallel)
         self.max_parallel = max_parallel
         _refuse_clients(client, async_client, base_url=base_url, api_key=api_key, headers=headers)
         self._name, self._api, self._output = model, api, output
         self._base_url, self._api_key = base_url, api_key
         self._timeout_s, self._max_reply_bytes = timeout_s, max_reply_bytes
+        self._logprobs = logprobs
         self._client, self._async_client, self._process = client, async_client, os.getpid()
         self._headers, self._extra_body = dict(headers or {}), dict(extra_body or {})
         self._defaults = Sampling(
@@ -106,7 +115,9 @@ class OpenAIModel:
 
     def __repr__(self) -> str:
         given = [
-            f"{name}={value!r}" for name, value in self.settings.items() if value not in (None, "chat", "auto", {})
+            f"{name}={value!r}"
+            for name, value in {**self.settings, "base_url": self._base_url}.items()
+            if value not in (None, "chat", "auto", {})
         ]
         return f"OpenAIModel({', '.join([repr(self._name), *given])})"
 
@@ -129,7 +140,14 @@ class OpenAIModel:
     @property
     def settings(self) -> Json:
         """What beside name and sampling decides what this model is asked: for a guard's fingerprint."""
-        return {"api": self._api, "output": self._output, "base_url": self._base_url, "extra_body": self._extra_body}
+        asked = {"logprobs": True} if self._logprobs else {}
+        return {
+            "api": self._api,
+            "output": self._output,
+            "base_url": _named_server(self._base_url),
+            "extra_body": self._extra_body,
+            **asked,
+        }
 
     def prepare(self) -> None:
         """Raises UsageError for what cannot work: no key, or an address that is none. Sends nothing."""
@@ -213,9 +231,8 @@ class OpenAIModel:
             said = usage_of({}, request, streamed.text)
             if whole is None:
                 return ModelFailure("connection", "the stream was cut", usage=said, raw=self._without_key(sent).body)
-            answer = self._finished(
-                _APIS[self._api].answer(whole, request, dialect), self._without_key(sent), form, dialect
-            )
+            answer = _APIS[self._api].answer(whole, request, dialect)
+            answer = self._finished(answer, self._without_key(sent), form, dialect, streamed=True)
         if isinstance(answer, ModelReply) and (_is_wrapped(form, dialect) or not streamed.any):
             emit(answer.text)
         return answer
@@ -223,6 +240,8 @@ class OpenAIModel:
     def _body(self, request: ModelRequest, form: NativeForm | None, dialect: Dialect) -> Json:
         body = _APIS[self._api].body(request, form, dialect)
         body.update(self._extra_body)
+        if self._logprobs and "logprobs" not in dialect.without:
+            _APIS[self._api].ask_logprobs(body, is_openai=dialect.limit == "max_completion_tokens")
         return body
 
     def _form(self, request: ModelRequest) -> NativeForm | None:
@@ -249,19 +268,22 @@ class OpenAIModel:
             return self._refused(sent, request, dialect)
         return self._finished(_read(sent, self._api, request, dialect), sent, form, dialect)
 
-    def _finished(self, answer: ModelAnswer, sent: Exchange, form: NativeForm | None, dialect: Dialect) -> ModelAnswer:
-        answer = replace(answer, raw=sent.body)
+    def _finished(
+        self, answer: ModelAnswer, sent: Exchange, form: NativeForm | None, dialect: Dialect, *, streamed: bool = False
+    ) -> ModelAnswer:
+        answer = replace(answer, raw=_evidence(answer, sent.body, in_pieces=streamed or self._logprobs))
         if isinstance(answer, ModelReply) and _is_wrapped(form, dialect):
-            return replace(answer, text=unwrapped(answer.text))
+            start, end = value_span(answer.text)
+            return replace(answer, text=answer.text[start:end], logprobs=cut(answer.logprobs, start, end))
         return answer
 
     def _refused(self, sent: Exchange, request: ModelRequest, dialect: Dialect) -> ModelFailure:
         """A failure; if a simpler way of asking may mend it, the next request is asked that way."""
         complaint = complaint_of(sent.body)
         failure = failure_of(sent, complaint, datetime.now(UTC))
-        if failure.kind not in ("bad_request", "not_found", "server_error"):
+        if failure.kind not in ("bad_request", "not_found", "server_error") and sent.status != FORBIDDEN:
             return failure
-        asked = Asked(request.model, request.sampling, has_form=request.output is not None)
+        asked = Asked(request.model, request.sampling, request.output is not None, self._logprobs)
         simpler = dialect.simpler(sent.status, complaint, asked)
         if simpler is None:
             return failure
@@ -272,7 +294,7 @@ class OpenAIModel:
     def _without_key(self, sent: Exchange) -> Exchange:
         """A server may echo the key, and not every key has a shape that is known for one."""
         if self._key and self._key in sent.body:
-            return replace(sent, body=sent.body.replace(self._key, b"[redacted:api_key]"))
+            return replace(sent, body=sent.body.replace(self._key, _REDACTED.encode()))
         return sent
 
     def _first_dialect(self) -> Dialect:
@@ -302,6 +324,14 @@ def _is_wrapped(form: NativeForm | None, dialect: Dialect) -> bool:
     return form is not None and form.is_wrapped and dialect.technique != "prompted"
 
 
+def _evidence(answer: ModelAnswer, body: bytes, *, in_pieces: bool) -> bytes:
+    """The body as received; where it also spells a secret piece by piece, so that nobody could redact it, the text."""
+    if not in_pieces or not isinstance(answer, ModelReply):
+        return body
+    is_secret = _REDACTED in answer.text or redact_text(answer.text) != answer.text
+    return answer.text.encode("utf-8", "surrogatepass") if is_secret else body
+
+
 def _read(sent: Exchange, api: Api, request: ModelRequest, dialect: Dialect) -> ModelAnswer:
     if sent.trouble:
         return malformed(sent.trouble)
@@ -326,6 +356,19 @@ def _refuse_name(model: str) -> None:
 def _refuse_choice(what: str, found: str, choices: tuple[str, ...]) -> None:
     if found not in choices:
         raise UsageError(f"{what}={found!r} of OpenAIModel: expected one of {', '.join(map(repr, choices))}.")
+
+
+def _refuse_flag(what: str, found: object) -> None:
+    if not isinstance(found, bool):
+        raise UsageError(f"{what}={found!r} of OpenAIModel: expected True or False.")
+
+
+def _named_server(base_url: str | None) -> str | None:
+    """The server as a fingerprint names it: on this machine without its port, which another start may change."""
+    return _LOOPBACK.sub(r"\1", base_url, count=1) if base_url else base_url
+
+
+_LOOPBACK = re.compile(r"(?i)^(https?://(?:localhost|127\.0\.0\.1|\[::1\])):\d+(?=/|$)")
 
 
 def _refuse_parallel(max_parallel: int) -> None:

@@ -1,4 +1,4 @@
-"""Certificates as the log keeps them: what was promised, and whether drift has suspended it."""
+"""Certificates as rows of the log."""
 
 from __future__ import annotations
 

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
 GOOD = ("accepted", "recovered")
+LAST_CHARACTER = "\U0010ffff"
 
 
 class OutcomeLog(ReviewedLog):
@@ -192,7 +193,9 @@ class OutcomeLog(ReviewedLog):
         import sqlalchemy as sa
 
         calls = tables().calls
-        asked = sa.select(calls.c.id).where(calls.c.id.startswith(searchable(prefix), autoescape=True))
+        begin = searchable(prefix)
+        within = calls.c.id.between(begin, begin + LAST_CHARACTER)  # which an index answers, as it does no LIKE
+        asked = sa.select(calls.c.id).where(within, calls.c.id.startswith(begin, autoescape=True))
         with self._looking() as connection:
             return list(connection.execute(asked.order_by(calls.c.id).limit(limit)).scalars())
 

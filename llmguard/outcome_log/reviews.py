@@ -59,7 +59,8 @@ class Review:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """What a reviewer says, as it came in: nothing in it is checked yet."""
+    """What a reviewer says, as it came in: nothing in it is checked yet. `seen`: the value that was shown to them, if it
+    came back with the review."""
 
     verdict: str
     correction: Json | Unset = UNSET
@@ -67,6 +68,7 @@ class Word:
     reviewer: str = ""
     comment: str = ""
     blind: bool = False
+    seen: Json | Unset = UNSET
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +101,7 @@ def checked(word: Word, call: Reviewed, review_id: str, at: float) -> Review:
         )
     _refuse_types(word, at)
     judged = tuple(map(_without_secrets, judged_value(call.outcome)))
+    _refuse_another_value(word.seen, judged)
     verdict = _verdict(word.verdict, "verdict")
     return Review(
         id=review_id,
@@ -125,6 +128,12 @@ def _refuse_types(word: Word, at: float) -> None:
         raise UsageError(
             f'fields maps JSON Pointers to verdicts, as in {{"/total": "wrong"}}; found {word.fields!r:.80}.'
         )
+
+
+def _refuse_another_value(seen: Json | Unset, judged: tuple[Json, ...]) -> None:
+    """Whoever mends the candidate where it stands would be taken to judge what the log holds."""
+    if seen is not UNSET and not any(same(seen, value) for value in judged):
+        raise UsageError("candidate is not what the log holds. What it should have been goes into correction.")
 
 
 def _verdict(found: object, of: str) -> Verdict:

@@ -14,7 +14,9 @@ from llmguard.reading.result import Reading, found, none
 from llmguard.reading.trials import Trial
 from llmguard.reading.words import trimmed
 
-_MAX_CHARS = 300
+MAX_CHARS = 300
+"""A longer reply without brackets is no word, number or date."""
+
 _LEAD = Pattern(
     r"(?:\*\*)?(?:(?:the|my|its?)\s+)?(?:(?:final|correct|best|overall)\s+)?"
     r"(?:answer|result|output|value|response|category|class|classification|label|sentiment|topic|verdict|total|choice"
@@ -47,17 +49,26 @@ def bare_text(parsed: Parsed, trial: Trial) -> Reading:
 def bare_value(parsed: Parsed, trial: Trial) -> Reading:
     """A word, number or date without JSON around it, as the whole reply or after "the answer is"."""
     said = parsed.bare or trial.text.strip()
-    if len(said) > _MAX_CHARS or not encodable(said):
+    if len(said) > MAX_CHARS or not encodable(said):
         return unparsable(trial.text)
-    said = _labelled_line(said)
-    lead = _LEAD.match(said)
-    rest = said[lead.end() :] if lead else said
+    rest = without_lead(said)
     rest = rest if rest.startswith('"') else trimmed(rest)
     strict = _strict(rest)
     value = rest if strict is None and rest != "null" else strict
     if value is None or isinstance(value, dict | list):
         return unparsable(trial.text)
-    return _fitted(value, (Repair("", clipped(said), value, "lossless", "bare_value"),), trial)
+    return _fitted(value, (Repair("", clipped(_labelled_line(said)), value, "lossless", "bare_value"),), trial)
+
+
+def without_lead(said: str) -> str:
+    """What stands after "the answer is", in the last line where only that one is labelled.
+
+    >>> without_lead("Let me see.\\nThe answer is: **paid**")
+    '**paid**'
+    """
+    said = _labelled_line(said)
+    lead = _LEAD.match(said)
+    return said[lead.end() :] if lead else said
 
 
 def unparsable(text: str) -> Reading:

@@ -41,6 +41,7 @@ ANSWERS = (
         model=TEXTS,
         usage=USAGE,
         cost_usd=st.none() | st.floats(0, 1),
+        logprobs=st.lists(st.tuples(TEXTS, st.floats(max_value=0, allow_infinity=False)), max_size=3).map(tuple),
     )
     | st.builds(
         ModelFailure,
@@ -153,6 +154,17 @@ def test_no_secret_is_encoded(encoded: bytes) -> None:
     """What a model repeats of a key does not enter the record."""
     assert b"a1B2a1B2" not in encoded
     assert isinstance(decode_answer(encoded), ModelReply)
+
+
+def test_tokens_come_back_as_tuples() -> None:
+    """With the very floats; of a reply that holds a secret none are kept, for joined they would spell it."""
+    tokens = (('{"a": ', 0.0), ("é🙂", -0.1 - 0.2), ("}", -1e300))
+    again = decode_answer(encode_answer(ModelReply('{"a": é🙂}', logprobs=tokens)))
+    assert again.logprobs == tokens
+    assert [type(token) for token in again.logprobs] == [tuple] * 3
+    pieces = tuple((letter, -0.5) for letter in "key sk-proj-" + "a1B2" * 10)
+    secret = encode_answer(ModelReply("".join(letter for letter, _ in pieces), logprobs=pieces))
+    assert b"logprobs" not in secret
 
 
 def test_an_interrupted_call_lists_what_was_paid() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import exp
 
 import pytest
 
@@ -338,6 +339,24 @@ def test_confidence_as_a_score_needs_a_server_that_tells_it() -> None:
         policy_of(said('"a"'), None, accept=accepting({"certificate": "c1", "at_least": 0.5}, score="confidence"))
     )
     assert (outcome.status, outcome.score, outcome.candidate) == ("rejected", None, ("a",))
+
+
+def sure(text: str, logprob: float) -> ModelReply:
+    return ModelReply(text, logprobs=(('"', 0.0), (text[1:-1], logprob), ('"', 0.0)))
+
+
+def test_confidence_is_that_of_the_samples_that_stand_with_the_value() -> None:
+    """The mean over them; what dissenters were sure of does not count."""
+    replies = [sure('"a"', -0.5), sure('"b"', 0.0), sure('"a"', -0.1), sure('"a"', -0.1), '"a"']
+    outcome = told(policy_of(said(*replies), SelfConsistency()))
+    assert outcome.fields[""].confidence == pytest.approx((exp(-0.5) + 2 * exp(-0.1)) / 3)
+
+
+def test_one_sample_is_accepted_by_its_confidence_where_the_server_tells_it() -> None:
+    """The least of any field is compared with the certified threshold."""
+    accept = accepting({"certificate": "c1", "at_least": 0.8}, score="confidence")
+    assert told(policy_of(said(sure('"a"', -0.1)), None, accept=accept)).score == pytest.approx(exp(-0.1))
+    assert told(policy_of(said(sure('"a"', -0.5)), None, accept=accept)).status == "rejected"
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,7 @@ class SeededModel:
 
     def __init__(self, name: str, seed: int, place: str = "inline", deadlines: bool = True) -> None:
         self.name, self.seed, self.place, self.deadlines = name, seed, place, deadlines
+        self.calm = seed % 5 < 2
         self.asked: list[str] = []
         self.asked_before: list[str] = []
 
@@ -75,6 +76,10 @@ class SeededModel:
         self.asked.append(asked)
         tries = self.asked.count(asked) + self.asked_before.count(asked)
         rng = random.Random(f"{self.seed} {asked} {tries}")
+        if self.calm and rng.random() < 0.9:
+            text = rng.choice(['{"x": 1}'] * 5 + ['{"x": 1, "y": "a"}'])
+            tokens = tuple((letter, -0.1) for letter in text) if self.seed % 2 else ()
+            return ModelReply(text, usage=Usage(input_tokens=9, output_tokens=7), logprobs=tokens)
         kind = rng.random()
         if kind < 0.04:
             raise ValueError("the adapter broke")

@@ -157,6 +157,15 @@ def test_secrets_are_not_in_the_file(log: OutcomeLog) -> None:
     assert record.opening.inputs == {"q": "[redacted:openai_key]"}
 
 
+def test_log_probabilities_come_back(any_log: OutcomeLog | MemoryLog) -> None:
+    """As the tuples that they were, so that a replay finds the same confidence."""
+    reply = ModelReply('{"a": "é🙂"}', logprobs=(('{"a": "', 0.0), ("é🙂", -0.1 - 0.2), ('"}', -1e300)))
+    log_call(any_log, "x", step=Step("r0/s0/a0/t0", "d" * 32, reply))
+    found = any_log.get("x")
+    assert found is not None
+    assert found.steps[0].answer == reply
+
+
 def test_an_undecided_call_of_a_living_process_is_running(any_log: OutcomeLog | MemoryLog) -> None:
     """It has no outcome, is listed as running, and its answers can be read already."""
     any_log.begin(opening("1"))

@@ -15,7 +15,7 @@ from llmguard.models import _chat, _responses
 from llmguard.models._dialect import Dialect, first_dialect
 from llmguard.models._exchange import Exchange, parse
 from llmguard.models._failures import complaint_of, failure_of, retry_after_s, short, words_of
-from llmguard.models._native import native_form, unwrapped
+from llmguard.models._native import native_form, value_span
 from llmguard.models._server import is_openai
 from tests.world.asking import SCHEMA, form, request
 from tests.world.fault_server import call_of, chat, response
@@ -237,6 +237,11 @@ def test_any_schema_at_all_has_a_native_form() -> None:
         assert native_form(form(schema)).is_wrapped
     assert native_form(form(name="invoice.v2 (draft)")).name == "invoice_v2__draft_"
     assert native_form(form(name="x" * 99)).name == "x" * 64
+
+
+def unwrapped(text: str) -> str:
+    start, end = value_span(text)
+    return text[start:end]
 
 
 json_texts = st.recursive(

@@ -837,9 +837,16 @@ def test_making_a_model_loads_no_sdk() -> None:
     assert ended.stdout == "set()\n"
 
 
+def test_another_port_of_this_machine_is_the_same_model() -> None:
+    """A local server gets a new port at each start; the guard is the same. Another host is another model."""
+    urls = ("http://localhost:8000/v1", "http://localhost:9000/v1", "http://[::1]:7/v1", "https://example.com:8000/v1")
+    named = [OpenAIModel("m", api_key=KEY, base_url=url).settings["base_url"] for url in urls]
+    assert named == ["http://localhost/v1", "http://localhost/v1", "http://[::1]/v1", "https://example.com:8000/v1"]
+
+
 def test_a_model_shows_what_it_is_without_its_key() -> None:
     """Its repr tells one model from another, and its settings are JSON for a fingerprint."""
     model = OpenAIModel("m", api_key=KEY, output="tool", base_url="http://127.0.0.1:1/v1", seed=3)
     assert repr(model) == "OpenAIModel('m', output='tool', base_url='http://127.0.0.1:1/v1')"
-    assert model.settings == {"api": "chat", "output": "tool", "base_url": "http://127.0.0.1:1/v1", "extra_body": {}}
+    assert model.settings == {"api": "chat", "output": "tool", "base_url": "http://127.0.0.1/v1", "extra_body": {}}
     assert (model.name, model.place) == ("m", "inline")

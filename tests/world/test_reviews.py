@@ -22,7 +22,7 @@ from llmguard.consistency.ballots import INVALID
 from llmguard.consistency.forms import value_form
 from llmguard.errors import LogError, UsageError
 from llmguard.outcome import Judgement, Sample, Vote
-from llmguard.outcome_log import MemoryLog, OutcomeLog, judged_pairs
+from llmguard.outcome_log import MemoryLog, OutcomeLog, judged_pairs, writer
 from llmguard.outcome_log.database import REVISIONS
 from llmguard.outcome_log.reviews import UNSET, Word, pointers
 from llmguard.outcome_log.rows import searchable
@@ -186,17 +186,18 @@ def test_no_secret_is_kept(invoices: Log) -> None:
         assert [file.name for file in files if KEY.encode() in file.read_bytes()] == []
 
 
-def test_a_review_is_on_the_disk_when_it_returns(tmp_path: Path) -> None:
-    """A process that is killed right after has lost nothing of it."""
+def test_a_review_is_on_the_disk_when_it_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is killed right after has lost nothing of it, though whatever nobody waits for is written late."""
+    monkeypatch.setattr(writer, "LINGER_S", 60.0)
     url = f"sqlite:///{tmp_path / 'log.db'}"
 
     def reviewing(writing: int) -> None:
         log = OutcomeLog.open(url)
         log.guard("f1", "triage", description())
         log_call(log, "1", value=VALUE)
-        log.review("1", "wrong", correction={"total": 5}, reviewer="ada")
         log.keep_certificate(certificate(), 7.0)
         log.suspend(certificate().id, 8.0)
+        log.review("1", "wrong", correction={"total": 5}, reviewer="ada")
         say(writing, "reviewed")
         signal.pause()
 
@@ -309,6 +310,14 @@ def test_the_models_candidate_is_judged_also_where_a_rule_answered(any_log: Log)
     with pytest.raises(UsageError, match="nothing at '/note'"):
         any_log.review("2", "right", fields={"/note": "right"})
     assert any_log.review("2", "right", fields={"/total": "right"}).fields == {"/total": "right"}
+
+
+def test_a_reviewer_who_saw_another_value_is_refused(invoices: Log) -> None:
+    """What came back with the review is what is judged, or else something was mixed up."""
+    for seen in (VALUE | {"total": 5}, None):
+        with pytest.raises(UsageError, match="candidate is not what the log holds"):
+            invoices.checked_review("1", Word("right", seen=seen))
+    assert invoices.checked_review("1", Word("right", seen=VALUE)).verdict == "right"
 
 
 # ------------------------------------------------------------------------------------------------- many at once
@@ -455,6 +464,8 @@ def test_judges_are_set_beside_people(any_log: Log) -> None:
     pairs = judged_pairs(any_log.reviewed("triage"))
     assert pairs == {"polite": [("right", "right"), ("right", "wrong"), ("wrong", "wrong")]}
     assert cohens_kappa(pairs["polite"]).count == 3
+    log_call(any_log, "10", judgements=(Judgement(check="polite", verdict="wrong"),), **DRAWN)
+    assert judged_pairs(any_log.audited("triage", CERTIFIED)) == {}
 
 
 def test_reviews_are_searched_for(invoices: Log) -> None:
@@ -530,6 +541,8 @@ def test_a_suspended_certificate_stays_suspended(any_log: Log) -> None:
     told = [any_log.suspend(certificate().id, at) for at in (5.0, 6.0)]
     any_log.keep_certificate(certificate(), 7.0)
     assert (told, any_log.suspend("none", 1.0)) == ([True, False], False)
+    if isinstance(any_log, OutcomeLog):  # another process, which looked before the first was done
+        any_log._writer.wait_for(writer.Entry(any_log._statements.suspend, (9.0, certificate().id)))
     assert [kept.suspended_at for kept in any_log.certificates("triage")] == [5.0]
 
 

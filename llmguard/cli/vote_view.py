@@ -1,0 +1,134 @@
+"""What a vote came to, for people and for machines: agreement, fields with their alternatives, samples, acceptance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from rich.text import Text
+
+from llmguard.canonical import Json
+from llmguard.certify.certificate import percent
+from llmguard.cli.json_view import pretty
+from llmguard.cli.safe_text import safe_json, safe_line
+from llmguard.cli.terminal import styled
+from llmguard.outcome import Alternative, FieldSupport, Outcome, Sample, Vote
+
+VALUE_CHARS = 80
+RULE_CHARS = 160
+FIELDS_SHOWN = 20
+
+Row: TypeAlias = tuple[str, Text]
+
+# ------------------------------------------------------------------------------------------------- machines
+
+
+def vote_json(outcome: Outcome[Json]) -> dict[str, Json]:
+    """The part of an outcome that is about how sure the model was."""
+    return {
+        "agreement": outcome.agreement,
+        "alternatives": [_alternative_json(each) for each in outcome.alternatives],
+        "fields": {path: _field_json(support) for path, support in outcome.fields.items()},
+        "vote": _vote_json(outcome.vote) if outcome.vote else None,
+        "judgements": [
+            {"check": each.check, "verdict": each.verdict, "said": each.said} for each in outcome.judgements
+        ],
+        "score": outcome.score,
+        "proposed": list(outcome.proposed),
+        "certificate": outcome.certificate,
+    }
+
+
+def _alternative_json(found: Alternative) -> Json:
+    return {"value": found.value, "votes": found.votes, "present": found.present}
+
+
+def _field_json(found: FieldSupport) -> Json:
+    names = ("value", "agreement", "votes", "drawn", "ambiguous", "confidence")
+    alternatives = [_alternative_json(each) for each in found.alternatives]
+    return {**{name: getattr(found, name) for name in names}, "alternatives": alternatives}
+
+
+def _vote_json(vote: Vote) -> Json:
+    names = (
+        "rung",
+        "accepted",
+        "reason",
+        "used",
+        "drawn",
+        "agreement",
+        "dissent",
+        "source",
+        "refused",
+        "ambiguous",
+        "rule",
+    )
+    known = {name: getattr(vote, name) for name in names}
+    return {**known, "candidate": list(vote.candidate), "samples": [_sample_json(each) for each in vote.samples]}
+
+
+def _sample_json(sample: Sample) -> Json:
+    return {name: getattr(sample, name) for name in ("label", "valid", "value", "failure", "latency_s")}
+
+
+# ------------------------------------------------------------------------------------------------- people
+
+
+def vote_rows(outcome: Outcome[Json]) -> Iterator[Row]:
+    """Line by line, the decision first; nothing where nothing was voted, judged or certified."""
+    if outcome.vote is not None:
+        yield from _vote_rows(outcome.vote, shown_elsewhere=outcome.vote.candidate == (outcome.json,))
+    for path, support in list(outcome.fields.items())[:FIELDS_SHOWN]:
+        yield path or "value", _field_text(support)
+    if len(outcome.fields) > FIELDS_SHOWN:
+        yield "…", Text(f"and {len(outcome.fields) - FIELDS_SHOWN} more fields", "dim")
+    if outcome.alternatives and list(outcome.fields) != [""]:
+        yield "also said", Text("; ".join(map(_alternative_text, outcome.alternatives)))
+    if outcome.score is not None and outcome.score != outcome.agreement:
+        yield "score", Text(f"{outcome.score:.4g}")
+    if outcome.certificate:
+        yield "certificate", Text(safe_line(outcome.certificate))
+    for judgement in outcome.judgements:
+        said = f": {safe_line(judgement.said, VALUE_CHARS)}" if judgement.said else ""
+        yield "judge", Text(f"{safe_line(judgement.check)} says {judgement.verdict}{said}")
+
+
+def _vote_rows(vote: Vote, *, shown_elsewhere: bool) -> Iterator[Row]:
+    decided = ("accepted", "green") if vote.accepted else ("not accepted", "yellow")
+    facts = [f"agreement {percent(vote.agreement)}", f"stopped by {vote.reason}", f"at {safe_line(vote.rung)}"]
+    facts += ["a tie, decided by order"] if vote.ambiguous else []
+    facts += ["the whole sample nearest to the others"] if vote.source == "medoid" else []
+    facts += ["refused by schema, check or judge"] if vote.refused else []
+    yield "decided", Text.assemble(decided, ", ", ", ".join(facts))
+    yield "samples", Text(_sample_counts(vote))
+    if vote.rule is not None:
+        yield "rule", Text(safe_line(safe_json(vote.rule), RULE_CHARS), "dim")
+    if vote.candidate and not shown_elsewhere:
+        yield "candidate", styled(pretty(vote.candidate[0]))
+
+
+def _sample_counts(vote: Vote) -> str:
+    invalid = sum(not sample.valid for sample in vote.samples)
+    audit = f"; {vote.drawn - vote.used} more for an audit" if vote.drawn > vote.used else ""
+    return f"{vote.drawn} drawn, {vote.used} decided, dissent {vote.dissent}, not valid {invalid}{audit}"
+
+
+def _field_text(support: FieldSupport) -> Text:
+    parts = [f"{_short(support.value)}"]
+    if support.agreement is not None:
+        parts.append(f"{support.votes} of {support.drawn} ({percent(support.agreement)})")
+    if support.confidence is not None:
+        parts.append(f"confidence {support.confidence:.2f}")
+    parts += ["tie"] if support.ambiguous else []
+    text = Text("  ".join(parts))
+    if support.alternatives:
+        text.append("  also " + "; ".join(map(_alternative_text, support.alternatives)), "dim")
+    return text
+
+
+def _alternative_text(found: Alternative) -> str:
+    return f"{_short(found.value) if found.present else 'left out'} ({found.votes})"
+
+
+def _short(value: Json) -> str:
+    return safe_line(safe_json(value), VALUE_CHARS)
