@@ -171,7 +171,8 @@ def show_call(
         return
     explained = opened.explain(record.opening.fingerprint)
     rungs = rung_names(explained["description"]) if explained else []
-    say(*record_view(record, finished_at, rungs=rungs, full=full), *reviews_block(record.outcome, reviews))
+    said = reviews_block(record.outcome, reviews)
+    say(*record_view(record, finished_at, rungs=rungs, reviews=said, full=full))
 
 
 log_app.command("review", epilog="Example: llmguard log review 1a206f9cd51f333e wrong --correction '{\"total\": 5}'")(

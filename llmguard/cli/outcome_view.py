@@ -107,9 +107,15 @@ def iso(seconds: float) -> str:
 
 
 def record_view(
-    record: Record, finished_at: float | None = None, *, rungs: Sequence[str] = (), full: bool = False
+    record: Record,
+    finished_at: float | None = None,
+    *,
+    rungs: Sequence[str] = (),
+    reviews: Sequence[RenderableType] = (),
+    full: bool = False,
 ) -> list[RenderableType]:
-    """Everything that happened: what came in, each attempt, and what came of it. `rungs` are the names of the ladder."""
+    """Everything that happened: what came in, each attempt, what people said, and what came of it. `rungs` are the names
+    of the ladder."""
     opening = record.opening
     outcome = record.outcome or interrupted(record.steps)
     lines: list[RenderableType] = [_headline(opening, record.outcome, finished_at), Text("")]
@@ -119,7 +125,7 @@ def record_view(
     lines += block("what happened", events_view(record.steps, outcome, rungs=rungs, full=full))
     if votes := list(vote_rows(outcome)):
         lines += block("vote", named_pairs(votes))
-    return [*lines, *result_view(outcome, running=record.outcome is None)]
+    return [*lines, *reviews, *result_view(outcome, running=record.outcome is None)]
 
 
 def _headline(opening: Opening, outcome: Outcome[Json] | None, finished_at: float | None) -> RenderableType:

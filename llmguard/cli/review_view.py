@@ -105,4 +105,4 @@ def work_view(record: Record, *, full: bool = False, short: bool = False) -> lis
 
 def reviews_block(outcome: Outcome[Json] | None, reviews: Sequence[Review]) -> list[RenderableType]:
     rows = list(review_rows(outcome, reviews))
-    return [Text(""), *block("reviews", named_pairs(rows))[:-1]] if rows else []
+    return block("reviews", named_pairs(rows)) if rows else []

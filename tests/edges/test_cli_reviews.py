@@ -296,12 +296,12 @@ def test_show_tells_the_vote_and_the_reviews(calls: list[str]) -> None:
         "/total     306  4 of 5 (80 %)  also 360 (1)",
         '/vendor    "Ada"  5 of 5 (100 %)',
         'also said  {"total":360,"vendor":"Ada"} (1)',
-        "answered by scripted",
         "reviews\n",
         "audit, with probability 100 %",
         "wrong by ada",
         "/total: wrong",
         "see line 2",
+        "answered by scripted",
     ]
     places = [text.find(part) for part in order]
     assert -1 not in places, text
@@ -321,7 +321,7 @@ def test_show_tells_machines_the_same(calls: list[str]) -> None:
 
 def test_show_of_a_plain_call_has_neither_vote_nor_reviews() -> None:
     """What did not happen takes no line."""
-    guard = Guard("plain", prompt="p", schema=SCHEMA, models=[ScriptedModel([THREE])], log=LOG)
+    guard = Guard("plain", prompt="p", schema=SCHEMA, models=[ScriptedModel([THREE])], audit=0.0, log=LOG)
     text = printed("show", guard.run().id)
     assert ("vote" in text, "reviews" in text) == (False, False)
 
