@@ -90,7 +90,7 @@ class Project:
         return self.write(f"{folder}/{case.guard}/{case.slug}.json", case_text(case))
 
     def run(self, *arguments: str, guards: str = "shop") -> pytest.RunResult:
-        """In this process: quick, for what it imports is here already."""
+        """In this process: quick, where what it imports is here already (`loaded`). What opens a log is not."""
         named = ("--llmguard-guards", guards) if guards else ()
         result = self.pytester.runpytest_inprocess(*PLUGIN, *named, *arguments)
         assert "Traceback" not in result.stdout.str()
@@ -106,8 +106,9 @@ def loaded() -> None:
     """What a case needs is imported once: pytester takes out again what a run inside this process imported first."""
     made = case("one", '"billing"', expect=BILLING)
     assert judge_case(case_from_text(case_text(made).encode(), "one.json"), guard_saying().policy).passed
-    import_module("llmguard.pytest_plugin.cases")
-    import_module("llmguard.pytest_plugin.refused")
+    Guard("count", prompt="?", schema=int, models=[ScriptedModel([])], log=None)
+    for name in ("cases", "judged", "refused"):
+        import_module(f"llmguard.pytest_plugin.{name}")
 
 
 @pytest.fixture
@@ -560,4 +561,4 @@ def test_the_example_of_the_docs_passes(project: Project) -> None:
     """docs/testing.md shows a test that runs."""
     text = (ROOT / "docs/testing.md").read_text()
     project.write("test_docs.py", text.partition("```python\n")[2].partition("```")[0])
-    project.run().assert_outcomes(passed=1)
+    project.start("-p", "llmguard.pytest_plugin").assert_outcomes(passed=1)
