@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
 from llmguard import Guard
 from llmguard.cases import Case, Expect, case_from_text, case_text
+from llmguard.errors import UsageError
 from llmguard.judging import judge_case
 from llmguard.models.scripted import ScriptedModel
 from llmguard.outcome import Attempt, Outcome, Violation
@@ -536,25 +537,31 @@ def test_an_outcome_that_is_as_expected_passes() -> None:
     assert_outcome(Outcome(status="accepted", value={1}), value={1})
 
 
-@pytest.mark.parametrize(
-    ("ask", "said"),
-    [
-        (lambda: assert_outcome(OUTCOME, status="accepted"), "status: 'fallback', expected 'accepted'"),
-        (lambda: assert_outcome(OUTCOME, status=["accepted", "recovered"]), "expected one of 'accepted', 'recovered'"),
-        (lambda: assert_outcome(OUTCOME, value={"total": True}), "value: {'total': 1}, expected {'total': True}"),
-        (lambda: assert_outcome(OUTCOME, source="m"), "source: 'constant', expected 'm'"),
-        (lambda: assert_outcome(OUTCOME, violations=["/tax"]), "violations: /total [minimum], expected '/tax' among"),
-        (lambda: assert_outcome(OUTCOME, violations=[]), "violations: /total [minimum], expected none"),
-        (lambda: assert_outcome(OUTCOME, attempts=2), "attempts: 1, expected 2"),
-    ],
-    ids=str,
-)
-def test_what_differs_is_listed_with_the_call_below(ask: Callable[[], None], said: str) -> None:
+DIFFERING: dict[str, dict[str, Any]] = {
+    "status: 'fallback', expected 'accepted'": {"status": "accepted"},
+    "status: 'fallback', expected one of 'accepted', 'recovered'": {"status": ["accepted", "recovered"]},
+    "value: {'total': 1}, expected {'total': True}": {"value": {"total": True}},
+    "source: 'constant', expected 'm'": {"source": "m"},
+    "violations: /total [minimum], expected '/tax' among them": {"violations": ["/tax"]},
+    "violations: /total [minimum], expected none": {"violations": []},
+    "attempts: 1, expected 2": {"attempts": 2},
+}
+
+
+@pytest.mark.parametrize("said", DIFFERING)
+def test_what_differs_is_listed_with_the_call_below(said: str) -> None:
     """One line for each difference, then how the call went."""
     with pytest.raises(AssertionError) as caught:
-        ask()
-    assert said in str(caught.value)
+        assert_outcome(OUTCOME, **DIFFERING[said])
+    assert f"  {said}\n" in str(caught.value)
     assert "r0/s0/a1/t1 m: passed" in str(caught.value)
+
+
+@pytest.mark.parametrize("wrong", [{"violations": "/total"}, {"outcome": 36}])
+def test_what_cannot_be_compared_is_misuse(wrong: dict[str, Any]) -> None:
+    """A text for a list, or a value for an outcome, is a mistake in the test."""
+    with pytest.raises(UsageError):
+        assert_outcome(**{"outcome": OUTCOME, **wrong})
 
 
 def test_the_example_of_the_docs_passes(project: Project) -> None:
