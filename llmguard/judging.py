@@ -29,7 +29,6 @@ SHOWN_ADDRESSES = 5
 EXPECTED = {
     "accepted": "a model's value (accepted or recovered)",
     "refused": "no model's value (fallback, escalated or rejected)",
-    "value": "the value below",
 }
 SPEAKERS = {"schema": "schema", "check": "check", "crashed": "crash", "inconsistent": "vote"}
 """Who objects, by the failure kind of an attempt; where it is none of these the parser, or the model's side."""
@@ -200,7 +199,10 @@ def _explained(case: Case, found: WhatIf, result: str, outcome: Outcome[Json] | 
 
 
 def _head(case: Case, result: str) -> str:
-    return f"{case.id}\n  expected  {EXPECTED[case.expect.kind]}\n  found     {safe_line(result, SHOWN_LINE)}"
+    expected = (
+        safe_line(safe_json(case.expect.value[0]), SHOWN_LINE) if case.expect.value else EXPECTED[case.expect.kind]
+    )
+    return f"{case.id}\n  expected  {expected}\n  found     {safe_line(result, SHOWN_LINE)}"
 
 
 def _ended(outcome: Outcome[Json]) -> str:

@@ -86,6 +86,7 @@ def test_a_corrected_value_is_compared_as_json() -> None:
         '+  "n": 5',
         " }",
     ]
+    assert red.explanation.splitlines()[1] == '  expected  {"n":50}'
     assert "because   reviewed as wrong · ada" in red.explanation
     assert judged(replace(case, expect=Expect(kind="value", value=({"n": 5.0},))), made()).passed
 
