@@ -43,7 +43,7 @@ documents = Sybil(
 )
 docstrings = Sybil(
     parsers=[DocTestParser()],
-    patterns=["llmguard/**/*.py"],
+    patterns=["llmguard/*.py", "llmguard/**/*.py"],
     excludes=["*/migrations/*"],
     document_types={".py": PythonDocStringDocument},
     fixtures=FIXTURES,

@@ -50,12 +50,13 @@ LAYERS: dict[int, tuple[str, ...]] = {
         "replay",
         "judging",
         "case_files",
+        "connections",
         "simulate",
         "models",
         "outcome_log",
         "telemetry",
     ),  # the world
-    7: ("build", "guard", "judges", "stream", "wrap"),
+    7: ("build", "finding", "guard", "judges", "stream", "wrap"),
     8: ("assurance", "batch", "rejudge", "server", "pytest_plugin", "testing"),  # edges
     9: ("cli", "__main__"),
     10: ("__init__",),  # the public names, which nothing inside the package imports

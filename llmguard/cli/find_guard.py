@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import copy
-import importlib
-import sys
 import time
-import traceback
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
 
 from llmguard.acceptance import Acceptance
 from llmguard.build import certificate_lookup
 from llmguard.canonical import Json, digest
-from llmguard.errors import LLMGuardError, UsageError
+from llmguard.errors import UsageError
+from llmguard.finding import guard_named
 from llmguard.guard import DEFAULT_LOG, Guard
 from llmguard.ladder import LastGoodRung
 from llmguard.models.openai import OpenAIModel
 from llmguard.outcome_log import OutcomeLog, open_log
 from llmguard.policy import describe
-from llmguard.wrap import Guarded
 
 PROMPTS, SCHEMAS = "prompts", "schemas"
 
@@ -53,52 +49,11 @@ def find_guard(target: Target) -> Guard[Json]:
 
 
 def _of_module(target: Target) -> Guard[Json]:
-    module_name, _, attribute = target.named.partition(":")
     for option, given in (("--name", target.name), ("--model", target.model), ("--base-url", target.base_url)):
         if given:
             raise UsageError(f"{option} is for a folder; the guard {target.named!r} has its own.")
-    module = _import(module_name)
-    found: object = module
-    for part in attribute.split("."):
-        if not hasattr(found, part):
-            raise UsageError(f"module {module_name!r} has no {attribute!r}. {_guards_in(module)}")
-        found = getattr(found, part)
-    guard = found.guard if isinstance(found, Guarded) else found
-    if not isinstance(guard, Guard):
-        raise UsageError(f"{target.named!r} is a {type(guard).__name__}, and no guard. {_guards_in(module)}")
+    guard = guard_named(target.named, Path.cwd())
     return logging_to(guard, target.log) if target.log else guard
-
-
-def _import(name: str) -> ModuleType:
-    if name.endswith(".py") or "/" in name:
-        raise UsageError(f"{name!r} is a file. Write its module with dots: {_dotted(name)}:guard.")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
-            raise UsageError(f"no module {error.name!r} here ({Path.cwd()}) nor among the installed ones.") from None
-        raise _import_failed(name, error) from None
-    except LLMGuardError as error:
-        raise UsageError(f"module {name!r} builds a guard that cannot work: {error}") from None
-    except Exception as error:  # whatever the user's module does when it is imported
-        raise _import_failed(name, error) from None
-
-
-def _dotted(name: str) -> str:
-    return ".".join(Path(name).with_suffix("").parts).lstrip("./")
-
-
-def _import_failed(name: str, error: Exception) -> UsageError:
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    place = f"{frame.filename}, line {frame.lineno}"
-    return UsageError(f"importing {name!r} raised {type(error).__name__}: {error} ({place}).")
-
-
-def _guards_in(module: ModuleType) -> str:
-    names = [name for name, thing in sorted(vars(module).items()) if isinstance(thing, Guard | Guarded)]
-    return f"Its guards are: {', '.join(names)}." if names else "It holds no guard."
 
 
 def logging_to(guard: Guard[Json], url: str) -> Guard[Json]:

@@ -23,6 +23,7 @@ from llmguard.models._native import NativeForm, native_form, value_span
 from llmguard.models._reply import usage_of
 from llmguard.models._server import Server, is_openai, server_of
 from llmguard.models._streamed import COLLECTORS, Streamed
+from llmguard.models.live import kept_here
 from llmguard.redaction import redact_text
 
 if TYPE_CHECKING:
@@ -308,10 +309,13 @@ class OpenAIModel:
         if self._client is None and self._async_client is None:
             server = self._server()
             wire, key = import_module("llmguard.models._sdk").OwnWire(server), server.api_key
+            url = server.base_url
         else:
             given = import_module("llmguard.models._given").GivenWire
             wire = given(self._client, self._async_client, self._max_reply_bytes, process=self._process)
             key = str(getattr(self._client or self._async_client, "api_key", ""))
+            url = str(getattr(self._client or self._async_client, "base_url", ""))
+        wire = kept_here(wire, self._name, url)
         self._wire, self._key = wire, key.encode() if len(key) >= _SHORTEST_KEY else b""
         return wire
 
