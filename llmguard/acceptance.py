@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Literal, TypeAlias
 
 from llmguard.canonical import Json, digest
@@ -151,6 +152,8 @@ def usual_plans(own: Plan, n_max: int) -> tuple[Plan, ...]:
 
 def _ordered(thresholds: Sequence[float]) -> tuple[float, ...]:
     found = tuple(thresholds)
+    if not all(isinstance(each, int | float) and isfinite(each) for each in found):
+        raise UsageError(f"certified(thresholds=...) wants numbers such as (1.0, 0.8, 0.6), found {list(found)!r}.")
     if list(found) != sorted(set(found), reverse=True) or len(found) > MOST:
         raise UsageError(
             f"certified(thresholds=...) wants at most {MOST} numbers from strict to loose, each once, as in"

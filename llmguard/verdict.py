@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import isfinite
 from typing import ParamSpec, TypeAlias, TypeVar
 
 from llmguard.acceptance import Permit, Score
@@ -219,7 +220,7 @@ def allowed(policy: Policy, verdict: Verdict, permit: Permit, inputs: Json) -> V
         return verdict
     if permit.void:
         return _refused(verdict, Violation("", "certified", permit.void))
-    if permit.at_least is not None and (score is None or score < permit.at_least):
+    if permit.at_least is not None and (score is None or not score >= permit.at_least):
         said = f"its score is below {permit.at_least:g}, from which on the certificate {permit.certificate} holds"
         return _refused(verdict, Violation("", "certified", said, expected=permit.at_least, actual=score))
     return replace(verdict, support=replace(verdict.support, certificate=permit.certificate))
@@ -231,6 +232,14 @@ def _refused(verdict: Verdict, why: Violation, failure: FailureKind = "check") -
 
 
 def _score(score: Score, verdict: Verdict, inputs: Json) -> float | None:
+    """A number, or None where nothing tells it; NaN is neither above a threshold nor below."""
+    found = _told_score(score, verdict, inputs)
+    if found is not None and not isfinite(found):
+        raise ValueError(f"the score is {found!r}, expected a number")
+    return found
+
+
+def _told_score(score: Score, verdict: Verdict, inputs: Json) -> float | None:
     if callable(score):
         return float(score(verdict.value, inputs))
     if score == "agreement":

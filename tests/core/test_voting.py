@@ -333,6 +333,14 @@ def test_a_score_that_crashes_accepts_nothing() -> None:
     assert (outcome.status, outcome.violations[0].rule) == ("rejected", "crashed")
 
 
+@pytest.mark.parametrize("score", [float("nan"), float("inf"), "nan"])
+def test_a_score_that_is_no_number_accepts_nothing(score: object) -> None:
+    """NaN is not below any threshold, and passed each one."""
+    odd = accepting({"certificate": "c1", "at_least": 0.9}, score=lambda value, inputs: score)
+    outcome = told(policy_of(said('"a"'), None, accept=odd))
+    assert (outcome.status, outcome.certificate, outcome.score) == ("rejected", None, None)
+
+
 def test_confidence_as_a_score_needs_a_server_that_tells_it() -> None:
     """Without log-probabilities there is no score, and nothing is accepted."""
     outcome = told(
@@ -371,6 +379,8 @@ def test_one_sample_is_accepted_by_its_confidence_where_the_server_tells_it() ->
         ({"alpha": 0.02, "plans": [(3, 2, 1), (5, 1, 0)]}, "strict to loose"),
         ({"alpha": 0.02, "plans": [(3, 2, 1), (3, 2, 1)]}, "strict to loose"),
         ({"alpha": 0.02, "thresholds": (0.5, 0.9)}, "strict to loose"),
+        ({"alpha": 0.02, "thresholds": (float("nan"),)}, "numbers"),
+        ({"alpha": 0.02, "thresholds": ("0.9",)}, "numbers"),
         ({"alpha": 0.02, "score": "luck"}, "score"),
         ({"alpha": 0.02, "plans": [(3, 2, 1)], "score": "confidence"}, "Plans accept by votes"),
         ({"alpha": 0.02, "max_age_s": 0}, "max_age_s"),
