@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeAlias, cast
 
 from llmguard.budget import Purse
-from llmguard.canonical import EncodingError, Json
+from llmguard.canonical import EncodingError, Json, digest
 from llmguard.checks import Check, Judged
 from llmguard.effects import Flow
 from llmguard.errors import UsageError
 from llmguard.flow import guarded
 from llmguard.guard import Guard, checked_inputs
 from llmguard.outcome import Judgement, Outcome, Severity, Violation
+from llmguard.prompts.function import describe as describe_function
 
 JudgeVerdict: TypeAlias = Literal["right", "wrong", "unsure"]
 VERDICTS = ("right", "wrong", "unsure")
@@ -36,6 +37,7 @@ def judge(
         inputs: what the guard is asked, from (value, inputs): `value` and the inputs of its prompt if not given.
         verdict: reads the guard's value (as JSON) where it says something else.
         severity: "flag" accepts what the judge objects to, and sends it to review.
+        version: stands for the guard's fingerprint and the sources of `inputs` and `verdict`.
 
     The judge's requests count in the call's budget and cost. Where it gives no value it is unsure, and unsure objects. How
     well it agrees with people is in `llmguard certify GUARD`.
@@ -76,10 +78,16 @@ def judge(
     def _objection(said: str) -> Violation:
         return Violation("", called, said, severity=severity)
 
-    description = version or f"judge {guard.fingerprint}"
+    description = version or _described(guard, inputs, verdict)
     return Check(
         name=called, function=_asked_in_flow, effect=True, severity=severity, version=description, judge=judged
     )
+
+
+def _described(guard: Guard[Any], *own: Callable[..., object] | None) -> str:
+    """Another question, or another reading of its answer, is another check."""
+    functions = [each and describe_function(each) for each in own]
+    return f"judge {guard.fingerprint}" + (f" {digest(functions)}" if any(functions) else "")
 
 
 def verdict_of(value: Json) -> JudgeVerdict:

@@ -6,13 +6,12 @@ of times. Distinct texts are compared once, however many samples gave them.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import fsum
 from typing import ClassVar
 
-from llmguard.canonical import Json, digest, encode
+from llmguard.canonical import Json, encode
 from llmguard.consistency.ballots import (
     INVALID,
     MAX_ALTERNATIVES,
@@ -30,6 +29,7 @@ from llmguard.consistency.edits import Distances, normalised_distance
 from llmguard.consistency.forms import Forms, folded_text
 from llmguard.errors import UsageError
 from llmguard.outcome import Alternative
+from llmguard.prompts.function import describe as describe_function
 
 Same = Callable[[int, int], bool]
 
@@ -115,16 +115,9 @@ class Equivalent:
         return 0.0 if encode(one) == encode(other) else float(not self._same(one, other))
 
     def description(self) -> Json:
-        said = self.version_of_function or _source_of(self.function)
-        named = getattr(self.function, "__qualname__", type(self.function).__qualname__)
-        return {"name": self.name, "version": self.version, "function": [named, said]}
-
-
-def _source_of(function: Callable[..., object]) -> str:
-    try:
-        return digest(inspect.getsource(function))
-    except (OSError, TypeError):
-        return ""
+        """With what `partial` fixed in the function: another tolerance is another comparator."""
+        said = self.version_of_function or describe_function(self.function)
+        return {"name": self.name, "version": self.version, "function": said}
 
 
 _ROUNDING = 1e-12

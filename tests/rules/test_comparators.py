@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 from itertools import permutations
 from typing import Any
 
@@ -379,6 +380,15 @@ def test_options_are_part_of_the_description() -> None:
     assert number(abs_tol=1).description() != number(abs_tol=2).description()
     assert list_of("a").description() != list_of("b").description()
     assert equivalent(same_initial).description() != equivalent(same_initial, version="2").description()
+
+
+def near(one: int, other: int, tolerance: int) -> bool:
+    return abs(one - other) <= tolerance
+
+
+def test_what_partial_fixes_in_the_users_judge_is_part_of_its_description() -> None:
+    """Another tolerance is another comparator, and no certificate of the first holds for it."""
+    assert equivalent(partial(near, tolerance=1)).description() != equivalent(partial(near, tolerance=9)).description()
 
 
 @pytest.mark.parametrize(
