@@ -40,6 +40,7 @@ from llmguard.verdict import (
     salvaged,
     shielded,
     status_of,
+    still_allowed,
 )
 from llmguard.voting import decided, missing, under, voted
 
@@ -69,20 +70,24 @@ def guarded(
 
 def climb(policy: Policy, rung: ModelRung, inputs: Json, at: str, purse: Purse, audited: bool) -> Flow[Verdict]:
     """A model rung: one sample or a vote, what the world says of its value, and whether that may be accepted."""
-    permit = (yield from permitted(policy, at)) if policy.accept else Permit()
+    permit = (yield from permitted(policy, f"{at}/certificate")) if policy.accept else Permit()
     if rung.consistency is None:
         verdict = yield from sample(policy, rung, inputs, f"{at}/s0", purse)
     else:
         verdict = yield from poll(policy, under(permit, rung), inputs, at, purse, audited)
     if verdict.passed or (audited and verdict.failure == "inconsistent"):
         verdict = yield from confirm(policy, verdict, inputs, at, purse)
-    return allowed(policy, verdict, permit, inputs)
+    verdict = allowed(policy, verdict, permit, inputs)
+    if verdict.support.certificate is None:
+        return verdict
+    return still_allowed(verdict, (yield from permitted(policy, f"{at}/certificate/still", grace=True)))
 
 
-def permitted(policy: Policy, at: str) -> Flow[Permit]:
-    """The certificate that holds now, before anything is asked: its plan says how many samples to draw."""
+def permitted(policy: Policy, at: str, *, grace: bool = False) -> Flow[Permit]:
+    """The certificate that holds now: before anything is asked, because its plan says how many samples to draw, and again
+    before the value is handed out, because a resumed call may have begun days ago."""
     assert policy.accept is not None
-    return permit_of((yield from invoke(Invoke(f"{at}/certificate", "certificate", policy.accept.lookup, ()))))
+    return permit_of((yield from invoke(Invoke(at, "certificate", policy.accept.lookup, (), grace=grace))))
 
 
 def poll(policy: Policy, rung: ModelRung, inputs: Json, at: str, purse: Purse, audited: bool) -> Flow[Verdict]:

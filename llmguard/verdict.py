@@ -226,6 +226,16 @@ def allowed(policy: Policy, verdict: Verdict, permit: Permit, inputs: Json) -> V
     return replace(verdict, support=replace(verdict.support, certificate=permit.certificate))
 
 
+def still_allowed(verdict: Verdict, permit: Permit) -> Verdict:
+    """The verdict, if its certificate is the one that holds at the end of the call, too."""
+    began = verdict.support.certificate
+    if permit.certificate == began and not permit.void:
+        return verdict
+    said = permit.void or f"certificate {began}, by which the call began, is not the newest any more"
+    support = replace(verdict.support, certificate=None)
+    return _refused(replace(verdict, support=support), Violation("", "certified", said))
+
+
 def _refused(verdict: Verdict, why: Violation, failure: FailureKind = "check") -> Verdict:
     support = replace(verdict.support, proposed=(verdict.value,))
     return replace(verdict, failure=failure, value=None, violations=(why,), support=support)

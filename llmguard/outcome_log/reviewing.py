@@ -133,13 +133,20 @@ class ReviewedLog(ABC):
     def audited(self, guard: str, certified: str, *, since: float | None = None) -> list[Audit]:
         """The finished calls of a guard that were drawn for audit, reviewed or not, by start: all that were decided by a
         guard whose certified part (`policy.certified_part`) is this one. `since`: seconds since the epoch."""
-        return [audit_of(call) for call in self._ended(guard, self._certified(guard, certified), since, "audited")]
+        return [audit_of(call) for call in self._decided(guard, certified, since, "audited")]
 
     def reviewed(self, guard: str, certified: str | None = None, *, since: float | None = None) -> list[Audit]:
         """The finished calls of a guard that somebody reviewed, whyever, by start; `item.reason` says which were drawn.
         `judged_pairs` sets the verdicts of its judges beside people's."""
-        fingerprints = None if certified is None else self._certified(guard, certified)
-        return [audit_of(call) for call in self._ended(guard, fingerprints, since, "reviewed")]
+        if certified is None:
+            return [audit_of(call) for call in self._ended(guard, None, since, "reviewed")]
+        return [audit_of(call) for call in self._decided(guard, certified, since, "reviewed")]
+
+    def _decided(self, guard: str, certified: str, since: float | None, which: Which) -> list[Ended]:
+        """Begun and decided by such a guard: one that was resumed by a changed guard says nothing of either."""
+        fingerprints = self._certified(guard, certified)
+        found = self._ended(guard, fingerprints, since, which)
+        return [call for call in found if call.outcome.fingerprint in fingerprints]
 
     def _certified(self, guard: str, certified: str) -> list[str]:
         """The fingerprints with this certified part."""

@@ -2,9 +2,67 @@
 
 from __future__ import annotations
 
-from llmguard import Guard, judge
+import time
+from pathlib import Path
+
+import pytest
+
+from llmguard import Guard, SelfConsistency, certified, check, judge
 from llmguard.canonical import Json
+from llmguard.certify import Audited, Certificate
+from llmguard.certify import Tested as Row
+from llmguard.messages import ModelRequest
+from llmguard.models.function import FunctionModel
+from llmguard.outcome_log import OutcomeLog
 from llmguard.testing import ScriptedModel
+
+
+@pytest.fixture
+def log(tmp_path: Path):
+    opened = OutcomeLog.open(f"sqlite:///{tmp_path / 'log.db'}")
+    yield opened
+    opened.close()
+
+
+def guard_that_says(log: OutcomeLog, *replies: str, **options) -> Guard:
+    """A guard that takes one sample after the other, and is interrupted where the replies end."""
+    left = list(replies)
+
+    def model(request: ModelRequest) -> str:
+        if not left:
+            raise KeyboardInterrupt
+        return left.pop(0)
+
+    asked = FunctionModel(model)
+    asked.max_parallel = 1
+    options = {"consistency": SelfConsistency(), "accept": certified(0.05), "audit": 0.0, **options}
+    return Guard("g", prompt="p {{ x }}", schema=str, models=[asked], log=log, **options)
+
+
+def certificate_for(guard: Guard) -> Certificate:
+    """Of the guard's loosest plan."""
+    policy = str(guard.policy.accept.plans[-1])
+    row = Row(policy=policy, accepted=300, wrong=0, coverage=0.9, evidence=0.001, bound=0.01, result="certified")
+    made = Certificate(
+        alpha=0.05,
+        delta=0.05,
+        method="exact",
+        policy=policy,
+        table=(row,),
+        audited=Audited(drawn=300, undone=0, kept=300, left_out=0),
+        guard=guard.name,
+        fingerprint=guard.policy.accept.promise(guard.policy.certified),
+        issued_at=time.time(),
+    )
+    guard.log.keep_certificate(made, time.time())
+    return made
+
+
+def interrupted_call(guard: Guard) -> str:
+    with pytest.raises(KeyboardInterrupt):
+        guard.run(x=1)
+    guard.log.flush()
+    return guard.log.find()[0].id
 
 
 def yes(*replies: str) -> Guard:
@@ -34,3 +92,50 @@ def test_another_reading_of_a_judge_is_another_check() -> None:
     ]
     assert len({check.version for check in checks}) == 4
     assert judge(yes(), verdict=strict).version == judge(yes(), verdict=strict).version
+
+
+@check
+def says_nothing(value: Json, inputs: Json) -> None:
+    return None
+
+
+# ------------------------------------------------------------------------------------------------- resumed calls
+
+
+def test_a_resumed_call_goes_by_the_certificate_that_holds_still(log: OutcomeLog) -> None:
+    """What it began under is in its record; what is handed out must be covered when it is handed out."""
+    guard = guard_that_says(log, '"a"')
+    certificate = certificate_for(guard)
+    outcome = guard_that_says(log, '"a"', '"a"').resume(interrupted_call(guard))
+    assert (outcome.status, outcome.certificate) == ("accepted", certificate.id)
+
+
+def test_a_certificate_that_was_suspended_meanwhile_covers_no_resumed_call(log: OutcomeLog) -> None:
+    """The lookup in its record is of another day."""
+    guard = guard_that_says(log, '"a"')
+    certificate = certificate_for(guard)
+    call_id = interrupted_call(guard)
+    log.suspend(certificate.id, time.time())
+    outcome = guard_that_says(log, '"a"', '"a"').resume(call_id)
+    assert (outcome.status, outcome.certificate, outcome.candidate) == ("rejected", None, ("a",))
+    assert "drift was found" in outcome.violations[0].message
+
+
+def test_a_changed_guard_does_not_finish_a_call_under_the_certificate_of_the_old_one(log: OutcomeLog) -> None:
+    """A further check asks the model nothing else, so the record fits; the certificate does not."""
+    guard = guard_that_says(log, '"a"')
+    certificate_for(guard)
+    call_id = interrupted_call(guard)
+    outcome = guard_that_says(log, '"a"', '"a"', checks=[says_nothing]).resume(call_id)
+    assert (outcome.status, outcome.certificate) == ("rejected", None)
+    assert "changed since it was certified" in outcome.violations[0].message
+
+
+def test_a_call_that_another_guard_finished_is_no_audit_of_either(log: OutcomeLog) -> None:
+    """It was begun by the one and decided by the other."""
+    options = {"accept": None, "audit": 1.0}
+    guard = guard_that_says(log, '"a"', **options)
+    call_id = interrupted_call(guard)
+    changed = guard_that_says(log, *['"a"'] * 4, checks=[says_nothing], **options)
+    assert changed.resume(call_id).review_reason == "audit"
+    assert log.audited("g", guard.policy.certified) == log.audited("g", changed.policy.certified) == []
