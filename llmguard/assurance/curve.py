@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from llmguard.acceptance import score_name
 from llmguard.assurance.evidence import Evidence
 from llmguard.certify import Bin, RiskPoint, reliability, risk_coverage
-from llmguard.certify.items import judged_wrong
+from llmguard.certify.items import handed_out_wrong
 
 MOST_SHOWN = 12
 
@@ -52,8 +52,9 @@ def _votes(evidence: Evidence) -> Iterator[tuple[float, bool]]:
     assert votes is not None, "plans go by votes"
     for item in evidence.items:
         vote = votes.vote(item.samples)
-        if vote.found:
-            yield vote.agreement, judged_wrong(item, vote.value, votes.same)
+        wrong = handed_out_wrong(item, vote.value, votes.same) if vote.found else None
+        if wrong is not None:
+            yield vote.agreement, wrong
 
 
 def _in_words(evidence: Evidence) -> str:

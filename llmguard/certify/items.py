@@ -36,6 +36,7 @@ class AuditedItem:
     correction: tuple[Json, ...] = ()
     score: float | None = None
     samples: tuple[Ballot, ...] = ()
+    refused: bool = False
 
 
 class AcceptancePolicy(Protocol):
@@ -57,6 +58,13 @@ def judged_wrong(item: AuditedItem, value: Json, same: Callable[[Json, Json], bo
     if same(value, item.candidate):
         return item.verdict != "right"
     return not any(same(value, right) for right in item.correction)
+
+
+def handed_out_wrong(item: AuditedItem, value: Json, same: Callable[[Json, Json], bool]) -> bool | None:
+    """The same of a value that a policy would accept; None where it would have been refused, whatever the policy."""
+    if item.refused and same(value, item.candidate):
+        return None
+    return judged_wrong(item, value, same)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +98,7 @@ class PlanPolicy:
         settled = self.consistency.next(item.samples)
         if not isinstance(settled, Settled) or not settled.accept:
             return None
-        return judged_wrong(item, settled.vote.value, self.consistency.same)
+        return handed_out_wrong(item, settled.vote.value, self.consistency.same)
 
 
 @dataclass(frozen=True, slots=True)

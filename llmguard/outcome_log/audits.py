@@ -60,8 +60,8 @@ def audit_of(call: Ended) -> Audit:
 
 def _item(call_id: str, outcome: Outcome[Json], newest: Sequence[Review]) -> AuditedItem:
     """Where there is no candidate, or schema, checks or judges objected to it, nobody would have accepted it: such an
-    item has neither samples nor score."""
-    acceptable = bool(outcome.candidate) and not (outcome.vote is not None and outcome.vote.refused)
+    item has no score. It keeps its samples: a looser plan would have gone on, to another value that nobody refused."""
+    refused = outcome.vote is not None and outcome.vote.refused
     return AuditedItem(
         id=call_id,
         probability=outcome.review_probability or None,
@@ -69,17 +69,18 @@ def _item(call_id: str, outcome: Outcome[Json], newest: Sequence[Review]) -> Aud
         verdict=_verdict(outcome, newest),
         candidate=outcome.candidate[0] if outcome.candidate else None,
         correction=newest[0].correction if newest else (),
-        score=outcome.score if acceptable else None,
-        samples=_ballots(outcome) if acceptable else (),
+        score=outcome.score if outcome.candidate and not refused else None,
+        samples=_ballots(outcome),
+        refused=refused,
     )
 
 
 def _verdict(outcome: Outcome[Json], newest: Sequence[Review]) -> Verdict | None:
-    """A call without a candidate gives a reviewer nothing to judge. It is not a review that was left undone, of which
-    too many void a certificate."""
-    if newest:
-        return newest[0].verdict
-    return None if outcome.candidate else "unsure"
+    """A call without a candidate gives a reviewer nothing to judge, or only what a rule answered. It is not a review that
+    was left undone, of which too many void a certificate."""
+    if not outcome.candidate:
+        return "unsure"
+    return newest[0].verdict if newest else None
 
 
 def _ballots(outcome: Outcome[Json]) -> tuple[Ballot, ...]:

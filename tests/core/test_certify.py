@@ -188,11 +188,16 @@ def audited(samples: str, number: int = 0, **given: Any) -> AuditedItem:
         (audited("abbbbbbbb", verdict="wrong", correction=("c",)), True),
         (audited("aa-aaaaaa"), False),
         (audited("aaa"), None),
+        (audited("aaaaaaaaa", refused=True), None),
+        (audited("abbbbbbbb", refused=True), True),
+        (audited("abbbbbbbb", verdict="wrong", correction=("b",), refused=True), False),
+        (item(0, samples=(INVALID, *"aaaaaa"), candidate=None, verdict="unsure"), True),
+        (item(0, samples=(INVALID, *[None] * 6), candidate=None, verdict="unsure"), True),
     ],
 )
 def test_a_plan_is_judged_by_what_it_would_have_handed_out(given: AuditedItem, expected: bool | None) -> None:
     """The candidate's verdict where the value is the same; else right only if it equals the correction; too few samples
-    are no acceptance."""
+    are no acceptance, nor is a candidate to which a check or judge objected: only to that value, and not to another."""
     (policy,) = plans(VOTES, (5, 2, 1))
     assert policy.is_wrong(given) is expected
 

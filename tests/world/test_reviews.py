@@ -404,16 +404,28 @@ def test_audits_are_outcomes_with_their_newest_review(any_log: Log) -> None:
     assert audit.review == any_log.reviews_of("1")[-1]
 
 
-def test_what_nobody_could_accept_has_neither_samples_nor_score(any_log: Log) -> None:
-    """A candidate that was refused is still to be reviewed; where there is none, no review is left undone."""
+def test_what_nobody_could_accept_has_no_score_and_keeps_its_samples(any_log: Log) -> None:
+    """A candidate that was refused is still to be reviewed; where there is none, no review is left undone. Another plan
+    may have gone on to another value, for which the samples speak."""
     any_log.guard("f1", "triage", description())
     log_call(any_log, "1", status="fallback", vote=vote(refused=True), score=0.7, **DRAWN)
     log_call(any_log, "2", status="fallback", vote=vote(candidate=()), score=0.0, **DRAWN)
     refused, nothing = any_log.audited("triage", CERTIFIED)
-    assert (refused.item.samples, refused.item.score, refused.item.verdict) == ((), None, None)
-    assert (nothing.item.samples, nothing.item.score, nothing.item.verdict) == ((), None, "unsure")
+    samples = ({"total": 4}, INVALID, None)
+    assert (refused.item.samples, refused.item.score, refused.item.verdict) == (samples, None, None)
+    assert (nothing.item.samples, nothing.item.score, nothing.item.verdict) == (samples, None, "unsure")
+    assert (refused.item.refused, nothing.item.refused) == (True, False)
     assert (refused.item.candidate, nothing.item.candidate) == ({"total": 4}, None)
     assert [refused.accepted, nothing.accepted] == [False, False]
+
+
+def test_a_word_on_the_fallbacks_value_is_none_on_the_models(any_log: Log) -> None:
+    """Without a candidate it is what the rule answered that a reviewer judges."""
+    any_log.guard("f1", "triage", description())
+    log_call(any_log, "1", status="fallback", value={"total": 4}, vote=vote(candidate=()), **DRAWN)
+    any_log.review("1", "right")
+    (audit,) = any_log.audited("triage", CERTIFIED)
+    assert (audit.item.verdict, audit.review.verdict) == ("unsure", "right")
 
 
 def test_only_drawn_calls_of_the_certified_guard_are_audits(any_log: Log) -> None:
