@@ -21,7 +21,7 @@ from llmguard.consistency import Draw
 from llmguard.effects import Call, Crashed, Flow, Invoke, RetryState, Wait, call, invoke, together
 from llmguard.ladder import ConstantRung, DeterministicRung, EscalateRung, FunctionRung, LastGoodRung, ModelRung
 from llmguard.messages import ModelAnswer, ModelFailure, ModelReply, ModelRequest
-from llmguard.outcome import Attempt, Outcome, Repair, Violation, Violations
+from llmguard.outcome import Attempt, Outcome, Repair, Status, Violation, Violations
 from llmguard.policy import REASKED, Policy
 from llmguard.verdict import (
     Question,
@@ -42,7 +42,7 @@ from llmguard.verdict import (
     status_of,
     still_allowed,
 )
-from llmguard.voting import decided, missing, under, voted
+from llmguard.voting import Poll, decided, elected, missing, studied, under
 
 MAX_DOWNGRADES = 10
 """Three simpler output techniques, two names of the token limit, four parameters that a server may not know, and
@@ -54,33 +54,48 @@ def guarded(
 ) -> Flow[Outcome[Json]]:
     """Down the ladder until the value of a rung passes. `audited`: this call was drawn at random for a review."""
     purse = purse or Purse(policy.budget)
-    told: list[Verdict] = []
+    told, polls = list[Verdict](), dict[int, Poll]()
+    status, source = yield from descend(policy, inputs, at, purse, told, polls)
+    for number, polled in polls.items() if audited else ():
+        told[number] = yield from study(policy, polled, told[number], inputs, f"{at}r{number}", purse)
+    last = provisional(policy, told) if status == "escalated" else told[-1] if status != "rejected" else None
+    return ended(policy, status, source, told, last, audited)
+
+
+def descend(
+    policy: Policy, inputs: Json, at: str, purse: Purse, told: list[Verdict], polls: dict[int, Poll]
+) -> Flow[tuple[Status, str]]:
+    """How the call ends, and the rung that ended it; `told` is what each came to."""
     for number, rung in enumerate(policy.ladder):
-        if isinstance(rung, EscalateRung):
-            return ended(policy, "escalated", rung.label, told, provisional(policy, told), audited)
         here = f"{at}r{number}"
+        if isinstance(rung, EscalateRung):
+            return "escalated", rung.label
         if isinstance(rung, ModelRung):
-            told.append((yield from climb(policy, rung, inputs, here, purse, audited)))
+            verdict, polled = yield from climb(policy, rung, inputs, here, purse)
+            polls |= {number: polled} if polled else {}
         else:
-            told.append((yield from supply(policy, rung, inputs, here, purse, told)))
-        if told[-1].passed:
-            return ended(policy, status_of(rung, told), rung.label, told, told[-1], audited)
-    return ended(policy, "rejected", "", told, audited=audited)
+            verdict = yield from supply(policy, rung, inputs, here, purse, told)
+        told.append(verdict)
+        if verdict.passed:
+            return status_of(rung, told), rung.label
+    return "rejected", ""
 
 
-def climb(policy: Policy, rung: ModelRung, inputs: Json, at: str, purse: Purse, audited: bool) -> Flow[Verdict]:
+def climb(policy: Policy, rung: ModelRung, inputs: Json, at: str, purse: Purse) -> Flow[tuple[Verdict, Poll | None]]:
     """A model rung: one sample or a vote, what the world says of its value, and whether that may be accepted."""
     permit = (yield from permitted(policy, f"{at}/certificate")) if policy.accept else Permit()
+    polled: Poll | None = None
     if rung.consistency is None:
         verdict = yield from sample(policy, rung, inputs, f"{at}/s0", purse)
     else:
-        verdict = yield from poll(policy, under(permit, rung), inputs, at, purse, audited)
-    if verdict.passed or (audited and verdict.failure == "inconsistent"):
+        polled = yield from poll(policy, under(permit, rung), inputs, at, purse)
+        verdict = elected(policy, polled, inputs)
+    if verdict.passed:
         verdict = yield from confirm(policy, verdict, inputs, at, purse)
     verdict = allowed(policy, verdict, permit, inputs)
-    if verdict.support.certificate is None:
-        return verdict
-    return still_allowed(verdict, (yield from permitted(policy, f"{at}/certificate/still", grace=True)))
+    if verdict.support.certificate is not None:
+        verdict = still_allowed(verdict, (yield from permitted(policy, f"{at}/certificate/still", grace=True)))
+    return verdict, polled
 
 
 def permitted(policy: Policy, at: str, *, grace: bool = False) -> Flow[Permit]:
@@ -90,15 +105,25 @@ def permitted(policy: Policy, at: str, *, grace: bool = False) -> Flow[Permit]:
     return permit_of((yield from invoke(Invoke(at, "certificate", policy.accept.lookup, (), grace=grace))))
 
 
-def poll(policy: Policy, rung: ModelRung, inputs: Json, at: str, purse: Purse, audited: bool) -> Flow[Verdict]:
-    """A vote: samples are drawn until it is decided. An audit draws more, which change nothing but what it can tell."""
-    assert rung.consistency is not None
-    unseen, drawn = replace(policy, watched=False), list[Verdict]()
-    while isinstance(settled := decided(rung.consistency, drawn), Draw):
-        drawn += yield from draw(unseen, rung, inputs, at, purse, len(drawn), settled.count)
-    while count := missing(rung.consistency, drawn, audited=audited):
-        drawn += yield from draw(unseen, rung, inputs, at, purse, len(drawn), count)
-    return voted(policy, rung, inputs, settled, drawn)
+def poll(policy: Policy, rung: ModelRung, inputs: Json, at: str, purse: Purse) -> Flow[Poll]:
+    """A vote: samples are drawn until it is decided."""
+    unseen, polled = replace(policy, watched=False), Poll(rung)
+    while isinstance(settled := decided(polled), Draw):
+        drawn = yield from draw(unseen, rung, inputs, at, purse, len(polled.drawn), settled.count)
+        polled = replace(polled, drawn=(*polled.drawn, *drawn))
+    return replace(polled, settled=settled)
+
+
+def study(policy: Policy, polled: Poll, verdict: Verdict, inputs: Json, at: str, purse: Purse) -> Flow[Verdict]:
+    """What an audit asks beyond the call, so that other plans can be judged by the same review: after everything that
+    decides, so that neither time nor budget of an audited call ends before those of another would."""
+    if verdict.failure == "inconsistent":
+        verdict = yield from confirm(policy, verdict, inputs, at, purse, lenient=True)
+    unseen = replace(policy, watched=False)
+    while count := missing(polled):
+        drawn = yield from draw(unseen, polled.rung, inputs, at, purse, len(polled.drawn), count)
+        polled = replace(polled, drawn=(*polled.drawn, *drawn))
+    return studied(verdict, polled)
 
 
 def draw(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from llmguard.acceptance import Permit
@@ -12,9 +12,9 @@ from llmguard.confidence import confidence_of
 from llmguard.consistency import INVALID, Ballot, Draw, FieldVote, SelfConsistency, Settled
 from llmguard.ladder import ModelRung
 from llmguard.messages import NO_USAGE, FailureKind
-from llmguard.outcome import Alternative, FieldSupport, Repair, Sample, StopReason, Violation, Violations, Vote
+from llmguard.outcome import Alternative, Attempt, FieldSupport, Repair, Sample, StopReason, Violation, Violations, Vote
 from llmguard.policy import Policy
-from llmguard.verdict import Support, Verdict, examined
+from llmguard.verdict import Support, Verdict, examined, shielded
 
 MAX_ALTERNATIVES = 5
 MAX_DISAGREEMENTS = 10
@@ -27,20 +27,50 @@ def under(permit: Permit, rung: ModelRung) -> ModelRung:
     return replace(rung, consistency=replace(rung.consistency, plan=permit.plan, stop=None, min_agreement=None))
 
 
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """The samples of a vote so far, and what it came to; a Violation where a comparator raised."""
+
+    rung: ModelRung
+    drawn: tuple[Verdict, ...] = ()
+    settled: Settled | Violation | None = None
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        return tuple(each for verdict in self.drawn for each in verdict.attempts)
+
+
 def ballots(drawn: Sequence[Verdict]) -> list[Ballot]:
     """What each sample says; one that failed says nothing, and dissents."""
     return [verdict.value if verdict.passed else INVALID for verdict in drawn]
 
 
-def decided(votes: SelfConsistency, drawn: Sequence[Verdict]) -> Draw | Settled:
-    """Draw more, or the end: also where time or budget ended it."""
+def decided(polled: Poll) -> Draw | Settled | Violation:
+    """Draw more, or the end: also where time or budget ended it, or a comparator raised."""
+    return shielded("the vote", _decided, _votes(polled.rung), polled.drawn)
+
+
+def _decided(votes: SelfConsistency, drawn: Sequence[Verdict]) -> Draw | Settled:
     ended = _no_more(drawn)
     return votes.ended(ballots(drawn), ended) if ended else votes.next(ballots(drawn))
 
 
-def missing(votes: SelfConsistency, drawn: Sequence[Verdict], *, audited: bool) -> int:
+def missing(polled: Poll) -> int:
     """How many samples an audit draws beyond the decision, so that stricter plans can be judged by the same review."""
-    return votes.missing(ballots(drawn)) if audited and not _no_more(drawn) else 0
+    if _no_more(polled.drawn) or not isinstance(polled.settled, Settled):
+        return 0
+    return _votes(polled.rung).missing(ballots(polled.drawn))
+
+
+def studied(verdict: Verdict, polled: Poll) -> Verdict:
+    """The verdict with all samples that an audit drew, which change nothing but what it can tell."""
+    vote = verdict.support.vote
+    if vote is None:
+        return verdict
+    samples = tuple(_sample(polled.rung, number, each) for number, each in enumerate(polled.drawn))
+    more = tuple(each for drawn in polled.drawn[vote.drawn :] for each in drawn.attempts)
+    support = replace(verdict.support, vote=replace(vote, samples=samples))
+    return replace(verdict, attempts=(*verdict.attempts, *more), support=support)
 
 
 def _no_more(drawn: Sequence[Verdict]) -> StopReason | None:
@@ -49,6 +79,17 @@ def _no_more(drawn: Sequence[Verdict]) -> StopReason | None:
 
 
 # ------------------------------------------------------------------------------------------------- the verdict
+
+
+def elected(policy: Policy, polled: Poll, inputs: Json) -> Verdict:
+    """The verdict of a vote that ended. Comparators may be the user's: what one raises is no vote."""
+    settled = polled.settled
+    if isinstance(settled, Settled):
+        verdict = shielded("the vote", voted, policy, polled.rung, inputs, settled, polled.drawn)
+        if isinstance(verdict, Verdict):
+            return verdict
+        settled = verdict
+    return Verdict(failure="crashed", violations=(settled,) if settled else (), attempts=polled.attempts)
 
 
 def voted(policy: Policy, rung: ModelRung, inputs: Json, settled: Settled, drawn: Sequence[Verdict]) -> Verdict:

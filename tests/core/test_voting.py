@@ -11,7 +11,7 @@ from llmguard.acceptance import Acceptance, Permit, bound_acceptance, certified,
 from llmguard.budget import Budget, Purse
 from llmguard.canonical import Json
 from llmguard.checks import Judged, check
-from llmguard.consistency import Fixed, Plan, Predictive, SelfConsistency
+from llmguard.consistency import Fixed, Plan, Predictive, SelfConsistency, equivalent
 from llmguard.drive import Run, drive
 from llmguard.effects import Crashed
 from llmguard.errors import UsageError
@@ -177,6 +177,53 @@ def test_an_audited_call_draws_all_samples_and_hands_out_the_same_value() -> Non
     assert (plain.review_probability, plain.review_reason) == (0.25, "")
     assert (audited.review_probability, audited.review_reason) == (0.25, "audit")
     assert (plain.value, plain.vote.drawn) == ("a", 3)
+
+
+def test_what_an_audit_draws_leaves_the_next_rung_its_budget() -> None:
+    """Five samples and the next rung's request are more than the budget: the rung comes first, the extra samples last."""
+
+    def call(audited: bool) -> Outcome[Json]:
+        then, letters = (ModelRung(model=said('"z"')),), ['"a"', '"b"', '"c"', '"d"', '"e"']
+        return told(policy_of(said(*letters), SelfConsistency(), then=then, budget=Budget(requests=5)), audited=audited)
+
+    plain, audited = call(False), call(True)
+    assert (plain.status, plain.value) == (audited.status, audited.value) == ("recovered", "z")
+
+
+def test_what_an_audit_draws_leaves_a_judge_its_budget() -> None:
+    """An objection of a judge that could not be asked would say something of the audit, and nothing of the value."""
+
+    def call(audited: bool) -> Outcome[Json]:
+        parts = {"checks": (judge_that_pays(),), "budget": Budget(requests=4)}
+        return told(policy_of(said(*AGREED), SelfConsistency(), **parts), audited=audited)
+
+    plain, audited = call(False), call(True)
+    assert (plain.status, plain.value) == (audited.status, audited.value) == ("accepted", "a")
+    assert (audited.vote.used, audited.vote.drawn, audited.vote.samples[-1].failure) == (3, 4, "budget")
+
+
+def test_a_retry_of_a_sample_for_the_audit_makes_no_other_status() -> None:
+    """The samples that decided were each one request."""
+    replies = [*AGREED[:3], ModelFailure("overloaded", "later"), '"a"', '"a"']
+    outcome = told(policy_of(said(*replies), SelfConsistency()), audited=True)
+    assert (outcome.status, len(outcome.attempts), outcome.vote.drawn) == ("accepted", 6, 5)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_comparator_that_raises_is_no_vote(number: int) -> None:
+    """It is the user's code: the next rung answers, whether it raised in the vote or when the alternatives were told apart."""
+
+    def odd(one: Json, other: Json) -> bool:
+        asked.append((one, other))
+        if len(asked) >= number:
+            raise ValueError("boo")
+        return False
+
+    asked: list[tuple[Json, Json]] = []
+    votes = SelfConsistency(stop=Fixed(2), min_agreement=0.5, fields={"": equivalent(odd)})
+    outcome = told(policy_of(said('"a"', '"b"'), votes, then=(ConstantRung(value="?"),)))
+    assert (outcome.status, outcome.value, outcome.vote) == ("fallback", "?", None)
+    assert [attempt.address for attempt in outcome.attempts] == ["r0/s0/a1/t1", "r0/s1/a1/t1"]
 
 
 def test_an_escalated_call_that_was_drawn_counts_as_drawn() -> None:
@@ -418,6 +465,19 @@ def judge_that_says(verdict: str, severity: str = "reject"):
         return Judged(Judgement(check="judge", verdict=verdict), objects, (Attempt(address=at + "r0", rung="judge"),))
 
     return replace(check(name="judge", effect=True, severity=severity)(lambda value, inputs: None), judge=flow)
+
+
+def judge_that_pays():
+    """A judge as `llmguard.judge` makes it, of one request."""
+    right = policy_of(said("true"), None)
+
+    def flow(value: Json, inputs: Json, at: str, purse: Purse):
+        outcome = yield from guarded(right, inputs, at, purse)
+        verdict = "right" if outcome.has_value else "unsure"
+        objects = () if outcome.has_value else (Violation("", "judge", "it could not be asked"),)
+        return Judged(Judgement(check="judge", verdict=verdict), objects, outcome.attempts)
+
+    return replace(check(name="judge", effect=True)(lambda value, inputs: None), judge=flow)
 
 
 def test_a_judge_is_asked_once_of_the_voted_value() -> None:
