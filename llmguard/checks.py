@@ -22,11 +22,13 @@ CheckFunction: TypeAlias = Callable[..., object]
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What a judge came to: its verdict, what it objects to, and the requests it took."""
+    """What a judge came to: its verdict, what it objects to, and the requests it took. `late`: it could not be asked,
+    because no time or budget was left."""
 
     judgement: Judgement
     violations: Violations = ()
     attempts: tuple[Attempt, ...] = ()
+    late: bool = False
 
 
 Judge: TypeAlias = Callable[[Json, Json, str, Purse], Flow[Judged]]

@@ -73,7 +73,8 @@ def judge(
     def _judged(outcome: Outcome[Json]) -> Judged:
         found, said = _read(outcome, read)
         violations = () if found == "right" else (_objection(f"the judge says {found}{': ' if said else ''}{said}"),)
-        return Judged(Judgement(check=called, verdict=found, said=said), violations, outcome.attempts)
+        late = not outcome.has_value and any(each.failure in ("deadline", "budget") for each in outcome.attempts)
+        return Judged(Judgement(check=called, verdict=found, said=said), violations, outcome.attempts, late)
 
     def _objection(said: str) -> Violation:
         return Violation("", called, said, severity=severity)

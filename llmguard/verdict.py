@@ -185,7 +185,7 @@ def confirmed(policy: Policy, verdict: Verdict, answers: Sequence[Said], *, leni
     skipped = tuple(check.name for check, said in told if lenient and _too_late(said))
     found = tuple(each for check, said in told if check.name not in skipped for each in heard(check, said))
     rejected, flags = split(found)
-    judged = [said for said in answers if isinstance(said, Judged)]
+    judged = [said for check, said in told if isinstance(said, Judged) and check.name not in skipped]
     support = (
         _judged_support(verdict.support, judged, refused=bool(rejected)) if judged or rejected else verdict.support
     )
@@ -258,11 +258,11 @@ def _told_score(score: Score, verdict: Verdict, inputs: Json) -> float | None:
 
 
 def _too_late(said: Said) -> bool:
-    return isinstance(said, Crashed) and said.kind == "deadline"
+    return said.late if isinstance(said, Judged) else isinstance(said, Crashed) and said.kind == "deadline"
 
 
 def _skipped(name: str) -> Violation:
-    return Violation("", name, "skipped: no time was left for it", severity="flag")
+    return Violation("", name, "skipped: no time or budget was left for it", severity="flag")
 
 
 def objections(check: Check, value: Json, inputs: Json) -> Violations:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from llmguard import Guard, SelfConsistency, certified, check, judge
+from llmguard import Guard, SelfConsistency, certified, check, constant, judge
 from llmguard.canonical import Json
 from llmguard.certify import Audited, Certificate
 from llmguard.certify import Tested as Row
@@ -139,3 +139,26 @@ def test_a_call_that_another_guard_finished_is_no_audit_of_either(log: OutcomeLo
     changed = guard_that_says(log, *['"a"'] * 4, checks=[says_nothing], **options)
     assert changed.resume(call_id).review_reason == "audit"
     assert log.audited("g", guard.policy.certified) == log.audited("g", changed.policy.certified) == []
+
+
+# ------------------------------------------------------------------------------------------------- judges
+
+
+@pytest.mark.parametrize(("budget", "status"), [(1, "fallback"), (2, "rejected")])
+def test_a_constant_is_handed_out_though_no_budget_is_left_for_a_judge(budget: int, status: str) -> None:
+    """It is skipped and told, as an effect check that comes too late; a judge that was asked and objects still refuses."""
+    guard = Guard(
+        "g",
+        prompt="p {{ x }}",
+        schema=int,
+        models=[ScriptedModel(["no number"])],
+        reasks=0,
+        checks=[judge(yes("false"))],
+        budget_requests=budget,
+        fallback=[constant(7)],
+        log=None,
+    )
+    outcome = guard.run(x=1)
+    assert outcome.status == status
+    assert outcome.skipped_checks == (("yes",) if status == "fallback" else ())
+    assert [flag.rule for flag in outcome.flags] == list(outcome.skipped_checks)
