@@ -21,48 +21,59 @@ class Budget:
 
 
 @dataclass(slots=True)
-class Purse:
-    """What a call has spent. The flow asks it before every request; sub-flows share it.
+class Spent:
+    """What a call has spent, over all rungs, samples and judges."""
 
-    Tokens are bounded before they are spent: a request's `max_tokens` is what is left after an estimate of its prompt.
-    """
-
-    budget: Budget
     requests: int = 0
     tokens: int = 0
     usd: float = 0.0
-    out_of_time: bool = field(default=False)
+    out_of_time: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Purse:
+    """What a call may still spend. The flow asks it before every request; sub-flows share what is spent.
+
+    Tokens are bounded before they are spent: a request's `max_tokens` is what is left after an estimate of its prompt,
+    and its part of that where `parallel` requests go out together.
+    """
+
+    budget: Budget
     parallel: int = 1
-    """Requests that go out together: each gets its part of the tokens that are left."""
+    spent: Spent = field(default_factory=Spent)
+
+    def split(self, among: int) -> Purse:
+        """For one of so many sub-flows that go on together."""
+        return replace(self, parallel=self.parallel * max(1, among))
 
     def take(self, request: ModelRequest) -> ModelRequest | ModelFailure:
         """The request as it may be sent, or why it may not."""
-        if self.out_of_time:
+        if self.spent.out_of_time:
             return ModelFailure("deadline", "no time is left for a request")
-        if self.requests >= self.budget.requests:
+        if self.spent.requests >= self.budget.requests:
             return ModelFailure(
-                "budget", f"{self.requests} requests are spent of budget_requests={self.budget.requests}"
+                "budget", f"{self.spent.requests} requests are spent of budget_requests={self.budget.requests}"
             )
-        if self.budget.usd is not None and self.usd >= self.budget.usd:
-            return ModelFailure("budget", f"{self.usd:.6f} dollars are spent of budget_usd={self.budget.usd}")
+        if self.budget.usd is not None and self.spent.usd >= self.budget.usd:
+            return ModelFailure("budget", f"{self.spent.usd:.6f} dollars are spent of budget_usd={self.budget.usd}")
         allowed = self._within_tokens(request)
         if isinstance(allowed, ModelRequest):
-            self.requests += 1
+            self.spent.requests += 1
         return allowed
 
     def pay(self, answer: ModelAnswer) -> None:
-        self.tokens += answer.usage.total_tokens
-        self.usd += answer.cost_usd or 0.0
+        self.spent.tokens += answer.usage.total_tokens
+        self.spent.usd += answer.cost_usd or 0.0
         if isinstance(answer, ModelFailure):
-            self.out_of_time |= answer.kind == "deadline"
-            self.requests -= not answer.sent
+            self.spent.out_of_time |= answer.kind == "deadline"
+            self.spent.requests -= not answer.sent
 
     def _within_tokens(self, request: ModelRequest) -> ModelRequest | ModelFailure:
         if self.budget.tokens is None:
             return request
-        left = (self.budget.tokens - self.tokens) // self.parallel - prompt_estimate(request)
+        left = (self.budget.tokens - self.spent.tokens) // self.parallel - prompt_estimate(request)
         if left < SMALLEST_REPLY_TOKENS:
-            return ModelFailure("budget", f"{self.tokens} tokens are spent of budget_tokens={self.budget.tokens}")
+            return ModelFailure("budget", f"{self.spent.tokens} tokens are spent of budget_tokens={self.budget.tokens}")
         own = request.sampling.max_tokens
         return replace(request, sampling=replace(request.sampling, max_tokens=min(own or left, left)))
 

@@ -131,12 +131,12 @@ def draw(
 ) -> Flow[list[Verdict]]:
     """Samples that are asked for at the same time: as many of `count` as the models bear."""
     numbers = rung.batch(first, count)
-    purse.parallel = len(numbers)
-    drawn = yield from together(
-        *(sample(policy, rung.drawing(number), inputs, f"{at}/s{number}", purse, number) for number in numbers)
+    share = purse.split(len(numbers))
+    return (
+        yield from together(
+            *(sample(policy, rung.drawing(number), inputs, f"{at}/s{number}", share, number) for number in numbers)
+        )
     )
-    purse.parallel = 1
-    return drawn
 
 
 def sample(policy: Policy, rung: ModelRung, inputs: Json, at: str, purse: Purse, number: int = 0) -> Flow[Verdict]:
@@ -217,8 +217,8 @@ def confirm(
     time for."""
     if not policy.effect_checks:
         return verdict
-    value = verdict.candidate[0]
-    answers = yield from together(*(outside(check, value, inputs, at, purse) for check in policy.effect_checks))
+    value, share = verdict.candidate[0], purse.split(sum(check.judge is not None for check in policy.effect_checks))
+    answers = yield from together(*(outside(check, value, inputs, at, share) for check in policy.effect_checks))
     return confirmed(policy, verdict, answers, lenient=lenient)
 
 
