@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from llmguard.acceptance import Permit
-from llmguard.canonical import Json, digest
+from llmguard.canonical import Json, encode
 from llmguard.confidence import confidence_of
 from llmguard.consistency import INVALID, Ballot, Draw, FieldVote, SelfConsistency, Settled
 from llmguard.ladder import ModelRung
@@ -17,6 +17,9 @@ from llmguard.policy import Policy
 from llmguard.verdict import Support, Verdict, examined, shielded
 
 MAX_ALTERNATIVES = 5
+MAX_COMPARED_BYTES = 1_000_000
+"""Compared to tell alternatives apart: a second's work at most, also for lists of a thousand elements."""
+
 MAX_DISAGREEMENTS = 10
 
 
@@ -114,7 +117,7 @@ def voted(policy: Policy, rung: ModelRung, inputs: Json, settled: Settled, drawn
         support=Support(
             vote=replace(vote, refused=found.failure not in (None, "inconsistent", "deadline", "budget")),
             fields=_fields(settled, used),
-            alternatives=_alternatives(votes, used, vote.candidate[0]),
+            alternatives=_alternatives(votes, settled, used, vote),
         ),
     )
 
@@ -246,23 +249,40 @@ def _confidence_at(path: str, verdict: Verdict) -> float | None:
     return confidence_of(path, told)
 
 
-def _alternatives(votes: SelfConsistency, used: Sequence[Verdict], winner: Json) -> tuple[Alternative, ...]:
+def _alternatives(
+    votes: SelfConsistency, settled: Settled, used: Sequence[Verdict], vote: Vote
+) -> tuple[Alternative, ...]:
     """Whole values that did not win, most votes first: what a search box shows as "did you mean"."""
-    groups: dict[str, list[Json]] = {}
-    for verdict in used:
-        if verdict.passed:
-            groups.setdefault(digest(verdict.value), []).append(verdict.value)
+    stands = settled.vote.support if vote.source == "vote" else (False,) * len(used)
+    others = [each.value for each, wins in zip(used, stands, strict=True) if each.passed and not wins]
+    alike = _Alike(votes)
+    groups: dict[bytes, list[Json]] = {}
+    for value in others:
+        groups.setdefault(encode(value, sort_keys=True), []).append(value)
     merged: list[list[Json]] = []
     for values in groups.values():
-        if votes.same(values[0], winner):
+        if alike(values[0], vote.candidate[0]):
             continue
-        alike = next((each for each in merged if votes.same(each[0], values[0])), None)
-        if alike is None:
+        known = next((each for each in merged if alike(each[0], values[0])), None)
+        if known is None:
             merged.append(values)
         else:
-            alike += values
+            known += values
     ranked = sorted(merged, key=lambda values: -len(values))
     return tuple(Alternative(values[0], len(values)) for values in ranked[:MAX_ALTERNATIVES])
+
+
+class _Alike:
+    """Whether two values are the same answer: by the comparators, as long as there is little to compare; then if they
+    are equal. Every pair of a vote's values may be asked for, and their length is the model's."""
+
+    def __init__(self, votes: SelfConsistency) -> None:
+        self._votes, self._left = votes, MAX_COMPARED_BYTES
+
+    def __call__(self, one: Json, other: Json) -> bool:
+        mine, theirs = encode(one, sort_keys=True), encode(other, sort_keys=True)
+        self._left -= len(mine) + len(theirs)
+        return mine == theirs or (self._left >= 0 and self._votes.same(one, other))
 
 
 def _repairs(settled: Settled, used: Sequence[Verdict]) -> tuple[Repair, ...]:

@@ -263,6 +263,15 @@ def test_samples_drawn_together_share_what_is_left_of_the_tokens() -> None:
     assert all(tokens is not None and tokens < 100 for tokens in asked)
 
 
+def test_judges_that_are_asked_together_share_what_is_left_of_the_tokens() -> None:
+    """Each of three got all of it: together they spent the budget three times."""
+    models = [ScriptedModel(["true"]) for _ in range(3)]
+    checks = tuple(replace(judge_that_pays(model), name=f"judge{number}") for number, model in enumerate(models))
+    told(policy_of(said('"a"'), None, checks=checks, budget=Budget(tokens=300)))
+    asked = [model.requests[0].sampling.max_tokens for model in models]
+    assert all(tokens is not None and tokens < 100 for tokens in asked)
+
+
 def test_a_seed_moves_on_from_sample_to_sample() -> None:
     """The same seed would give the same reply each time, and an agreement that means nothing."""
     model = said('"a"', '"a"', '"a"')
@@ -293,6 +302,29 @@ def test_a_batch_asks_no_model_for_more_than_it_bears() -> None:
     other = ScriptedModel([], name="other")
     other.max_parallel = 2
     assert ModelRung(model=other, consistency=SelfConsistency()).batch(3, 5) == [3, 4]
+
+
+def test_long_values_that_all_differ_are_not_compared_pair_by_pair() -> None:
+    """Each of 780 pairs was voted on: a call of 40 long lists blocked for half a minute after its deadline."""
+    asked = 0
+
+    def odd(one: Json, other: Json) -> bool:
+        nonlocal asked
+        asked += 1
+        return False
+
+    votes = SelfConsistency(n_max=40, stop=Fixed(40), fields={"": equivalent(odd)})
+    outcome = told(policy_of(said(*(f'"{number} {"x" * 50_000}"' for number in range(40))), votes))
+    assert len(outcome.alternatives) == 5
+    assert asked < 780 + 20, "one vote, and a few comparisons"
+
+
+def test_samples_that_stand_with_the_value_are_no_alternatives() -> None:
+    """A chain of like texts is one answer; its ends are not like each other, nor all of them like the middle."""
+    chain = ["aaaaaaaaaa", "aaaaaaaaab", "aaaaaaaabb", "aaaaaaabbb"]
+    votes = SelfConsistency(stop=Fixed(5), fields={"": "text"})
+    outcome = told(policy_of(said(*(f'"{text}"' for text in [*chain, "another"])), votes))
+    assert (outcome.fields[""].votes, outcome.alternatives) == (4, (Alternative("another", 1),))
 
 
 def test_a_tie_is_marked_and_sent_to_review() -> None:
@@ -467,9 +499,9 @@ def judge_that_says(verdict: str, severity: str = "reject"):
     return replace(check(name="judge", effect=True, severity=severity)(lambda value, inputs: None), judge=flow)
 
 
-def judge_that_pays():
+def judge_that_pays(model: ScriptedModel | None = None):
     """A judge as `llmguard.judge` makes it, of one request."""
-    right = policy_of(said("true"), None)
+    right = policy_of(model or said("true"), None)
 
     def flow(value: Json, inputs: Json, at: str, purse: Purse):
         outcome = yield from guarded(right, inputs, at, purse)
