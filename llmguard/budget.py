@@ -46,6 +46,16 @@ class Purse:
         """For one of so many sub-flows that go on together."""
         return replace(self, parallel=self.parallel * max(1, among))
 
+    def affordable(self, count: int) -> int:
+        """How many of so many requests may go out together. What one costs is known when it is answered, so the first goes
+        alone, and then as many as there is money for at that price."""
+        if self.budget.usd is None:
+            return count
+        if not self.spent.requests:
+            return 1
+        price = self.spent.usd / self.spent.requests
+        return max(1, min(count, int((self.budget.usd - self.spent.usd) / price))) if price else count
+
     def take(self, request: ModelRequest) -> ModelRequest | ModelFailure:
         """The request as it may be sent, or why it may not."""
         if self.spent.out_of_time:

@@ -129,8 +129,8 @@ def study(policy: Policy, polled: Poll, verdict: Verdict, inputs: Json, at: str,
 def draw(
     policy: Policy, rung: ModelRung, inputs: Json, at: str, purse: Purse, first: int, count: int
 ) -> Flow[list[Verdict]]:
-    """Samples that are asked for at the same time: as many of `count` as the models bear."""
-    numbers = rung.batch(first, count)
+    """Samples that are asked for at the same time: as many of `count` as the models and the budget bear."""
+    numbers = rung.batch(first, purse.affordable(count))
     share = purse.split(len(numbers))
     return (
         yield from together(

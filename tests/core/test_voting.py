@@ -272,6 +272,15 @@ def test_judges_that_are_asked_together_share_what_is_left_of_the_tokens() -> No
     assert all(tokens is not None and tokens < 100 for tokens in asked)
 
 
+def test_samples_drawn_together_do_not_outspend_a_budget_in_money() -> None:
+    """A price is known when it was paid: one sample first, then as many at once as there is money for."""
+    model = ScriptedModel.by_request(lambda request: ModelReply('"a"', cost_usd=1.0))
+    outcome = told(policy_of(model, SelfConsistency(n_max=20, stop=Fixed(20)), budget=Budget(usd=4.5)))
+    assert (outcome.vote.reason, len(model.requests)) == ("budget", 5)
+    free = ScriptedModel.by_request(lambda request: ModelReply('"a"'))
+    assert told(policy_of(free, SelfConsistency(), budget=Budget(usd=0.01))).status == "accepted"
+
+
 def test_a_seed_moves_on_from_sample_to_sample() -> None:
     """The same seed would give the same reply each time, and an agreement that means nothing."""
     model = said('"a"', '"a"', '"a"')
