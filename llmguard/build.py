@@ -318,16 +318,26 @@ def certificate_lookup(log: Log, name: str, accept: Acceptance, promise: str) ->
     """Looks for the newest certificate of this promise that holds now; what it finds is recorded with the call."""
 
     def lookup() -> Json:
-        found = [each for each in log.certificates(name) if _covers(each.certificate, accept)]
+        known = log.certificates(name)
+        found = [each for each in known if _covers(each.certificate, accept)]
         own = next((each for each in found if each.certificate.fingerprint == promise), None)
         if own is None:
             return {"void": _none_yet(name, accept, changed=bool(found))}
         why = own.certificate.why_void(promise, time.time()) or _too_old(own.certificate, accept, time.time())
-        if own.suspended_at is not None or why:
+        if why or any(_is_alarm_for(own.certificate, each) for each in known):
             return {"void": f"certificate {own.certificate.id} does not hold: {why or 'drift was found'}"}
         return {"certificate": own.certificate.id, **knob(accept, own.certificate.policy)}
 
     return lookup
+
+
+def _is_alarm_for(certificate: Certificate, other: Kept) -> bool:
+    """Whether drift that was found under `other` speaks against it: what is more often wrong than some share is more often
+    wrong than a smaller one, too."""
+    if other.suspended_at is None or other.certificate.fingerprint != certificate.fingerprint:
+        return False
+    later = certificate.issued_at is None or certificate.issued_at <= other.suspended_at
+    return other.certificate.id == certificate.id or (later and certificate.alpha <= other.certificate.alpha)
 
 
 def _too_old(certificate: Certificate, accept: Acceptance, now: float) -> str | None:

@@ -39,12 +39,12 @@ def guard_that_says(log: OutcomeLog, *replies: str, **options) -> Guard:
     return Guard("g", prompt="p {{ x }}", schema=str, models=[asked], log=log, **options)
 
 
-def certificate_for(guard: Guard) -> Certificate:
+def certificate_for(guard: Guard, alpha: float = 0.05, issued_at: float | None = None) -> Certificate:
     """Of the guard's loosest plan."""
     policy = str(guard.policy.accept.plans[-1])
     row = Row(policy=policy, accepted=300, wrong=0, coverage=0.9, evidence=0.001, bound=0.01, result="certified")
     made = Certificate(
-        alpha=0.05,
+        alpha=alpha,
         delta=0.05,
         method="exact",
         policy=policy,
@@ -52,7 +52,7 @@ def certificate_for(guard: Guard) -> Certificate:
         audited=Audited(drawn=300, undone=0, kept=300, left_out=0),
         guard=guard.name,
         fingerprint=guard.policy.accept.promise(guard.policy.certified),
-        issued_at=time.time(),
+        issued_at=time.time() if issued_at is None else issued_at,
     )
     guard.log.keep_certificate(made, time.time())
     return made
@@ -119,6 +119,19 @@ def test_a_certificate_that_was_suspended_meanwhile_covers_no_resumed_call(log: 
     outcome = guard_that_says(log, '"a"', '"a"').resume(call_id)
     assert (outcome.status, outcome.certificate, outcome.candidate) == ("rejected", None, ("a",))
     assert "drift was found" in outcome.violations[0].message
+
+
+@pytest.mark.parametrize(("older", "status"), [(0.01, "rejected"), (0.04, "accepted")])
+def test_drift_under_one_certificate_voids_older_ones_that_promise_more(
+    log: OutcomeLog, older: float, status: str
+) -> None:
+    """More than 2 % are wrong, so more than 1 % are; whether more than 4 % are is not known."""
+    certificate_for(guard_that_says(log), older, issued_at=1.0)
+    log.suspend(certificate_for(guard_that_says(log), 0.02, issued_at=2.0).id, 3.0)
+    guard = guard_that_says(log, *['"a"'] * 3, accept=certified(older))
+    if older > 0.02:
+        certificate_for(guard, older, issued_at=2.5)
+    assert guard.run(x=1).status == status
 
 
 def test_a_changed_guard_does_not_finish_a_call_under_the_certificate_of_the_old_one(log: OutcomeLog) -> None:
