@@ -66,6 +66,9 @@ BY_NAME: Mapping[str, Callable[[], Comparator]] = {
 }
 
 
+_OF_A_COMPARATOR = ("vote", "distance", "description", "name", "version", "monotone")
+
+
 def comparator(given: GivenComparator) -> Comparator:
     """A comparator as given, or the one of that name.
 
@@ -78,7 +81,9 @@ def comparator(given: GivenComparator) -> Comparator:
             meant = f" Is {close!r} meant?" if close else ""
             raise UsageError(f"there is no comparator {given!r}; there are {', '.join(sorted(BY_NAME))}.{meant}")
         return BY_NAME[given]()
-    if not all(hasattr(given, name) for name in ("vote", "distance", "description", "name", "version", "monotone")):
+    if isinstance(given, type) or not all(
+        hasattr(given, name) for name in ("vote", "distance", "description", "name", "version", "monotone")
+    ):
         raise UsageError(
             f"a comparator is a name ({', '.join(sorted(BY_NAME))}) or an object with vote, distance, description,"
             f" name, version and monotone; found {type(given).__name__}."

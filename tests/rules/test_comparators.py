@@ -396,6 +396,7 @@ def test_what_partial_fixes_in_the_users_judge_is_part_of_its_description() -> N
     [
         (lambda: comparator("mony"), "there is no comparator 'mony'; there are exact, list, money, number, set, text."),
         (lambda: comparator(3), "a comparator is a name"),  # type: ignore[arg-type]
+        (lambda: comparator(type(exact())), "a comparator is a name"),  # type: ignore[arg-type]
         (lambda: number(abs_tol=-1), "tolerances of 0 or more"),
         (lambda: number(rel_tol=1.0), "the relative one below 1"),
         (lambda: number(abs_tol=float("nan")), "found abs_tol=nan"),
