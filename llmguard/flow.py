@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from llmguard.acceptance import Permit, permit_of
 from llmguard.budget import Purse
-from llmguard.canonical import Json
+from llmguard.canonical import Json, crossed
 from llmguard.checks import Check, Judged
 from llmguard.consistency import Draw
 from llmguard.effects import Call, Crashed, Flow, Invoke, RetryState, Wait, call, invoke, together
@@ -217,7 +217,8 @@ def confirm(
     time for."""
     if not policy.effect_checks:
         return verdict
-    value, share = verdict.candidate[0], purse.split(sum(check.judge is not None for check in policy.effect_checks))
+    value = crossed(verdict.candidate[0])  # the user's code gets a copy: what was validated is what is handed out
+    share = purse.split(sum(check.judge is not None for check in policy.effect_checks))
     answers = yield from together(*(outside(check, value, inputs, at, share) for check in policy.effect_checks))
     return confirmed(policy, verdict, answers, lenient=lenient)
 

@@ -11,7 +11,7 @@ from math import isfinite
 from typing import ParamSpec, TypeAlias, TypeVar
 
 from llmguard.acceptance import Permit, Score
-from llmguard.canonical import Json
+from llmguard.canonical import Json, crossed
 from llmguard.checks import Check, Judged, as_violations
 from llmguard.confidence import field_confidence
 from llmguard.effects import Crashed, Watcher
@@ -251,7 +251,7 @@ def _score(score: Score, verdict: Verdict, inputs: Json) -> float | None:
 
 def _told_score(score: Score, verdict: Verdict, inputs: Json) -> float | None:
     if callable(score):
-        return float(score(verdict.value, inputs))
+        return float(score(crossed(verdict.value), inputs))  # a copy: what was validated is what is handed out
     if score == "agreement":
         return verdict.support.vote.agreement if verdict.support.vote else None
     return least_confidence(verdict.support.fields)

@@ -175,3 +175,29 @@ def test_a_constant_is_handed_out_though_no_budget_is_left_for_a_judge(budget: i
     assert outcome.status == status
     assert outcome.skipped_checks == (("yes",) if status == "fallback" else ())
     assert [flag.rule for flag in outcome.flags] == list(outcome.skipped_checks)
+
+
+def spoils(value: Json, inputs: Json) -> float:
+    value["n"] = "spoilt"
+    return 1.0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"checks": [check(effect=True)(lambda value, inputs: None if spoils(value, inputs) else "")]},
+        {"checks": [judge(yes("true"), inputs=lambda value, inputs: {"value": spoils(value, inputs)})]},
+        {"accept": certified(0.05, thresholds=(0.9,), score=spoils)},
+    ],
+)
+def test_what_was_validated_is_handed_out_whatever_the_users_code_does_to_it(
+    log: OutcomeLog, options: dict[str, object]
+) -> None:
+    """Effect checks, judges and scores are asked after the last validation."""
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}}
+    guard = Guard(
+        "g", prompt="p {{ x }}", schema=schema, models=[ScriptedModel(['{"n": 1}'])], log=log, audit=0, **options
+    )
+    outcome = guard.run(x=1)
+    assert outcome.candidate == ({"n": 1},)
+    assert outcome.status == ("rejected" if "accept" in options else "accepted")
