@@ -29,6 +29,7 @@ from llmguard.verdict import (
     allowed,
     asked_again,
     attempt_of,
+    blamed,
     confirmed,
     ended,
     examined,
@@ -76,7 +77,7 @@ def climb(policy: Policy, rung: ModelRung, inputs: Json, at: str, purse: Purse, 
         verdict = yield from poll(policy, under(permit, rung), inputs, at, purse, audited)
     if verdict.passed or (audited and verdict.failure == "inconsistent"):
         verdict = yield from confirm(policy, verdict, inputs, at, purse)
-    return allowed(policy, verdict, permit, inputs)
+    return blamed(allowed(policy, verdict, permit, inputs))
 
 
 def permitted(policy: Policy, at: str) -> Flow[Permit]:

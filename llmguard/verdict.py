@@ -225,6 +225,20 @@ def allowed(policy: Policy, verdict: Verdict, permit: Permit, inputs: Json) -> V
     return replace(verdict, support=replace(verdict.support, certificate=permit.certificate))
 
 
+def blamed(verdict: Verdict) -> Verdict:
+    """Why a rung gave nothing, told where it is looked for also when another rung answers: with its vote, or with the
+    request whose reply had passed alone."""
+    if verdict.passed or not verdict.attempts:
+        return verdict
+    vote, last = verdict.support.vote, verdict.attempts[-1]
+    if vote is not None:
+        return replace(verdict, support=replace(verdict.support, vote=replace(vote, violations=verdict.violations)))
+    if last.failure is not None:
+        return verdict
+    last = replace(last, failure=verdict.failure, violations=verdict.violations)
+    return replace(verdict, attempts=(*verdict.attempts[:-1], last))
+
+
 def _refused(verdict: Verdict, why: Violation, failure: FailureKind = "check") -> Verdict:
     support = replace(verdict.support, proposed=(verdict.value,))
     return replace(verdict, failure=failure, value=None, violations=(why,), support=support)

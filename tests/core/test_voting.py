@@ -418,6 +418,18 @@ def test_a_judge_is_asked_once_of_the_voted_value() -> None:
     assert [attempt.address for attempt in outcome.attempts][-1] == "r0/c:judge/r0"
 
 
+@pytest.mark.parametrize("votes", [None, SelfConsistency()])
+def test_why_a_rung_gave_nothing_is_told_also_where_another_answers(votes: SelfConsistency | None) -> None:
+    """With the vote, or with the request whose reply had passed alone: the fallback does not hide it."""
+    then = (ConstantRung(value="?"),)
+    checks = (check(name="asks", effect=True)(lambda value, inputs: None if value == "?" else "not in the database"),)
+    outcome = told(policy_of(said('"a"', '"a"', '"a"'), votes, checks=checks, then=then))
+    assert (outcome.status, outcome.value, outcome.violations) == ("fallback", "?", ())
+    assert "not in the database [asks]" in outcome.explain()
+    blamed = outcome.vote.violations if votes else outcome.attempts[-1].violations
+    assert [violation.rule for violation in blamed] == ["asks"]
+
+
 def test_a_judge_of_severity_flag_sends_to_review() -> None:
     """The value is accepted, and a person looks at it."""
     outcome = told(policy_of(said('"a"'), None, checks=(judge_that_says("unsure", "flag"),)))

@@ -409,9 +409,16 @@ def test_a_guard_that_nothing_can_be_promised_of_is_one_sentence(desk: Desk) -> 
     module.plain = module.made("plain", accept=None)
     assert "so it must be said which share may be wrong: --alpha" in refused("cli_desk:plain")
     assert "there is nothing to watch" in refused("cli_desk:plain", "--watch")
-    module.secret = module.made("secret", prompt="Use api_key=sk-abcdefghijklmnopqrstuvwx1234567890abcd {{ number }}")
-    for option in ("--dry-run", "--watch"):
-        assert "hold what looks like a secret, which the log does not keep" in refused("cli_desk:secret", option)
+
+
+def test_a_secret_in_a_prompt_does_not_hide_its_audits(desk: Desk) -> None:
+    """The log keeps no secret, and a certificate names the guard as the log keeps it."""
+    prompt = "Use api_key=sk-abcdefghijklmnopqrstuvwx1234567890abcd {{ number }}"
+    module = desk.module
+    module.secret = module.made("secret", prompt=prompt, audit=1.0)
+    outcome = module.secret.run(number=1)
+    desk.log.review(outcome.id, "right")
+    assert len(desk.log.audited("secret", module.secret.policy.certified)) == 1
 
 
 # ------------------------------------------------------------------------------------------------- scores and judges
