@@ -237,7 +237,7 @@ def test_one_row_is_one_line_whatever_was_said(project: Path) -> None:
 
 def test_names_of_files_are_never_of_the_content(project: Path) -> None:
     """Whatever guards and inputs are called, three fixed names are written."""
-    colours(RED, name="..-.etc").run(thing="../../../passwd")
+    colours(RED, name="a-..etc").run(thing="../../../passwd")
     assert export("--out", "data").exit_code == 0
     assert sorted(path.name for path in (project / "data").iterdir()) == ["sft.ids.jsonl", "sft.train.jsonl"]
 
