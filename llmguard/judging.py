@@ -12,7 +12,7 @@ from llmguard.cases import Case, Expect, pretty_lines
 from llmguard.effects import Answer, Call, Crashed, Effect
 from llmguard.ladder import ModelRung
 from llmguard.messages import ModelFailure, ModelReply
-from llmguard.outcome import Attempt, Outcome, Violation
+from llmguard.outcome import Attempt, Outcome
 from llmguard.policy import Policy
 from llmguard.record import Step
 from llmguard.redaction import redact_text
@@ -192,7 +192,7 @@ def _explained(case: Case, found: WhatIf, result: str, outcome: Outcome[Json] | 
     if outcome:
         lines += [line for attempt in outcome.attempts for line in _attempt_lines(attempt)]
     if found.outcome:
-        lines += [f"  also      {safe_line(str(each), SHOWN_LINE)}" for each in _found_later(found.outcome)]
+        lines += _later_lines(found.outcome)
     if found.assumed:
         shown = ", ".join(safe_line(each, SHOWN_LINE) for each in found.assumed[:SHOWN_ADDRESSES])
         more = len(found.assumed) - SHOWN_ADDRESSES
@@ -227,18 +227,19 @@ def _attempt_lines(attempt: Attempt) -> Iterator[str]:
     yield from _verdict_lines(attempt)
 
 
-def _found_later(outcome: Outcome[Json]) -> list[Violation]:
+def _later_lines(outcome: Outcome[Json]) -> Iterator[str]:
     """What was wrong with no reply, but with what a vote or a later rung made of them: a constant may fail a check too."""
     last = {_rung_of(attempt.address): attempt for attempt in outcome.attempts}
     told = [each for attempt in last.values() for each in attempt.violations]
     silent = {attempt.failure for attempt in last.values() if not attempt.violations}
-    found = []
+    voted = [] if outcome.vote is None else [each for each in outcome.vote.violations if each not in told]
+    yield from (f"  vote      {safe_line(str(each), SHOWN_LINE)}" for each in voted)
+    told += voted
     for each in outcome.violations:
         if each in told:
             told.remove(each)
         elif each.rule not in silent:
-            found.append(each)
-    return found
+            yield f"  also      {safe_line(str(each), SHOWN_LINE)}"
 
 
 def _verdict_lines(attempt: Attempt) -> Iterator[str]:

@@ -111,7 +111,7 @@ def test_what_was_wrong_with_no_reply_is_told_once() -> None:
     assert judged(case, strict).explanation.splitlines()[-2:] == [f"    check     {found}", f"  also      {found}"]
     votes = made('{"n": 1}', '{"n": 2}', consistency=SelfConsistency(n_max=2, stop=Fixed(2)))
     split = judged(case_from(votes), votes)
-    assert "  also      /n: the samples do not agree" in split.explanation
+    assert "  vote      /n: " in split.explanation
     failing = made(ModelFailure("auth", "no key"), fallback=[])
     assert "also" not in judged(case_from(failing, Expect(kind="accepted")), failing).explanation
 
