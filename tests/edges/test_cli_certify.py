@@ -584,6 +584,22 @@ def test_nothing_chokes_on_an_alarm_in_the_log(certified: Desk) -> None:
     assert certified.module.loan.resume(told["outcome"]).source == "drift"
 
 
+def test_an_alarm_is_no_case(certified: Desk, folder: Path) -> None:
+    """There is no call to replay, whatever is said to be expected; in bulk it is left out, and told."""
+    drifted(certified)
+    alarm = as_json("cli_desk:loan", "--watch", status=1)["outcome"]
+    said = f"{alarm!r} is a drift alarm and no call: nothing was asked, so there is nothing to replay."
+    for expect in ((), ("--expect", "accepted")):
+        refusal = run("promote", alarm, *expect)
+        assert (refusal.exit_code, refusal.stdout) == (2, "")
+        assert said in refusal.stderr
+    bulk = run("promote", "--guard", "loan")
+    assert bulk.exit_code == 0
+    assert f"left out: {alarm}: {said}" in bulk.stderr
+    assert bulk.stdout
+    assert alarm not in "".join(path.read_text() for path in folder.rglob("tests/cases/*/*.json"))
+
+
 def test_unsure_and_wrong_alarm_alike_and_what_others_accepted_does_not(certified: Desk) -> None:
     """Only reviews of what this very certificate accepted count."""
     (certificate,) = certified.certificates()
