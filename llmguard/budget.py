@@ -35,6 +35,17 @@ class Purse:
     parallel: int = 1
     """Requests that go out together: each gets its part of the tokens that are left."""
 
+    @property
+    def is_spent(self) -> bool:
+        """Whether no further request would be allowed, whatever it asked."""
+        budget = self.budget
+        return (
+            self.out_of_time
+            or self.requests >= budget.requests
+            or (budget.usd is not None and self.usd >= budget.usd)
+            or (budget.tokens is not None and self.tokens >= budget.tokens)
+        )
+
     def take(self, request: ModelRequest) -> ModelRequest | ModelFailure:
         """The request as it may be sent, or why it may not."""
         if self.out_of_time:

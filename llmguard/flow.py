@@ -24,6 +24,7 @@ from llmguard.messages import ModelAnswer, ModelFailure, ModelReply, ModelReques
 from llmguard.outcome import Attempt, Outcome, Repair, Violation, Violations
 from llmguard.policy import REASKED, Policy
 from llmguard.verdict import (
+    Ending,
     Question,
     Verdict,
     allowed,
@@ -40,9 +41,10 @@ from llmguard.verdict import (
     repeats,
     salvaged,
     shielded,
+    source_of,
     status_of,
 )
-from llmguard.voting import decided, missing, under, voted
+from llmguard.voting import decided, is_unchecked, missing, samples_of, under, voted, with_samples
 
 MAX_DOWNGRADES = 10
 """Three simpler output techniques, two names of the token limit, four parameters that a server may not know, and
@@ -52,30 +54,38 @@ log-probabilities: an adapter that goes on downgrading is not believed."""
 def guarded(
     policy: Policy, inputs: Json, at: str = "", purse: Purse | None = None, *, audited: bool = False
 ) -> Flow[Outcome[Json]]:
-    """Down the ladder until the value of a rung passes. `audited`: this call was drawn at random for a review."""
+    """One call. `audited`: it was drawn at random for a review, which changes nothing of what it comes to."""
     purse = purse or Purse(policy.budget)
     told: list[Verdict] = []
+    status, source, last = yield from descend(policy, inputs, at, purse, told)
+    if audited:
+        told = yield from study(policy, inputs, at, purse, told)
+    return ended(policy, status, source, told, last, audited)
+
+
+def descend(policy: Policy, inputs: Json, at: str, purse: Purse, told: list[Verdict]) -> Flow[Ending]:
+    """Down the ladder until the value of a rung passes."""
     for number, rung in enumerate(policy.ladder):
-        if isinstance(rung, EscalateRung):
-            return ended(policy, "escalated", rung.label, told, provisional(policy, told), audited)
         here = f"{at}r{number}"
+        if isinstance(rung, EscalateRung):
+            return "escalated", rung.label, provisional(policy, told)
         if isinstance(rung, ModelRung):
-            told.append((yield from climb(policy, rung, inputs, here, purse, audited)))
+            told.append((yield from climb(policy, rung, inputs, here, purse)))
         else:
             told.append((yield from supply(policy, rung, inputs, here, purse, told)))
         if told[-1].passed:
-            return ended(policy, status_of(rung, told), rung.label, told, told[-1], audited)
-    return ended(policy, "rejected", "", told, audited=audited)
+            return status_of(rung, told), source_of(rung, told[-1]), told[-1]
+    return "rejected", "", None
 
 
-def climb(policy: Policy, rung: ModelRung, inputs: Json, at: str, purse: Purse, audited: bool) -> Flow[Verdict]:
+def climb(policy: Policy, rung: ModelRung, inputs: Json, at: str, purse: Purse) -> Flow[Verdict]:
     """A model rung: one sample or a vote, what the world says of its value, and whether that may be accepted."""
     permit = (yield from permitted(policy, at)) if policy.accept else Permit()
     if rung.consistency is None:
         verdict = yield from sample(policy, rung, inputs, f"{at}/s0", purse)
     else:
-        verdict = yield from poll(policy, under(permit, rung), inputs, at, purse, audited)
-    if verdict.passed or (audited and verdict.failure == "inconsistent"):
+        verdict = yield from poll(policy, under(permit, rung), inputs, at, purse)
+    if verdict.passed:
         verdict = yield from confirm(policy, verdict, inputs, at, purse)
     return blamed(allowed(policy, verdict, permit, inputs))
 
@@ -86,22 +96,34 @@ def permitted(policy: Policy, at: str) -> Flow[Permit]:
     return permit_of((yield from invoke(Invoke(f"{at}/certificate", "certificate", policy.accept.lookup, ()))))
 
 
-def poll(policy: Policy, rung: ModelRung, inputs: Json, at: str, purse: Purse, audited: bool) -> Flow[Verdict]:
-    """A vote: samples are drawn until it is decided. An audit draws more, which change nothing but what it can tell."""
-    assert rung.consistency is not None
-    unseen, drawn = replace(policy, watched=False), list[Verdict]()
-    while isinstance(settled := decided(rung.consistency, drawn), Draw):
-        drawn += yield from draw(unseen, rung, inputs, at, purse, len(drawn), settled.count)
-    while count := missing(rung.consistency, drawn, audited=audited):
-        drawn += yield from draw(unseen, rung, inputs, at, purse, len(drawn), count)
+def poll(policy: Policy, rung: ModelRung, inputs: Json, at: str, purse: Purse) -> Flow[Verdict]:
+    """A vote: samples are drawn until it is decided."""
+    drawn: list[Verdict] = []
+    while isinstance(settled := decided(rung, drawn), Draw):
+        drawn += yield from draw(policy, rung, inputs, at, purse, len(drawn), settled.count)
     return voted(policy, rung, inputs, settled, drawn)
+
+
+def study(policy: Policy, inputs: Json, at: str, purse: Purse, told: list[Verdict]) -> Flow[list[Verdict]]:
+    """An audit: all samples of a vote, and every candidate checked, so that one review can judge other plans too. It comes
+    last, with the time and the budget that are left."""
+    studied: list[Verdict] = []
+    for number, (rung, verdict) in enumerate(zip(policy.ladder, told, strict=False)):
+        here = f"{at}r{number}"
+        if is_unchecked(verdict):
+            verdict = yield from confirm(policy, verdict, inputs, here, purse)
+        while isinstance(rung, ModelRung) and (count := missing(rung, verdict, purse)):
+            drawn = yield from draw(policy, rung, inputs, here, purse, samples_of(verdict), count)
+            verdict = with_samples(rung, verdict, drawn)
+        studied.append(verdict)
+    return studied
 
 
 def draw(
     policy: Policy, rung: ModelRung, inputs: Json, at: str, purse: Purse, first: int, count: int
 ) -> Flow[list[Verdict]]:
     """Samples that are asked for at the same time: as many of `count` as the models bear."""
-    numbers = rung.batch(first, count)
+    numbers, policy = rung.batch(first, count), replace(policy, watched=False)  # nobody knows yet which one counts
     purse.parallel = len(numbers)
     drawn = yield from together(
         *(sample(policy, rung.drawing(number), inputs, f"{at}/s{number}", purse, number) for number in numbers)

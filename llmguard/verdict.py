@@ -57,6 +57,9 @@ class Support:
 
 NO_SUPPORT = Support()
 
+Ending: TypeAlias = "tuple[Status, str, Verdict | None]"
+"""How a ladder ended: status, source, and the verdict whose value is handed out."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
@@ -351,7 +354,7 @@ def ended(
         status=status,
         value=last.value if last else None,
         json=last.value if last else None,
-        source="medoid" if last and _is_medoid(last) else source,
+        source=source,
         violations=() if last and last.passed and status != "escalated" else failed,
         flags=flags,
         repairs=last.repairs if last else (),
@@ -378,11 +381,6 @@ def _support(told: list[Verdict]) -> Support:
     return next(said, NO_SUPPORT)
 
 
-def _is_medoid(verdict: Verdict) -> bool:
-    vote = verdict.support.vote
-    return verdict.passed and vote is not None and vote.source == "medoid"
-
-
 def review_of(policy: Policy, status: Status, flags: Violations, audited: bool) -> tuple[float, str]:
     """With what probability, and why, a person looks at this outcome. Only a random draw says something of the others,
     so an outcome that was drawn and escalated counts as drawn."""
@@ -391,6 +389,12 @@ def review_of(policy: Policy, status: Status, flags: Violations, audited: bool) 
     if status == "escalated":
         return 1.0, "escalated"
     return (1.0, "flagged") if flags else (policy.audit, "")
+
+
+def source_of(rung: Rung, verdict: Verdict) -> str:
+    """Who gave the value: the rung, or in a vote the sample that stands in for what was assembled."""
+    vote = verdict.support.vote
+    return "medoid" if vote is not None and vote.source == "medoid" else rung.label
 
 
 def status_of(rung: Rung, told: list[Verdict]) -> Status:

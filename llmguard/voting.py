@@ -7,6 +7,7 @@ from dataclasses import replace
 from statistics import fmean
 
 from llmguard.acceptance import Permit
+from llmguard.budget import Purse
 from llmguard.canonical import Json, digest
 from llmguard.confidence import confidence_of
 from llmguard.consistency import INVALID, Ballot, Draw, FieldVote, SelfConsistency, Settled
@@ -32,20 +33,11 @@ def ballots(drawn: Sequence[Verdict]) -> list[Ballot]:
     return [verdict.value if verdict.passed else INVALID for verdict in drawn]
 
 
-def decided(votes: SelfConsistency, drawn: Sequence[Verdict]) -> Draw | Settled:
+def decided(rung: ModelRung, drawn: Sequence[Verdict]) -> Draw | Settled:
     """Draw more, or the end: also where time or budget ended it."""
-    ended = _no_more(drawn)
-    return votes.ended(ballots(drawn), ended) if ended else votes.next(ballots(drawn))
-
-
-def missing(votes: SelfConsistency, drawn: Sequence[Verdict], *, audited: bool) -> int:
-    """How many samples an audit draws beyond the decision, so that stricter plans can be judged by the same review."""
-    return votes.missing(ballots(drawn)) if audited and not _no_more(drawn) else 0
-
-
-def _no_more(drawn: Sequence[Verdict]) -> StopReason | None:
-    failures = {verdict.failure for verdict in drawn}
-    return "deadline" if "deadline" in failures else "budget" if "budget" in failures else None
+    votes, failures = _votes(rung), {verdict.failure for verdict in drawn}
+    reason: StopReason | None = "deadline" if "deadline" in failures else "budget" if "budget" in failures else None
+    return votes.ended(ballots(drawn), reason) if reason else votes.next(ballots(drawn))
 
 
 # ------------------------------------------------------------------------------------------------- the verdict
@@ -143,6 +135,42 @@ def _ties(settled: Settled) -> Violations:
         for path, field in settled.vote.fields.items()
         if field.ambiguous
     )
+
+
+# ------------------------------------------------------------------------------------------------- for an audit
+
+
+def is_unchecked(verdict: Verdict) -> bool:
+    """Whether a candidate was not looked at by effect checks and judges, because too few agreed on it."""
+    vote = verdict.support.vote
+    return vote is not None and bool(vote.candidate) and not vote.accepted and not vote.refused
+
+
+def samples_of(verdict: Verdict) -> int:
+    return len(verdict.support.vote.samples) if verdict.support.vote else 0
+
+
+def missing(rung: ModelRung, verdict: Verdict, purse: Purse) -> int:
+    """How many samples an audit still draws: none where time or budget have ended."""
+    vote = verdict.support.vote
+    if rung.consistency is None or vote is None or purse.is_spent or any(map(_is_cut_off, vote.samples)):
+        return 0
+    return max(0, rung.consistency.n_max - len(vote.samples))
+
+
+def with_samples(rung: ModelRung, verdict: Verdict, drawn: Sequence[Verdict]) -> Verdict:
+    """The verdict with samples that decided nothing."""
+    vote = verdict.support.vote
+    assert vote is not None
+    first = len(vote.samples)
+    samples = tuple(_sample(rung, number, each) for number, each in enumerate(drawn, start=first))
+    attempts = (*verdict.attempts, *(attempt for each in drawn for attempt in each.attempts))
+    support = replace(verdict.support, vote=replace(vote, samples=(*vote.samples, *samples)))
+    return replace(verdict, attempts=attempts, support=support)
+
+
+def _is_cut_off(sample: Sample) -> bool:
+    return sample.failure in ("deadline", "budget")
 
 
 # ------------------------------------------------------------------------------------------------- what is kept of it
