@@ -30,6 +30,7 @@ EXPECTED = {
     "accepted": "a model's value (accepted or recovered)",
     "refused": "no model's value (fallback, escalated or rejected)",
 }
+MEND = 'the guard, if a reply was right; else what the case expects: "refused", or the right value'
 SPEAKERS = {"schema": "schema", "check": "check", "crashed": "crash", "inconsistent": "vote"}
 """Who objects, by the failure kind of an attempt; where it is none of these the parser, or the model's side."""
 READING = ("unparsable", "ambiguous", "malformed", "empty", "truncated")
@@ -187,6 +188,8 @@ _LATER_SAMPLE = re.compile("^r[0-9]+/s[1-9][0-9]*/a1/")
 
 def _explained(case: Case, found: WhatIf, result: str, outcome: Outcome[Json] | None, *, mend: bool = False) -> str:
     lines = [_head(case, result)]
+    if outcome:
+        lines.append(f"  given     {safe_line(safe_json(case.inputs), SHOWN_LINE)}")
     if case.expect.note:
         lines.append(f"  because   {safe_line(case.expect.note, SHOWN_LINE)}")
     if outcome:
@@ -198,6 +201,8 @@ def _explained(case: Case, found: WhatIf, result: str, outcome: Outcome[Json] | 
         more = len(found.assumed) - SHOWN_ADDRESSES
         lines.append(f"  assumed   {shown}{f' and {more} more' if more > 0 else ''}: recorded for another request")
     lines += _mend(found) if mend else ()
+    if found.outcome and case.expect.kind == "accepted" and not holds(case.expect, found.outcome):
+        lines.append(f"  to mend   {MEND}")
     return "\n".join(lines)
 
 

@@ -279,7 +279,7 @@ def test_a_folder_that_cannot_be_written_is_named(project: Path) -> None:
     colours(RED).run(thing="fire")
     (project / "data").write_text("")
     result = export("--out", "data")
-    assert (result.exit_code, "folder 'data' cannot be written: File exists." in result.stderr) == (2, True)
+    assert (result.exit_code, "'data' is a file. Give a folder" in result.stderr) == (2, True)
     (project / "data").unlink()
     (project / "data" / "sft.train.jsonl").mkdir(parents=True)
     result = export("--out", "data", "--force")

@@ -159,7 +159,8 @@ def test_in_bulk_a_failure_that_has_a_case_is_left_alone(project: Path) -> None:
         "written": [],
         "left_out": {"failed_alike": 1, "already_there": 1, "undecided": []},
     }
-    assert "no case was written" in promote("--where", "failure=schema").stderr
+    assert promote("--where", "failure=schema").stderr.endswith("renews them\nno case was written\n")
+    assert promote("--guard", "nobody").stderr == "no such calls, so no case was written\n"
     found = json.loads(promote("--where", "failure=schema", "--update", "--json").stdout)
     assert [(each["outcome"], each["expect"]) for each in found["written"]] == [(second.id, "accepted")]
     assert (only().slug[-6:], only().provenance["outcome"]) == (first.id[-6:], second.id)
@@ -200,7 +201,10 @@ def test_in_bulk_no_more_than_asked_for_are_written(project: Path) -> None:
         (("1a206f9c", "--expect", "blue"), "A text is written in quotes: --expect '\"blue\"'"),
         (("1a206f9c", "--expect", "NaN"), "no JSON"),
         (("1a206f9c", "--expect", "[" * 100_000), "no JSON"),
+        (("1a206f9c", "--expect", '{"a": 1'), "REVIEW, and no JSON.\n"),
         (("ffffffff",), "no call whose id begins with"),
+        (("1a2",), "'1a2' is too little of an id. Give at least 4 of its characters."),
+        (("ffffffff", "--log", "sqlite:///."), "sqlite:///. is the folder "),
     ],
 )
 def test_misuse_is_told_in_a_sentence(project: Path, arguments: tuple[str, ...], said: str) -> None:
