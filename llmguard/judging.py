@@ -122,7 +122,7 @@ def _inputs_refused(policy: Policy, inputs: Json) -> str:
 
 def _undetermined(case: Case, policy: Policy, found: WhatIf) -> CaseResult:
     said = (
-        f"undetermined: today's guard would ask {found.wanted} at {found.undetermined_at}, and nothing recorded answers"
+        f"undetermined: today's guard needs {found.wanted} at {found.undetermined_at}, and nothing recorded answers"
     )
     told, refused = _ended_by(case, policy, found, _nothing_more), None
     if case.expect.kind == "refused":
