@@ -121,9 +121,7 @@ def _inputs_refused(policy: Policy, inputs: Json) -> str:
 
 
 def _undetermined(case: Case, policy: Policy, found: WhatIf) -> CaseResult:
-    said = (
-        f"undetermined: today's guard needs {found.wanted} at {found.undetermined_at}, and nothing recorded answers"
-    )
+    said = f"undetermined: today's guard needs {found.wanted} at {found.undetermined_at}, and nothing recorded answers"
     told, refused = _ended_by(case, policy, found, _nothing_more), None
     if case.expect.kind == "refused":
         refused = _ended_by(case, policy, found, _silence(policy, found.steps))
