@@ -37,6 +37,7 @@ from llmguard.verdict import (
     found_in,
     judged,
     judged_attempt,
+    named,
     provisional,
     repeats,
     salvaged,
@@ -200,7 +201,9 @@ def supply(
     if isinstance(value, Crashed):
         return Verdict(failure="crashed", violations=(Violation("", "crashed", f"{rung.label}: {value.error}"),))
     verdict = examined(policy, value, inputs, repairs, validate=True)
-    return (yield from confirm(policy, verdict, inputs, at, purse, lenient=True)) if verdict.passed else verdict
+    if verdict.passed:
+        verdict = yield from confirm(policy, verdict, inputs, at, purse, lenient=True)
+    return named(rung, verdict)
 
 
 def confirm(

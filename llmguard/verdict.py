@@ -391,6 +391,12 @@ def review_of(policy: Policy, status: Status, flags: Violations, audited: bool) 
     return (1.0, "flagged") if flags else (policy.audit, "")
 
 
+def named(rung: Rung, verdict: Verdict) -> Verdict:
+    """What is wrong with a deterministic rung's value says whose value it was; a model's stands with its attempt."""
+    told = (replace(each, message=f"{rung.label}: {each.message}") for each in verdict.violations)
+    return replace(verdict, violations=tuple(told)) if verdict.violations else verdict
+
+
 def source_of(rung: Rung, verdict: Verdict) -> str:
     """Who gave the value: the rung, or in a vote the sample that stands in for what was assembled."""
     vote = verdict.support.vote

@@ -108,7 +108,10 @@ def test_what_was_wrong_with_no_reply_is_told_once() -> None:
     case = case_from(made('{"n": -5}'), Expect(kind="value", value=({"n": -1},)))
     strict = made(checks=[positive], reasks=0, fallback=[constant({"n": -1})])
     found = "(whole value): n is negative [positive]"
-    assert judged(case, strict).explanation.splitlines()[-2:] == [f"    check     {found}", f"  also      {found}"]
+    assert judged(case, strict).explanation.splitlines()[-2:] == [
+        f"    check     {found}",
+        "  also      (whole value): constant: n is negative [positive]",
+    ]
     votes = made('{"n": 1}', '{"n": 2}', consistency=SelfConsistency(n_max=2, stop=Fixed(2)))
     split = judged(case_from(votes), votes)
     assert "  vote      /n: " in split.explanation
