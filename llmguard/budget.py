@@ -56,6 +56,17 @@ class Purse:
         price = self.spent.usd / self.spent.requests
         return max(1, min(count, int((self.budget.usd - self.spent.usd) / price))) if price else count
 
+    @property
+    def is_spent(self) -> bool:
+        """Whether no further request would be allowed, whatever it asked."""
+        budget = self.budget
+        return (
+            self.spent.out_of_time
+            or self.spent.requests >= budget.requests
+            or (budget.usd is not None and self.spent.usd >= budget.usd)
+            or (budget.tokens is not None and self.spent.tokens >= budget.tokens)
+        )
+
     def take(self, request: ModelRequest) -> ModelRequest | ModelFailure:
         """The request as it may be sent, or why it may not."""
         if self.spent.out_of_time:

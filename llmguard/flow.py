@@ -21,28 +21,32 @@ from llmguard.consistency import Draw
 from llmguard.effects import Call, Crashed, Flow, Invoke, RetryState, Wait, call, invoke, together
 from llmguard.ladder import ConstantRung, DeterministicRung, EscalateRung, FunctionRung, LastGoodRung, ModelRung
 from llmguard.messages import ModelAnswer, ModelFailure, ModelReply, ModelRequest
-from llmguard.outcome import Attempt, Outcome, Repair, Status, Violation, Violations
+from llmguard.outcome import Attempt, Outcome, Repair, Violation, Violations
 from llmguard.policy import REASKED, Policy
 from llmguard.verdict import (
+    Ending,
     Question,
     Verdict,
     allowed,
     asked_again,
     attempt_of,
+    blamed,
     confirmed,
     ended,
     examined,
     found_in,
     judged,
     judged_attempt,
+    named,
     provisional,
     repeats,
     salvaged,
     shielded,
+    source_of,
     status_of,
     still_allowed,
 )
-from llmguard.voting import Poll, decided, elected, missing, studied, under
+from llmguard.voting import decided, elected, is_unchecked, missing, samples_of, under, with_samples
 
 MAX_DOWNGRADES = 10
 """Three simpler output techniques, two names of the token limit, four parameters that a server may not know, and
@@ -52,50 +56,43 @@ log-probabilities: an adapter that goes on downgrading is not believed."""
 def guarded(
     policy: Policy, inputs: Json, at: str = "", purse: Purse | None = None, *, audited: bool = False
 ) -> Flow[Outcome[Json]]:
-    """Down the ladder until the value of a rung passes. `audited`: this call was drawn at random for a review."""
+    """One call. `audited`: it was drawn at random for a review, which changes nothing of what it comes to."""
     purse = purse or Purse(policy.budget)
-    told, polls = list[Verdict](), dict[int, Poll]()
-    status, source = yield from descend(policy, inputs, at, purse, told, polls)
-    for number, polled in polls.items() if audited else ():
-        told[number] = yield from study(policy, polled, told[number], inputs, f"{at}r{number}", purse)
-    last = provisional(policy, told) if status == "escalated" else told[-1] if status != "rejected" else None
+    told: list[Verdict] = []
+    status, source, last = yield from descend(policy, inputs, at, purse, told)
+    if audited:
+        told = yield from study(policy, inputs, at, purse, told)
     return ended(policy, status, source, told, last, audited)
 
 
-def descend(
-    policy: Policy, inputs: Json, at: str, purse: Purse, told: list[Verdict], polls: dict[int, Poll]
-) -> Flow[tuple[Status, str]]:
-    """How the call ends, and the rung that ended it; `told` is what each came to."""
+def descend(policy: Policy, inputs: Json, at: str, purse: Purse, told: list[Verdict]) -> Flow[Ending]:
+    """Down the ladder until the value of a rung passes."""
     for number, rung in enumerate(policy.ladder):
         here = f"{at}r{number}"
         if isinstance(rung, EscalateRung):
-            return "escalated", rung.label
+            return "escalated", rung.label, provisional(policy, told)
         if isinstance(rung, ModelRung):
-            verdict, polled = yield from climb(policy, rung, inputs, here, purse)
-            polls |= {number: polled} if polled else {}
+            told.append((yield from climb(policy, rung, inputs, here, purse)))
         else:
-            verdict = yield from supply(policy, rung, inputs, here, purse, told)
-        told.append(verdict)
-        if verdict.passed:
-            return status_of(rung, told), rung.label
-    return "rejected", ""
+            told.append((yield from supply(policy, rung, inputs, here, purse, told)))
+        if told[-1].passed:
+            return status_of(rung, told), source_of(rung, told[-1]), told[-1]
+    return "rejected", "", None
 
 
-def climb(policy: Policy, rung: ModelRung, inputs: Json, at: str, purse: Purse) -> Flow[tuple[Verdict, Poll | None]]:
+def climb(policy: Policy, rung: ModelRung, inputs: Json, at: str, purse: Purse) -> Flow[Verdict]:
     """A model rung: one sample or a vote, what the world says of its value, and whether that may be accepted."""
     permit = (yield from permitted(policy, f"{at}/certificate")) if policy.accept else Permit()
-    polled: Poll | None = None
     if rung.consistency is None:
         verdict = yield from sample(policy, rung, inputs, f"{at}/s0", purse)
     else:
-        polled = yield from poll(policy, under(permit, rung), inputs, at, purse)
-        verdict = elected(policy, polled, inputs)
+        verdict = yield from poll(policy, under(permit, rung), inputs, at, purse)
     if verdict.passed:
         verdict = yield from confirm(policy, verdict, inputs, at, purse)
     verdict = allowed(policy, verdict, permit, inputs)
     if verdict.support.certificate is not None:
         verdict = still_allowed(verdict, (yield from permitted(policy, f"{at}/certificate/still", grace=True)))
-    return verdict, polled
+    return blamed(verdict)
 
 
 def permitted(policy: Policy, at: str, *, grace: bool = False) -> Flow[Permit]:
@@ -105,25 +102,27 @@ def permitted(policy: Policy, at: str, *, grace: bool = False) -> Flow[Permit]:
     return permit_of((yield from invoke(Invoke(at, "certificate", policy.accept.lookup, (), grace=grace))))
 
 
-def poll(policy: Policy, rung: ModelRung, inputs: Json, at: str, purse: Purse) -> Flow[Poll]:
+def poll(policy: Policy, rung: ModelRung, inputs: Json, at: str, purse: Purse) -> Flow[Verdict]:
     """A vote: samples are drawn until it is decided."""
-    unseen, polled = replace(policy, watched=False), Poll(rung)
-    while isinstance(settled := decided(polled), Draw):
-        drawn = yield from draw(unseen, rung, inputs, at, purse, len(polled.drawn), settled.count)
-        polled = replace(polled, drawn=(*polled.drawn, *drawn))
-    return replace(polled, settled=settled)
+    drawn: list[Verdict] = []
+    while isinstance(settled := decided(rung, drawn), Draw):
+        drawn += yield from draw(policy, rung, inputs, at, purse, len(drawn), settled.count)
+    return elected(policy, rung, inputs, settled, drawn)
 
 
-def study(policy: Policy, polled: Poll, verdict: Verdict, inputs: Json, at: str, purse: Purse) -> Flow[Verdict]:
-    """What an audit asks beyond the call, so that other plans can be judged by the same review: after everything that
-    decides, so that neither time nor budget of an audited call ends before those of another would."""
-    if verdict.failure == "inconsistent":
-        verdict = yield from confirm(policy, verdict, inputs, at, purse, lenient=True)
-    unseen = replace(policy, watched=False)
-    while count := missing(polled):
-        drawn = yield from draw(unseen, polled.rung, inputs, at, purse, len(polled.drawn), count)
-        polled = replace(polled, drawn=(*polled.drawn, *drawn))
-    return studied(verdict, polled)
+def study(policy: Policy, inputs: Json, at: str, purse: Purse, told: list[Verdict]) -> Flow[list[Verdict]]:
+    """An audit: all samples of a vote, and every candidate checked, so that one review can judge other plans too. It comes
+    last, with the time and the budget that are left."""
+    studied: list[Verdict] = []
+    for number, (rung, verdict) in enumerate(zip(policy.ladder, told, strict=False)):
+        here = f"{at}r{number}"
+        if is_unchecked(verdict):
+            verdict = yield from confirm(policy, verdict, inputs, here, purse, lenient=True)
+        while isinstance(rung, ModelRung) and (count := missing(rung, verdict, purse)):
+            drawn = yield from draw(policy, rung, inputs, here, purse, samples_of(verdict), count)
+            verdict = with_samples(rung, verdict, drawn)
+        studied.append(verdict)
+    return studied
 
 
 def draw(
@@ -131,10 +130,10 @@ def draw(
 ) -> Flow[list[Verdict]]:
     """Samples that are asked for at the same time: as many of `count` as the models and the budget bear."""
     numbers = rung.batch(first, purse.affordable(count))
-    share = purse.split(len(numbers))
+    unseen, share = replace(policy, watched=False), purse.split(len(numbers))  # nobody knows yet which one counts
     return (
         yield from together(
-            *(sample(policy, rung.drawing(number), inputs, f"{at}/s{number}", share, number) for number in numbers)
+            *(sample(unseen, rung.drawing(number), inputs, f"{at}/s{number}", share, number) for number in numbers)
         )
     )
 
@@ -207,7 +206,9 @@ def supply(
     if isinstance(value, Crashed):
         return Verdict(failure="crashed", violations=(Violation("", "crashed", f"{rung.label}: {value.error}"),))
     verdict = examined(policy, value, inputs, repairs, validate=True)
-    return (yield from confirm(policy, verdict, inputs, at, purse, lenient=True)) if verdict.passed else verdict
+    if verdict.passed:
+        verdict = yield from confirm(policy, verdict, inputs, at, purse, lenient=True)
+    return named(rung, verdict)
 
 
 def confirm(

@@ -145,6 +145,8 @@ class Guard(Generic[T]):
         for warning in (*self.policy.schema.warnings, *self.policy.prompt.warnings, *doubts(self.policy)):
             warnings.warn(f"guard {name!r}: {warning}", stacklevel=2)
         self.log.guard(self.policy.fingerprint, name, describe(self.policy))
+        if audit > 0:
+            _ = self.log.secret  # read once, here: a log that cannot be read is told when the guard is built
 
     @property
     def name(self) -> str:

@@ -30,6 +30,7 @@ EXPECTED = {
     "accepted": "a model's value (accepted or recovered)",
     "refused": "no model's value (fallback, escalated or rejected)",
 }
+MEND = 'the guard, if a reply was right; else what the case expects: "refused", or the right value'
 SPEAKERS = {"schema": "schema", "check": "check", "crashed": "crash", "inconsistent": "vote"}
 """Who objects, by the failure kind of an attempt; where it is none of these the parser, or the model's side."""
 READING = ("unparsable", "ambiguous", "malformed", "empty", "truncated")
@@ -120,9 +121,7 @@ def _inputs_refused(policy: Policy, inputs: Json) -> str:
 
 
 def _undetermined(case: Case, policy: Policy, found: WhatIf) -> CaseResult:
-    said = (
-        f"undetermined: today's guard would ask {found.wanted} at {found.undetermined_at}, and nothing recorded answers"
-    )
+    said = f"undetermined: today's guard needs {found.wanted} at {found.undetermined_at}, and nothing recorded answers"
     told, refused = _ended_by(case, policy, found, _nothing_more), None
     if case.expect.kind == "refused":
         refused = _ended_by(case, policy, found, _silence(policy, found.steps))
@@ -187,14 +186,21 @@ _LATER_SAMPLE = re.compile("^r[0-9]+/s[1-9][0-9]*/a1/")
 
 def _explained(case: Case, found: WhatIf, result: str, outcome: Outcome[Json] | None, *, mend: bool = False) -> str:
     lines = [_head(case, result)]
+    if outcome:
+        lines.append(f"  given     {safe_line(safe_json(case.inputs), SHOWN_LINE)}")
     if case.expect.note:
         lines.append(f"  because   {safe_line(case.expect.note, SHOWN_LINE)}")
-    lines += [line for attempt in outcome.attempts for line in _attempt_lines(attempt)] if outcome else []
+    if outcome:
+        lines += [line for attempt in outcome.attempts for line in _attempt_lines(attempt)]
+    if found.outcome:
+        lines += _later_lines(found.outcome)
     if found.assumed:
         shown = ", ".join(safe_line(each, SHOWN_LINE) for each in found.assumed[:SHOWN_ADDRESSES])
         more = len(found.assumed) - SHOWN_ADDRESSES
         lines.append(f"  assumed   {shown}{f' and {more} more' if more > 0 else ''}: recorded for another request")
     lines += _mend(found) if mend else ()
+    if found.outcome and case.expect.kind == "accepted" and not holds(case.expect, found.outcome):
+        lines.append(f"  to mend   {MEND}")
     return "\n".join(lines)
 
 
@@ -222,6 +228,21 @@ def _attempt_lines(attempt: Attempt) -> Iterator[str]:
         where = safe_line(f"{repair.path or '(whole reply)'}: {repair.rule}", SHOWN_LINE)
         yield f"    repaired  {where} {safe_line(change, 120)}"
     yield from _verdict_lines(attempt)
+
+
+def _later_lines(outcome: Outcome[Json]) -> Iterator[str]:
+    """What was wrong with no reply, but with what a vote or a later rung made of them: a constant may fail a check too."""
+    last = {_rung_of(attempt.address): attempt for attempt in outcome.attempts}
+    told = [each for attempt in last.values() for each in attempt.violations]
+    silent = {attempt.failure for attempt in last.values() if not attempt.violations}
+    voted = [] if outcome.vote is None else [each for each in outcome.vote.violations if each not in told]
+    yield from (f"  vote      {safe_line(str(each), SHOWN_LINE)}" for each in voted)
+    told += voted
+    for each in outcome.violations:
+        if each in told:
+            told.remove(each)
+        elif each.rule not in silent:
+            yield f"  also      {safe_line(str(each), SHOWN_LINE)}"
 
 
 def _verdict_lines(attempt: Attempt) -> Iterator[str]:

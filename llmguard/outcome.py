@@ -115,7 +115,8 @@ class Vote:
 
     `candidate` is the voted value at the stop, as a tuple of one, or empty where no sample was valid: what a review
     judges. `source` is "medoid" where the assembled value broke its schema or a check. `refused`: the schema, a check or
-    a judge objected to the candidate, whatever the vote said. `rule`: plan or stop, and the comparators' versions.
+    a judge objected to the candidate, whatever the vote said; `violations` says what they, or the dissenters, said.
+    `rule`: plan or stop, and the comparators' versions.
     """
 
     rung: str
@@ -129,6 +130,7 @@ class Vote:
     source: Literal["vote", "medoid"] = "vote"
     refused: bool = False
     ambiguous: bool = False
+    violations: Violations = ()
     rule: Json = None
 
     @property
@@ -224,14 +226,18 @@ class Outcome(Generic[T_co]):
             lines.append(f"  {attempt.address} {attempt.rung}: {_what_happened(attempt)}")
         if self.vote is not None:
             lines.append(f"  {_what_was_voted(self.vote)}")
-        lines += [f"  {violation}" for violation in self.violations]
+        voted = self.vote.violations if self.vote is not None else ()
+        lines += [f"  {violation}" for violation in self.violations if violation not in voted]
         return "\n".join(lines)
 
 
 def _what_was_voted(vote: Vote) -> str:
     more = f", {vote.drawn - vote.used} more for an audit" if vote.drawn > vote.used else ""
     said = "accepted" if vote.accepted and not vote.refused else "refused" if vote.refused else "not accepted"
-    return f"vote of {vote.rung}: {vote.agreement:.0%} agree over {vote.used} samples ({vote.reason}{more}): {said}"
+    why = "".join(f"; {violation}" for violation in vote.violations[:3])
+    return (
+        f"vote of {vote.rung}: {vote.agreement:.0%} agree over {vote.used} samples ({vote.reason}{more}): {said}{why}"
+    )
 
 
 def _what_happened(attempt: Attempt) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from llmguard.acceptance import Acceptance
 from llmguard.budget import Budget
-from llmguard.canonical import Json, digest
+from llmguard.canonical import Json, digest, digest_bytes, encode
 from llmguard.checks import Check
 from llmguard.ladder import (
     ConstantRung,
@@ -22,6 +22,7 @@ from llmguard.messages import OutputForm
 from llmguard.prompts import Prompt
 from llmguard.prompts.function import describe as describe_function
 from llmguard.reading import STANDARD, ReadingRules
+from llmguard.redaction import redact
 from llmguard.schema import Schema
 from llmguard.schema import describe as describe_schema
 
@@ -90,7 +91,8 @@ def certified_part(description: Json) -> str:
     """A digest of what makes a guard's candidates: prompt, schema, models, sampling, comparators, checks, reading. What
     share is audited, what is promised, and who answers otherwise may change; the reviews still count."""
     models = [rung for rung in description["ladder"] if "model" in rung]
-    return digest([models, *(description.get(name) for name in CERTIFIED)])
+    made = [models, *(description.get(name) for name in CERTIFIED)]
+    return digest_bytes(redact(encode(made, sort_keys=True)))  # as the log keeps it: secrets are taken out
 
 
 def fingerprint(policy: Policy) -> str:

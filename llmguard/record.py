@@ -246,7 +246,8 @@ def _sample(data: Json) -> Sample:
 
 def _vote(data: Json) -> Vote:
     samples = tuple(_sample(item) for item in data["samples"])
-    return Vote(**{**data, "candidate": tuple(data["candidate"]), "samples": samples})
+    violations = tuple(_violation(item) for item in data.get("violations", ()))
+    return Vote(**{**data, "candidate": tuple(data["candidate"]), "samples": samples, "violations": violations})
 
 
 def _itself(data: Json) -> Json:

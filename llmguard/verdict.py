@@ -58,6 +58,9 @@ class Support:
 
 NO_SUPPORT = Support()
 
+Ending: TypeAlias = "tuple[Status, str, Verdict | None]"
+"""How a ladder ended: status, source, and the verdict whose value is handed out."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
@@ -226,6 +229,20 @@ def allowed(policy: Policy, verdict: Verdict, permit: Permit, inputs: Json) -> V
     return replace(verdict, support=replace(verdict.support, certificate=permit.certificate))
 
 
+def blamed(verdict: Verdict) -> Verdict:
+    """Why a rung gave nothing, told where it is looked for also when another rung answers: with its vote, or with the
+    request whose reply had passed alone."""
+    if verdict.passed or not verdict.attempts:
+        return verdict
+    vote, last = verdict.support.vote, verdict.attempts[-1]
+    if vote is not None:
+        return replace(verdict, support=replace(verdict.support, vote=replace(vote, violations=verdict.violations)))
+    if last.failure is not None:
+        return verdict
+    last = replace(last, failure=verdict.failure, violations=verdict.violations)
+    return replace(verdict, attempts=(*verdict.attempts[:-1], last))
+
+
 def still_allowed(verdict: Verdict, permit: Permit) -> Verdict:
     """The verdict, if its certificate is the one that holds at the end of the call, too."""
     began = verdict.support.certificate
@@ -356,7 +373,7 @@ def ended(
         status=status,
         value=last.value if last else None,
         json=last.value if last else None,
-        source="medoid" if last and _is_medoid(last) else source,
+        source=source,
         violations=() if last and last.passed and status != "escalated" else failed,
         flags=flags,
         repairs=last.repairs if last else (),
@@ -383,11 +400,6 @@ def _support(told: list[Verdict]) -> Support:
     return next(said, NO_SUPPORT)
 
 
-def _is_medoid(verdict: Verdict) -> bool:
-    vote = verdict.support.vote
-    return verdict.passed and vote is not None and vote.source == "medoid"
-
-
 def review_of(policy: Policy, status: Status, flags: Violations, audited: bool) -> tuple[float, str]:
     """With what probability, and why, a person looks at this outcome. Only a random draw says something of the others,
     so an outcome that was drawn and escalated counts as drawn."""
@@ -396,6 +408,18 @@ def review_of(policy: Policy, status: Status, flags: Violations, audited: bool) 
     if status == "escalated":
         return 1.0, "escalated"
     return (1.0, "flagged") if flags else (policy.audit, "")
+
+
+def named(rung: Rung, verdict: Verdict) -> Verdict:
+    """What is wrong with a deterministic rung's value says whose value it was; a model's stands with its attempt."""
+    told = (replace(each, message=f"{rung.label}: {each.message}") for each in verdict.violations)
+    return replace(verdict, violations=tuple(told)) if verdict.violations else verdict
+
+
+def source_of(rung: Rung, verdict: Verdict) -> str:
+    """Who gave the value: the rung, or in a vote the sample that stands in for what was assembled."""
+    vote = verdict.support.vote
+    return "medoid" if vote is not None and vote.source == "medoid" else rung.label
 
 
 def status_of(rung: Rung, told: list[Verdict]) -> Status:

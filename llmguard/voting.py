@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import fmean
 
 from llmguard.acceptance import Permit
+from llmguard.budget import Purse
 from llmguard.canonical import Json, encode
 from llmguard.confidence import confidence_of
 from llmguard.consistency import INVALID, Ballot, Draw, FieldVote, SelfConsistency, Settled
 from llmguard.ladder import ModelRung
 from llmguard.messages import NO_USAGE, FailureKind
-from llmguard.outcome import Alternative, Attempt, FieldSupport, Repair, Sample, StopReason, Violation, Violations, Vote
+from llmguard.outcome import Alternative, FieldSupport, Repair, Sample, StopReason, Violation, Violations, Vote
 from llmguard.policy import Policy
 from llmguard.verdict import Support, Verdict, examined, shielded
 
@@ -30,69 +31,36 @@ def under(permit: Permit, rung: ModelRung) -> ModelRung:
     return replace(rung, consistency=replace(rung.consistency, plan=permit.plan, stop=None, min_agreement=None))
 
 
-@dataclass(frozen=True, slots=True)
-class Poll:
-    """The samples of a vote so far, and what it came to; a Violation where a comparator raised."""
-
-    rung: ModelRung
-    drawn: tuple[Verdict, ...] = ()
-    settled: Settled | Violation | None = None
-
-    @property
-    def attempts(self) -> tuple[Attempt, ...]:
-        return tuple(each for verdict in self.drawn for each in verdict.attempts)
-
-
 def ballots(drawn: Sequence[Verdict]) -> list[Ballot]:
     """What each sample says; one that failed says nothing, and dissents."""
     return [verdict.value if verdict.passed else INVALID for verdict in drawn]
 
 
-def decided(polled: Poll) -> Draw | Settled | Violation:
-    """Draw more, or the end: also where time or budget ended it, or a comparator raised."""
-    return shielded("the vote", _decided, _votes(polled.rung), polled.drawn)
+def decided(rung: ModelRung, drawn: Sequence[Verdict]) -> Draw | Settled | Violation:
+    """Draw more, or the end: also where time or budget ended it, or a comparator of the user's raised."""
+    return shielded("the vote", _decided, rung, drawn)
 
 
-def _decided(votes: SelfConsistency, drawn: Sequence[Verdict]) -> Draw | Settled:
-    ended = _no_more(drawn)
-    return votes.ended(ballots(drawn), ended) if ended else votes.next(ballots(drawn))
-
-
-def missing(polled: Poll) -> int:
-    """How many samples an audit draws beyond the decision, so that stricter plans can be judged by the same review."""
-    if _no_more(polled.drawn) or not isinstance(polled.settled, Settled):
-        return 0
-    return _votes(polled.rung).missing(ballots(polled.drawn))
-
-
-def studied(verdict: Verdict, polled: Poll) -> Verdict:
-    """The verdict with all samples that an audit drew, which change nothing but what it can tell."""
-    vote = verdict.support.vote
-    if vote is None:
-        return verdict
-    samples = tuple(_sample(polled.rung, number, each) for number, each in enumerate(polled.drawn))
-    more = tuple(each for drawn in polled.drawn[vote.drawn :] for each in drawn.attempts)
-    support = replace(verdict.support, vote=replace(vote, samples=samples))
-    return replace(verdict, attempts=(*verdict.attempts, *more), support=support)
-
-
-def _no_more(drawn: Sequence[Verdict]) -> StopReason | None:
-    failures = {verdict.failure for verdict in drawn}
-    return "deadline" if "deadline" in failures else "budget" if "budget" in failures else None
+def _decided(rung: ModelRung, drawn: Sequence[Verdict]) -> Draw | Settled:
+    votes, failures = _votes(rung), {verdict.failure for verdict in drawn}
+    reason: StopReason | None = "deadline" if "deadline" in failures else "budget" if "budget" in failures else None
+    return votes.ended(ballots(drawn), reason) if reason else votes.next(ballots(drawn))
 
 
 # ------------------------------------------------------------------------------------------------- the verdict
 
 
-def elected(policy: Policy, polled: Poll, inputs: Json) -> Verdict:
+def elected(
+    policy: Policy, rung: ModelRung, inputs: Json, settled: Settled | Violation, drawn: Sequence[Verdict]
+) -> Verdict:
     """The verdict of a vote that ended. Comparators may be the user's: what one raises is no vote."""
-    settled = polled.settled
-    if isinstance(settled, Settled):
-        verdict = shielded("the vote", voted, policy, polled.rung, inputs, settled, polled.drawn)
-        if isinstance(verdict, Verdict):
-            return verdict
-        settled = verdict
-    return Verdict(failure="crashed", violations=(settled,) if settled else (), attempts=polled.attempts)
+    found = (
+        shielded("the vote", voted, policy, rung, inputs, settled, drawn) if isinstance(settled, Settled) else settled
+    )
+    if isinstance(found, Verdict):
+        return found
+    attempts = tuple(each for verdict in drawn for each in verdict.attempts)
+    return Verdict(failure="crashed", violations=(found,), attempts=attempts)
 
 
 def voted(policy: Policy, rung: ModelRung, inputs: Json, settled: Settled, drawn: Sequence[Verdict]) -> Verdict:
@@ -187,6 +155,42 @@ def _ties(settled: Settled) -> Violations:
         for path, field in settled.vote.fields.items()
         if field.ambiguous
     )
+
+
+# ------------------------------------------------------------------------------------------------- for an audit
+
+
+def is_unchecked(verdict: Verdict) -> bool:
+    """Whether a candidate was not looked at by effect checks and judges, because too few agreed on it."""
+    vote = verdict.support.vote
+    return vote is not None and bool(vote.candidate) and not vote.accepted and not vote.refused
+
+
+def samples_of(verdict: Verdict) -> int:
+    return len(verdict.support.vote.samples) if verdict.support.vote else 0
+
+
+def missing(rung: ModelRung, verdict: Verdict, purse: Purse) -> int:
+    """How many samples an audit still draws: none where time or budget have ended."""
+    vote = verdict.support.vote
+    if rung.consistency is None or vote is None or purse.is_spent or any(map(_is_cut_off, vote.samples)):
+        return 0
+    return max(0, rung.consistency.n_max - len(vote.samples))
+
+
+def with_samples(rung: ModelRung, verdict: Verdict, drawn: Sequence[Verdict]) -> Verdict:
+    """The verdict with samples that decided nothing."""
+    vote = verdict.support.vote
+    assert vote is not None
+    first = len(vote.samples)
+    samples = tuple(_sample(rung, number, each) for number, each in enumerate(drawn, start=first))
+    attempts = (*verdict.attempts, *(attempt for each in drawn for attempt in each.attempts))
+    support = replace(verdict.support, vote=replace(vote, samples=(*vote.samples, *samples)))
+    return replace(verdict, attempts=attempts, support=support)
+
+
+def _is_cut_off(sample: Sample) -> bool:
+    return sample.failure in ("deadline", "budget")
 
 
 # ------------------------------------------------------------------------------------------------- what is kept of it

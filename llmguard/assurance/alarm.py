@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmguard.acceptance import Acceptance
-from llmguard.assurance.evidence import refuse_secrets
 from llmguard.canonical import digest
 from llmguard.certify import Certificate, Drift, watch
 from llmguard.errors import UsageError
@@ -51,7 +50,6 @@ def watched(guard: Guard[Any]) -> Watched:
             f"guard {guard.name!r} has no accept=certified(...), so it accepts nothing by a certificate and there is nothing"
             " to watch."
         )
-    refuse_secrets(guard)
     found = _in_force(guard, accept)
     if isinstance(found, str):
         return Watched(guard=guard.name, void=found)

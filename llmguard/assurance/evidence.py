@@ -14,7 +14,7 @@ from llmguard.errors import UsageError
 from llmguard.guard import Guard
 from llmguard.ladder import ModelRung
 from llmguard.outcome_log import Audit
-from llmguard.policy import Policy, certified_part
+from llmguard.policy import Policy
 
 DEFAULT_DELTA = 0.05
 
@@ -88,7 +88,6 @@ def evidence_of(
         UsageError: no alpha; more than one model rung; one sample and no score; a secret in the prompt.
     """
     accept, votes = promised(guard.policy, alpha, delta)
-    refuse_secrets(guard)
     last_alarm = _last_alarm(guard)
     not_before = _latest(since, last_alarm)
     named = guard.policy.certified
@@ -123,17 +122,6 @@ def promised(policy: Policy, alpha: float | None, delta: float | None) -> tuple[
         )
     given = certified(alpha, DEFAULT_DELTA if delta is None else delta)
     return bound_acceptance(given, rung.consistency), rung.consistency
-
-
-def refuse_secrets(guard: Guard[Any]) -> None:
-    """UsageError where the log's description of the guard is not the guard's, because a secret was taken out of it: the
-    calls that it decided could not be found."""
-    kept = guard.log.explain(guard.fingerprint)
-    if kept is not None and certified_part(kept["description"]) != guard.policy.certified:
-        raise UsageError(
-            f"prompt, schema or settings of guard {guard.name!r} hold what looks like a secret, which the log does not keep,"
-            " so that its calls cannot be told from those of a changed guard. Take it out, or hand it in as an input."
-        )
 
 
 def _model_rung(policy: Policy) -> ModelRung:

@@ -198,6 +198,8 @@ def _certified(axes: Axes, row: Tested) -> None:
         color=GREEN,
         fontweight="bold",
         arrowprops={"arrowstyle": "-", "color": GREEN, "shrinkA": 0, "shrinkB": 0},
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},  # it may lie over the line at alpha
+        zorder=7,
     )
 
 

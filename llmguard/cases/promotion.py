@@ -31,8 +31,17 @@ class ReviewLike(Protocol):
 
 
 def case_of(record: Record, expect: Expect, *, version: str, slug: str = "", review: ReviewLike | None = None) -> Case:
-    """The case of a logged call. `version` is llmguard's; `review` is told in the provenance."""
+    """The case of a logged call. `version` is llmguard's; `review` is told in the provenance.
+
+    Raises:
+        UsageError: there is no call to replay: its inputs are not in the log, or it is the alarm of a watch.
+    """
     opening, outcome = record.opening, record.outcome
+    if outcome is not None and outcome.review_reason == "drift":
+        raise UsageError(
+            f"{opening.id!r} is a drift alarm and no call: nothing was asked, so there is nothing to replay. Promote the"
+            " calls that were reviewed as wrong: `llmguard log list --where review=wrong` shows them."
+        )
     if not isinstance(opening.inputs, dict):
         raise UsageError(
             f"the log does not have the inputs of call {opening.id!r}, so it cannot be replayed as a case."

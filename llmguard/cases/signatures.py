@@ -38,9 +38,9 @@ def slug_of(record: Record) -> str:
 def _failures(outcome: Outcome[object]) -> list[tuple[str, Violation | None]]:
     """Each thing that was wrong, with the failure kind of its attempt, in the order in which it was found."""
     found = [each for attempt in outcome.attempts if attempt.failure for each in _of_attempt(attempt)]
-    told = {violation for _, violation in found}
+    told = [violation for _, violation in found]  # no set: a violation may hold a list or an object
     rest = [("flag" if each.severity == "flag" else "end", each) for each in (*outcome.violations, *outcome.flags)]
-    return found + [(kind, each) for kind, each in rest if not any(each == other for other in told)]
+    return found + [(kind, each) for kind, each in rest if each not in told]
 
 
 def _of_attempt(attempt: Attempt) -> list[tuple[str, Violation | None]]:

@@ -14,6 +14,8 @@ SHOWN_IDS = 5
 def existing_log(url: str) -> OutcomeLog:
     """The log at `url`; LogError where there is none yet."""
     path = path_of(url)
+    if path.is_dir():
+        raise LogError(f"{redact_text(url)} is the folder {str(path)!r}. A log is a file: give --log sqlite:///FILE.")
     if not path.is_file():
         raise LogError(
             f"there is no log at {redact_text(url)} (file {str(path)!r}). The first guarded call makes it; to read another"
@@ -24,7 +26,9 @@ def existing_log(url: str) -> OutcomeLog:
 
 def full_id(log: OutcomeLog, prefix: str) -> str:
     """The one id that begins so; LogError where there is none, or more than one."""
-    found = log.ids(prefix, SHOWN_IDS + 1) if len(prefix) >= SHORTEST_PREFIX else []
+    if len(prefix) < SHORTEST_PREFIX:
+        raise LogError(f"{prefix!r} is too little of an id. Give at least {SHORTEST_PREFIX} of its characters.")
+    found = log.ids(prefix, SHOWN_IDS + 1)
     if len(found) == 1 or prefix in found:
         return prefix if prefix in found else found[0]
     if not found:

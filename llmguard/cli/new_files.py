@@ -23,6 +23,8 @@ class NewFiles:
 
     def __enter__(self) -> NewFiles:
         try:
+            if self._folder.is_file():
+                raise UsageError(f"{str(self._folder)!r} is a file. Give a folder, which may be a new one.")
             self._folder.mkdir(parents=True, exist_ok=True)
             self._refuse_what_is_there()
             for name in self._names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,7 +18,7 @@ from llmguard.cases.promotion import ReviewLike
 from llmguard.cli.arguments import LOG_URL, AsJson, LogUrl
 from llmguard.cli.log_commands import Meta, OfGuard, OfStatus, Search, Since, Until, Where, search
 from llmguard.cli.logs import existing_log, full_id
-from llmguard.cli.terminal import emit, say, styled
+from llmguard.cli.terminal import console, emit, say, styled
 from llmguard.errors import LogError, UsageError
 from llmguard.outcome_log import OutcomeLog
 from llmguard.outcome_log.rows import RUNNING
@@ -124,10 +125,8 @@ def _expectation(given: str | None) -> Wanted:
         value = decode(given)
         encode(value)
     except (ValueError, RecursionError, EncodingError):
-        raise UsageError(
-            f"--expect {given[:80]!r} is none of accepted, refused, REVIEW, and no JSON. A text is written in quotes:"
-            f" --expect '\"{given[:20]}\"'."
-        ) from None
+        text = f" A text is written in quotes: --expect '\"{given}\"'." if re.fullmatch(r"[\w -]{1,40}", given) else ""
+        raise UsageError(f"--expect {given[:80]!r} is none of accepted, refused, REVIEW, and no JSON.{text}") from None
     return Wanted(Expect(kind="value", value=(value,)))
 
 
@@ -226,12 +225,14 @@ def _tell(promoted: Promoted, as_json: bool) -> None:
     if as_json:
         emit(_promoted_json(promoted))
         return
-    for path, case in promoted.written:
-        say(Text.assemble(styled(str(path)), "  ", (EXPECTED[case.expect.kind], "dim")))
-    for sentence in _left_out(promoted):
-        say(styled(sentence, "dim"), stderr=True)
+    for path, case in promoted.written:  # a path on one line, however narrow the terminal: it is to be copied
+        told = Text.assemble(styled(str(path)), "  ", (EXPECTED[case.expect.kind], "dim"))
+        console().print(told, soft_wrap=True)
+    left_out = _left_out(promoted)
     if not promoted.written:
-        say(Text("no case was written", "dim"), stderr=True)
+        left_out.append("no case was written" if left_out else "no such calls, so no case was written")
+    for sentence in left_out:
+        say(styled(sentence, "dim"), stderr=True)
 
 
 def _left_out(promoted: Promoted) -> list[str]:

@@ -24,6 +24,9 @@ from llmguard.rejudge.summary import Summary
 from llmguard.replay import Same
 
 Gate: TypeAlias = Literal["newly-failing", "changed", "undetermined", "assumed-failing", "worse"]
+A_CALL = "reason!=drift"
+"""A drift alarm is an outcome too, but nothing was asked that could be judged again."""
+
 OF_EVIDENCE: frozenset[Gate] = frozenset(("newly-failing", "changed", "worse"))
 SIGNIFICANT = 0.05
 
@@ -160,7 +163,12 @@ def _window(
             raise UsageError(
                 f"--status {each!r}: such a call has no outcome to compare. There is: {', '.join(DECIDED)}."
             )
-    return {**found, "status": found["status"] or list(DECIDED), "until": found["until"] or time.time()}
+    return {
+        **found,
+        "status": found["status"] or list(DECIDED),
+        "until": found["until"] or time.time(),
+        "where": f"{found['where']} and {A_CALL}" if found["where"] else A_CALL,
+    }
 
 
 def _tell(as_json: bool, data: Json, lines: Iterable[RenderableType]) -> None:

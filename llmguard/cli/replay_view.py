@@ -108,6 +108,8 @@ def replay_view(guard: Guard[Json], window: Mapping[str, Json], summary: Summary
     if summary.total:
         yield from parts_view(summary, "before", "today")
         yield from changes_view(summary)
+    else:
+        yield Text("no such calls: --log, --since and --where say which are looked at", "dim")
     if summary.undetermined and not summary.assumed.total:
         yield Text("--same slot shows what would become of the recorded replies; --live asks a model", "dim")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from llmguard.canonical import Json
 from llmguard.certify.items import AuditedItem, Verdict
@@ -84,8 +85,10 @@ def _verdict(outcome: Outcome[Json], newest: Sequence[Review]) -> Verdict | None
 
 
 def _ballots(outcome: Outcome[Json]) -> tuple[Ballot, ...]:
+    """The samples up to where time or budget cut the drawing off: what was not drawn dissents from nothing."""
     samples = outcome.vote.samples if outcome.vote else ()
-    return tuple(sample.value if sample.valid else INVALID for sample in samples)
+    drawn = takewhile(lambda sample: sample.failure not in ("deadline", "budget"), samples)
+    return tuple(sample.value if sample.valid else INVALID for sample in drawn)
 
 
 def judged_pairs(audits: Iterable[Audit]) -> dict[str, list[tuple[Verdict, Verdict]]]:

@@ -141,6 +141,10 @@ def _condition(name: str, op: str, value: str) -> Condition:
         near = get_close_matches(name, FIELDS, n=1)
         meant = f"Did you mean {near[0]!r}? " if near else ""
         raise UsageError(f"where: there is no field {name!r}. {meant}Fields: {', '.join(FIELDS)}.")
+    if op == "=" and value.startswith("="):
+        raise UsageError(
+            f"where: {name}={value}: equal is written with one =, as in {name}={value.lstrip('=') or 'VALUE'}."
+        )
     if op not in _OPERATORS[asked.kind]:
         raise UsageError(f"where: {name!r} is compared by {' '.join(_OPERATORS[asked.kind])}, not by {op!r}.")
     if value[0] in "\"'":

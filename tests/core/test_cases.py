@@ -289,6 +289,14 @@ def test_failures_are_alike_whatever_the_values_and_items() -> None:
     assert len({failure_signature(each) for each in (one, *others)}) == len(others) + 1
 
 
+def test_a_failure_may_be_about_a_list_or_an_object() -> None:
+    """What was expected and received is any JSON; what is told twice counts once."""
+    found = Violation("/teams", "enum", "no", ["billing", "shipping"], {"team": ["x"]})
+    record = recorded(failed("schema", found), violations=(found,))
+    assert failure_signature(record) == failure_signature(recorded(failed("schema", found), call_id="other"))
+    assert slug_of(record) == slug_of(recorded(failed("schema", replace(found, expected=None))))
+
+
 def test_calls_without_a_failure_are_alike_by_their_inputs() -> None:
     """Each of other inputs is a case of its own."""
     one, same = recorded(status="accepted"), recorded(status="accepted", call_id="other")

@@ -199,7 +199,7 @@ def test_what_an_audit_draws_leaves_a_judge_its_budget() -> None:
 
     plain, audited = call(False), call(True)
     assert (plain.status, plain.value) == (audited.status, audited.value) == ("accepted", "a")
-    assert (audited.vote.used, audited.vote.drawn, audited.vote.samples[-1].failure) == (3, 4, "budget")
+    assert (audited.vote.used, audited.vote.drawn) == (3, 3), "nothing is left for the audit"
 
 
 def test_a_retry_of_a_sample_for_the_audit_makes_no_other_status() -> None:
@@ -527,6 +527,18 @@ def test_a_judge_is_asked_once_of_the_voted_value() -> None:
     assert (outcome.status, outcome.vote.refused, outcome.candidate) == ("rejected", True, ("a",))
     assert outcome.judgements == (Judgement(check="judge", verdict="wrong"),)
     assert [attempt.address for attempt in outcome.attempts][-1] == "r0/c:judge/r0"
+
+
+@pytest.mark.parametrize("votes", [None, SelfConsistency()])
+def test_why_a_rung_gave_nothing_is_told_also_where_another_answers(votes: SelfConsistency | None) -> None:
+    """With the vote, or with the request whose reply had passed alone: the fallback does not hide it."""
+    then = (ConstantRung(value="?"),)
+    checks = (check(name="asks", effect=True)(lambda value, inputs: None if value == "?" else "not in the database"),)
+    outcome = told(policy_of(said('"a"', '"a"', '"a"'), votes, checks=checks, then=then))
+    assert (outcome.status, outcome.value, outcome.violations) == ("fallback", "?", ())
+    assert "not in the database [asks]" in outcome.explain()
+    blamed = outcome.vote.violations if votes else outcome.attempts[-1].violations
+    assert [violation.rule for violation in blamed] == ["asks"]
 
 
 def test_a_judge_of_severity_flag_sends_to_review() -> None:

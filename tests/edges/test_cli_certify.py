@@ -409,9 +409,16 @@ def test_a_guard_that_nothing_can_be_promised_of_is_one_sentence(desk: Desk) -> 
     module.plain = module.made("plain", accept=None)
     assert "so it must be said which share may be wrong: --alpha" in refused("cli_desk:plain")
     assert "there is nothing to watch" in refused("cli_desk:plain", "--watch")
-    module.secret = module.made("secret", prompt="Use api_key=sk-abcdefghijklmnopqrstuvwx1234567890abcd {{ number }}")
-    for option in ("--dry-run", "--watch"):
-        assert "hold what looks like a secret, which the log does not keep" in refused("cli_desk:secret", option)
+
+
+def test_a_secret_in_a_prompt_does_not_hide_its_audits(desk: Desk) -> None:
+    """The log keeps no secret, and a certificate names the guard as the log keeps it."""
+    prompt = "Use api_key=sk-abcdefghijklmnopqrstuvwx1234567890abcd {{ number }}"
+    module = desk.module
+    module.secret = module.made("secret", prompt=prompt, audit=1.0)
+    outcome = module.secret.run(number=1)
+    desk.log.review(outcome.id, "right")
+    assert len(desk.log.audited("secret", module.secret.policy.certified)) == 1
 
 
 # ------------------------------------------------------------------------------------------------- scores and judges
@@ -575,6 +582,22 @@ def test_nothing_chokes_on_an_alarm_in_the_log(certified: Desk) -> None:
     with pytest.raises(ReplayMismatch, match=r"none at this address|the record ends here"):
         replay(guarded(certified.module.loan.policy, record.opening.inputs), record.steps)
     assert certified.module.loan.resume(told["outcome"]).source == "drift"
+
+
+def test_an_alarm_is_no_case(certified: Desk, folder: Path) -> None:
+    """There is no call to replay, whatever is said to be expected; in bulk it is left out, and told."""
+    drifted(certified)
+    alarm = as_json("cli_desk:loan", "--watch", status=1)["outcome"]
+    said = f"{alarm!r} is a drift alarm and no call: nothing was asked, so there is nothing to replay."
+    for expect in ((), ("--expect", "accepted")):
+        refusal = run("promote", alarm, *expect)
+        assert (refusal.exit_code, refusal.stdout) == (2, "")
+        assert said in refusal.stderr
+    bulk = run("promote", "--guard", "loan")
+    assert bulk.exit_code == 0
+    assert f"left out: {alarm}: {said}" in bulk.stderr
+    assert bulk.stdout
+    assert alarm not in "".join(path.read_text() for path in folder.rglob("tests/cases/*/*.json"))
 
 
 def test_unsure_and_wrong_alarm_alike_and_what_others_accepted_does_not(certified: Desk) -> None:

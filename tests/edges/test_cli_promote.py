@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -158,7 +159,8 @@ def test_in_bulk_a_failure_that_has_a_case_is_left_alone(project: Path) -> None:
         "written": [],
         "left_out": {"failed_alike": 1, "already_there": 1, "undecided": []},
     }
-    assert "no case was written" in promote("--where", "failure=schema").stderr
+    assert promote("--where", "failure=schema").stderr.endswith("renews them\nno case was written\n")
+    assert promote("--guard", "nobody").stderr == "no such calls, so no case was written\n"
     found = json.loads(promote("--where", "failure=schema", "--update", "--json").stdout)
     assert [(each["outcome"], each["expect"]) for each in found["written"]] == [(second.id, "accepted")]
     assert (only().slug[-6:], only().provenance["outcome"]) == (first.id[-6:], second.id)
@@ -169,7 +171,9 @@ def test_in_bulk_calls_that_decide_nothing_are_left_out_and_told(project: Path) 
     guard = colours(GOOD, BAD)
     unsure, _ = guard.run(thing="a"), guard.run(thing="b")
     guard.log.review(unsure.id, "unsure")
-    hostile = colours(BAD, name="..").run(thing="c")
+    other = colours(BAD)
+    other.policy = replace(other.policy, name="..")  # a log may be anybody's
+    hostile = other.run(thing="c")
     result = promote("--since", "1h")
     assert (result.exit_code, len(result.stdout.splitlines())) == (0, 1)
     assert f"left out: {unsure.id}: the newest review says 'unsure'" in result.stderr
@@ -197,7 +201,10 @@ def test_in_bulk_no_more_than_asked_for_are_written(project: Path) -> None:
         (("1a206f9c", "--expect", "blue"), "A text is written in quotes: --expect '\"blue\"'"),
         (("1a206f9c", "--expect", "NaN"), "no JSON"),
         (("1a206f9c", "--expect", "[" * 100_000), "no JSON"),
+        (("1a206f9c", "--expect", '{"a": 1'), "REVIEW, and no JSON.\n"),
         (("ffffffff",), "no call whose id begins with"),
+        (("1a2",), "'1a2' is too little of an id. Give at least 4 of its characters."),
+        (("ffffffff", "--log", "sqlite:///."), "sqlite:///. is the folder "),
     ],
 )
 def test_misuse_is_told_in_a_sentence(project: Path, arguments: tuple[str, ...], said: str) -> None:

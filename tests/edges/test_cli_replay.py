@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -156,6 +157,23 @@ def test_people_see_a_table(logged: OutcomeLog) -> None:
     assert "4 below_8 at the whole value" in shown
     assert sum("accepted → fallback" in line for line in shown) == 1
     assert not (Path.cwd() / ".llmguard").joinpath("replay-count").exists()
+
+
+def test_no_calls_are_told(logged: OutcomeLog) -> None:
+    """Most often it is the wrong log or a narrow window."""
+    result = run("replay_shop:today", "--log", URL, "--until", "2001-01-01")
+    assert (result.exit_code, result.stdout.splitlines()[1:]) == (
+        0,
+        ["no such calls: --log, --since and --where say which are looked at"],
+    )
+
+
+def test_a_drift_alarm_is_no_call(logged: OutcomeLog) -> None:
+    """It closes no gate: there is nothing that could be judged again."""
+    log_call(logged, "ff", time.time(), guard="count", inputs={}, status="escalated", review_reason="drift")
+    for where in ((), ("--where", "guard=count")):
+        found = judged("replay_shop:yesterday", "--fail-on", "undetermined", *where)
+        assert (found["calls"], found["undetermined"]) == (20, 0)
 
 
 def test_the_unchanged_guard_finds_nothing(logged: OutcomeLog) -> None:

@@ -25,7 +25,7 @@ SCHEMA = {
 LOG = "sqlite:///llmguard.db"
 THREE, OTHER = '{"total": 306, "vendor": "Ada"}', '{"total": 360, "vendor": "Ada"}'
 VALUE = {"total": 306, "vendor": "Ada"}
-CONFIDENCE = re.compile("agreement|score|alternatives|votes|accepted|80 %|360")
+CONFIDENCE = re.compile(r"agreement|score|alternatives|votes|accepted|80 %|(?<![\w.])360\b")  # ids have 360 in them
 """What a reviewer of the calls below must not see before the verdict."""
 
 

@@ -110,8 +110,8 @@ def test_a_tree_is_judged_down_to_its_leaves() -> None:
         (doubling(26, inward=True), "unfolds to more than 10,000,000 schemas for one value"),
         (nested(5_000), "is nested deeper than 128 levels"),
         (nested(200_000, keyword="items"), "is nested deeper than 128 levels"),
-        ('{"not":' * 5_000 + "true" + "}" * 5_000, "is nested too deeply to be read"),
-        ("[" * 100_000, "is nested too deeply to be read"),
+        ('{"not":' * 5_000 + "true" + "}" * 5_000, "nested"),
+        ("[" * 100_000, "nested"),
         ({"enum": deep(5_000, 1, list)}, "is nested deeper than 128 levels"),
         (
             {"$defs": {f"l{n}": {"$ref": f"#/$defs/l{n + 1}"} for n in range(5_000)} | {"l5000": {}}, "$ref": "#/$defs/l0"},

@@ -9,9 +9,10 @@ import pytest
 from llmguard import Guard, SelfConsistency, check, constant, judge
 from llmguard.canonical import Json
 from llmguard.cases import Case, Expect, case_of, expect_of_status
+from llmguard.consistency import Fixed
 from llmguard.effects import Returned
 from llmguard.judging import CaseResult, alike, judge_case
-from llmguard.messages import ModelReply
+from llmguard.messages import ModelFailure, ModelReply
 from llmguard.record import Step
 from llmguard.safe_text import safe
 from llmguard.testing import ScriptedModel
@@ -100,6 +101,22 @@ def test_a_value_must_be_handed_out() -> None:
 
 
 # ------------------------------------------------------------------------------------------------- what is told
+
+
+def test_what_was_wrong_with_no_reply_is_told_once() -> None:
+    """Why a constant did not help, or a vote came to nothing; not again what an attempt says already."""
+    case = case_from(made('{"n": -5}'), Expect(kind="value", value=({"n": -1},)))
+    strict = made(checks=[positive], reasks=0, fallback=[constant({"n": -1})])
+    found = "(whole value): n is negative [positive]"
+    assert judged(case, strict).explanation.splitlines()[-2:] == [
+        f"    check     {found}",
+        "  also      (whole value): constant: n is negative [positive]",
+    ]
+    votes = made('{"n": 1}', '{"n": 2}', consistency=SelfConsistency(n_max=2, stop=Fixed(2)))
+    split = judged(case_from(votes), votes)
+    assert "  vote      /n: " in split.explanation
+    failing = made(ModelFailure("auth", "no key"), fallback=[])
+    assert "also" not in judged(case_from(failing, Expect(kind="accepted")), failing).explanation
 
 
 def test_a_red_test_says_what_was_said_read_and_expected() -> None:

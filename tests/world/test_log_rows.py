@@ -286,6 +286,8 @@ def test_meta_that_is_no_json_is_refused_before_the_call(log: OutcomeLog) -> Non
         ("status=x; DROP TABLE calls", "expected `and` at 'DROP"),
         ("failure<3", "compared by = != ~"),
         ('status="a', "is no condition"),
+        ("status==rejected", "equal is written with one =, as in status=rejected."),
+        ("tokens==5", "as in tokens=5."),
     ],
 )
 def test_a_wrong_condition_says_what_is_wrong(any_log: OutcomeLog | MemoryLog, where: str, said: str) -> None:

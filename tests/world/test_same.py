@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from llmguard.drive import Run, drive
 from llmguard.flow import guarded
 from llmguard.messages import ModelFailure, ModelReply
 from llmguard.record import decode_answer, encode_answer
@@ -65,3 +66,16 @@ def test_a_call_that_died_after_any_step_resumes_to_the_same_outcome(block: int)
             assert replay(guarded(policy, {"n": seed}, audited=is_audited(seed)), [*before, *steps]) == told
             missing = [step for step in heard[died_after:] if isinstance(step.answer, ModelReply | ModelFailure)]
             assert sum(len(model.asked) for model in models) == len(missing)
+
+
+@pytest.mark.parametrize("block", range(BLOCKS))
+def test_an_audit_changes_nothing_of_what_a_call_comes_to(block: int) -> None:
+    """Drawn or not, with its further samples and checks, whatever they cost: status, value, source and certificate are the
+    same."""
+    for seed in range(block, SEEDS, BLOCKS):
+        ends = []
+        for audited in (False, True):
+            policy, _ = random_policy(seed)
+            outcome = drive(guarded(policy, {"n": seed}, audited=audited), Run(waits=False))
+            ends.append((outcome.status, outcome.json, outcome.source, outcome.certificate, outcome.candidate))
+        assert ends[0] == ends[1], f"seed {seed}"
