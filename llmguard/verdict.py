@@ -170,7 +170,8 @@ def examined(policy: Policy, value: Json, inputs: Json, repairs: tuple[Repair, .
     found = validated(policy.schema, value) if validate else ()
     if found:
         return Verdict(failure=kind_of(found, "schema"), violations=found, repairs=repairs, candidate=(value,))
-    found = tuple(each for check in policy.pure_checks for each in objections(check, value, inputs))
+    shown = crossed(value) if policy.pure_checks else value  # a copy: what was validated is what is handed out
+    found = tuple(each for check in policy.pure_checks for each in objections(check, shown, inputs))
     rejected, flags = split(found)
     if rejected:
         return Verdict(

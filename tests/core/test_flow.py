@@ -374,3 +374,13 @@ def test_a_flagging_violation_keeps_its_place() -> None:
     doubt = check(name="doubt", severity="flag")(lambda value, inputs: [found])
     outcome, _ = tell(policy(model(), checks=(doubt,)), GOOD)
     assert outcome.flags == (Violation("/age", "doubt", "odd", 1, 2, "flag"),)
+
+
+def test_a_check_that_changes_the_value_changes_nothing() -> None:
+    """It sees a copy: what was validated is what is handed out."""
+
+    def spoils(value: Json, inputs: Json) -> None:
+        value["age"] = "old"
+
+    outcome, _ = tell(policy(model(), checks=(check(spoils),)), GOOD)
+    assert outcome.value == {"name": "Ada", "age": 36}

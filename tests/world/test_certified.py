@@ -38,11 +38,11 @@ def test_a_smaller_promise_than_the_reviews_allow_is_refused(tmp_path: Path) -> 
 def test_the_model_itself_is_certified_or_refused(tmp_path: Path) -> None:
     """Issued: it accepts. Refused: it accepts nothing. Either way nothing was accepted before."""
     log = OutcomeLog.open(f"sqlite:///{tmp_path / 'log.db'}")
-    step = sum(map(len, SENTENCES.values())) + 1
+    step = 2 * sum(map(len, SENTENCES.values())) + 1
     some = dict(islice(TRUTH.items(), 0, None, step))
     try:
         with live_model() as model:
-            counts = run(model, log, some, alpha=0.4)
+            counts = run(model, log, some, alpha=0.5)
     except LocalModelUnavailable as missing:
         pytest.skip(str(missing))
     assert counts["escalated without"] == len(some)
