@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from llmguard.acceptance import certified
-    from llmguard.build import rung
     from llmguard.checks import Check, check
     from llmguard.consistency import Fixed, Predictive, SelfConsistency
     from llmguard.errors import GuardRejected, LLMGuardError, LogError, ReplayMismatch, UsageError
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from llmguard.models.openai import OpenAIModel
     from llmguard.outcome import Alternative, Attempt, FieldSupport, Outcome, Partial, Repair, Violation, Void, Vote
     from llmguard.outcome_log import OutcomeLog
+    from llmguard.rungs import rung
     from llmguard.scores import agrees_with
     from llmguard.wrap import guarded
 
@@ -26,7 +26,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "llmguard.acceptance": ("certified",),
-    "llmguard.build": ("rung",),
+    "llmguard.rungs": ("rung",),
     "llmguard.checks": ("Check", "check"),
     "llmguard.consistency": (
         "Fixed",

@@ -9,7 +9,7 @@ from typing import Generic, TypedDict, TypeVar, Unpack, cast, overload
 
 from llmguard.acceptance import Acceptance
 from llmguard.budget import Budget
-from llmguard.build import ModelSource, PromptSource, RungSource, SchemaSource, build_policy, doubts
+from llmguard.build import RungSource, build_policy, doubts
 from llmguard.canonical import EncodingError, Json
 from llmguard.checks import Check, CheckFunction
 from llmguard.consistency import SelfConsistency
@@ -22,7 +22,9 @@ from llmguard.parsing import MAX_DEPTH
 from llmguard.policy import Policy, describe
 from llmguard.prices import cost_usd
 from llmguard.reading import USUAL, reading_rules
+from llmguard.rungs import ModelSource
 from llmguard.session import Session, inputs_of, resumable
+from llmguard.sources import PromptSource, SchemaSource
 from llmguard.stream import AsyncStream, Stream
 
 T = TypeVar("T")

@@ -8,7 +8,6 @@ from contextvars import ContextVar, Token
 from functools import update_wrapper
 from typing import Generic, ParamSpec, TypeVar, Unpack
 
-from llmguard.build import SchemaSource
 from llmguard.canonical import EncodingError, Json, crossed, encode
 from llmguard.checks import place_of
 from llmguard.effects import Deadline, Place
@@ -16,6 +15,7 @@ from llmguard.errors import UsageError
 from llmguard.guard import Guard, Options, value_of
 from llmguard.messages import Message, ModelAnswer, ModelFailure, ModelReply, ModelRequest
 from llmguard.outcome import Outcome
+from llmguard.sources import SchemaSource
 
 P = ParamSpec("P")
 T = TypeVar("T")

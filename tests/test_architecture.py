@@ -56,7 +56,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
         "outcome_log",
         "telemetry",
     ),  # the world
-    7: ("build", "finding", "guard", "judges", "stream", "wrap"),
+    7: ("build", "finding", "guard", "judges", "promises", "rungs", "sources", "stream", "wrap"),
     8: ("assurance", "batch", "rejudge", "server", "pytest_plugin", "testing"),  # edges
     9: ("cli", "__main__"),
     10: ("__init__",),  # the public names, which nothing inside the package imports

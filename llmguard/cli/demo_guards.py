@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
 
-from llmguard.build import rung
 from llmguard.canonical import Json
 from llmguard.checks import check
 from llmguard.effects import Model
@@ -17,6 +16,7 @@ from llmguard.ladder import constant, escalate
 from llmguard.messages import Sampling
 from llmguard.outcome import Violation
 from llmguard.outcome_log import OutcomeLog
+from llmguard.rungs import rung
 
 DATA = Path(__file__).parent / "demo_data"
 INPUT_NAMES = {"triage": "ticket", "invoice": "document", "review": "review"}

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from llmguard.acceptance import Acceptance
-from llmguard.build import certificate_lookup
 from llmguard.canonical import Json, digest
 from llmguard.errors import UsageError
 from llmguard.finding import guard_named
@@ -17,6 +16,7 @@ from llmguard.ladder import LastGoodRung
 from llmguard.models.openai import OpenAIModel
 from llmguard.outcome_log import OutcomeLog, open_log
 from llmguard.policy import describe
+from llmguard.promises import certificate_lookup
 
 PROMPTS, SCHEMAS = "prompts", "schemas"
 

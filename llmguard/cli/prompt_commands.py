@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 from rich.padding import Padding
 
-from llmguard.build import load_prompt
 from llmguard.canonical import Json
 from llmguard.cli.arguments import AsJson, GuardName, InputPairs, inputs_of
 from llmguard.cli.find_guard import Target, choose, find_guard, prompt_file
@@ -20,6 +19,7 @@ from llmguard.ladder import ModelRung
 from llmguard.messages import Message
 from llmguard.models.token_counts import counter
 from llmguard.prompts import Prompt
+from llmguard.sources import load_prompt
 from llmguard.tokens import count_messages, estimate
 
 prompt_app = typer.Typer(no_args_is_help=True, help="Look at prompts.")

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from llmguard.build import load_schema
 from llmguard.canonical import Json
 from llmguard.cli.arguments import LOG_URL, AsJson, LogUrl
 from llmguard.cli.log_commands import Since, Until, search
@@ -22,6 +21,7 @@ from llmguard.rejudge.schema_edit import Edit, edit_of
 from llmguard.schema import Schema
 from llmguard.schema.diff import diff as changes_between
 from llmguard.schema.providers import NAMES, PROVIDERS, refusals
+from llmguard.sources import load_schema
 
 schema_app = typer.Typer(no_args_is_help=True, help="Look at output schemas.")
 
