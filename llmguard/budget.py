@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from llmguard.messages import ModelAnswer, ModelFailure, ModelRequest
+from llmguard.messages import ModelAnswer, ModelFailure, ModelReply, ModelRequest
 from llmguard.tokens import count_messages
 
 SMALLEST_REPLY_TOKENS = 16
@@ -28,6 +29,8 @@ class Spent:
     tokens: int = 0
     usd: float = 0.0
     out_of_time: bool = False
+    ahead: dict[int, int] = field(default_factory=dict)
+    """Answers, by identity, that are counted and that their sub-flow has not paid yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,26 @@ class Purse:
             self.spent.requests += 1
         return allowed
 
+    def hear(self, answers: Sequence[object]) -> None:
+        """Counts what came together, before the first sub-flow goes on and takes more. Counted once, also where sub-flows
+        stand within sub-flows."""
+        seen: dict[int, int] = {}
+        for answer in answers:
+            if isinstance(answer, ModelReply | ModelFailure):
+                seen[id(answer)] = seen.get(id(answer), 0) + 1
+                if self.spent.ahead.get(id(answer), 0) < seen[id(answer)]:
+                    self.spent.ahead[id(answer)] = seen[id(answer)]
+                    self._count(answer)
+
     def pay(self, answer: ModelAnswer) -> None:
+        """Counts what an answer cost, unless that was done when it was heard."""
+        ahead = self.spent.ahead.pop(id(answer), 0)
+        if ahead > 1:
+            self.spent.ahead[id(answer)] = ahead - 1
+        if not ahead:
+            self._count(answer)
+
+    def _count(self, answer: ModelAnswer) -> None:
         self.spent.tokens += answer.usage.total_tokens
         self.spent.usd += answer.cost_usd or 0.0
         if isinstance(answer, ModelFailure):

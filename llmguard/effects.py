@@ -159,8 +159,9 @@ def invoke(effect: Invoke[T]) -> Flow[T | Crashed]:
     return effect.decode(cast(Returned, answer).value)
 
 
-def together(*flows: Flow[T]) -> Flow[list[T]]:
-    """Run sub-flows in step: their batches are merged, so a driver may perform them concurrently. Results in order."""
+def together(*flows: Flow[T], heard: Callable[[Answers], object] | None = None) -> Flow[list[T]]:
+    """Run sub-flows in step: their batches are merged, so a driver may perform them concurrently. Results in order.
+    `heard` is told the answers of each step before any sub-flow goes on."""
     results: dict[int, T] = {}
     waiting: dict[int, Batch] = {}
 
@@ -176,6 +177,8 @@ def together(*flows: Flow[T]) -> Flow[list[T]]:
         turn = list(waiting.items())
         waiting.clear()
         answers = yield tuple(effect for _, batch in turn for effect in batch)
+        if heard is not None:
+            heard(answers)
         start = 0
         for index, batch in turn:
             advance(index, answers[start : start + len(batch)])

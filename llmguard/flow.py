@@ -133,7 +133,8 @@ def draw(
     unseen, share = replace(policy, watched=False), purse.split(len(numbers))  # nobody knows yet which one counts
     return (
         yield from together(
-            *(sample(unseen, rung.drawing(number), inputs, f"{at}/s{number}", share, number) for number in numbers)
+            *(sample(unseen, rung.drawing(number), inputs, f"{at}/s{number}", share, number) for number in numbers),
+            heard=share.hear,
         )
     )
 
@@ -220,7 +221,8 @@ def confirm(
         return verdict
     value = crossed(verdict.candidate[0])  # the user's code gets a copy: what was validated is what is handed out
     share = purse.split(sum(check.judge is not None for check in policy.effect_checks))
-    answers = yield from together(*(outside(check, value, inputs, at, share) for check in policy.effect_checks))
+    asked = (outside(check, value, inputs, at, share) for check in policy.effect_checks)
+    answers = yield from together(*asked, heard=share.hear)
     return confirmed(policy, verdict, answers, lenient=lenient)
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
+from typing import Literal
 
 from llmguard.acceptance import Permit
 from llmguard.budget import Purse
 from llmguard.canonical import Json, encode
 from llmguard.confidence import confidence_of
-from llmguard.consistency import INVALID, Ballot, Draw, FieldVote, SelfConsistency, Settled
+from llmguard.consistency import INVALID, Ballot, Draw, FieldVote, RecordVote, SelfConsistency, Settled
 from llmguard.ladder import ModelRung
 from llmguard.messages import NO_USAGE, FailureKind
 from llmguard.outcome import Alternative, FieldSupport, Repair, Sample, StopReason, Violation, Violations, Vote
@@ -72,10 +73,11 @@ def voted(policy: Policy, rung: ModelRung, inputs: Json, settled: Settled, drawn
         first = next((verdict for verdict in used if verdict.failure), Verdict(failure="inconsistent"))
         vote = _vote(rung, settled, drawn, candidate=(), accepted=False)
         return replace(first, attempts=attempts, support=Support(vote=vote), candidate=_last_candidate(used))
+    source: Literal["vote", "medoid"] = "vote"
     found = examined(policy, settled.vote.value, inputs, _repairs(settled, used), validate=True)
-    vote = _vote(rung, settled, drawn, candidate=(settled.vote.value,), accepted=settled.accept)
-    if not found.passed:
-        found, vote = _medoid(votes, settled, used, found, vote)
+    if not found.passed and (nearest := votes.medoid(ballots(used))) is not None:
+        found, settled, source = replace(used[nearest], attempts=()), _standing(votes, settled, used, nearest), "medoid"
+    vote = _vote(rung, settled, drawn, candidate=(settled.vote.value,), accepted=settled.accept, source=source)
     if found.passed and not vote.accepted:
         found = _inconsistent(settled, found, vote)
     return replace(
@@ -90,26 +92,12 @@ def voted(policy: Policy, rung: ModelRung, inputs: Json, settled: Settled, drawn
     )
 
 
-def _medoid(
-    votes: SelfConsistency, settled: Settled, used: Sequence[Verdict], assembled: Verdict, vote: Vote
-) -> tuple[Verdict, Vote]:
-    """The nearest sample, which passed on its own. It was not voted for: what stands behind it is counted anew."""
-    said = ballots(used)
-    number = votes.medoid(said)
-    if number is None:
-        return assembled, vote
-    dissent = votes.dissent_from(said, number)
-    accepted = settled.accept and votes.would_accept(len(said), dissent)
-    value = used[number].value
-    vote = replace(
-        vote,
-        source="medoid",
-        candidate=(value,),
-        accepted=accepted,
-        dissent=dissent,
-        agreement=1 - dissent / len(said),
-    )
-    return replace(used[number], attempts=()), vote
+def _standing(votes: SelfConsistency, settled: Settled, used: Sequence[Verdict], number: int) -> Settled:
+    """The vote as if sample `number` had won. It passed on its own, and was not voted for: what stands behind it is
+    counted anew, and may be too little."""
+    fields = votes.votes_for(ballots(used), number)
+    vote = RecordVote(value=used[number].value, found=True, fields=fields, drawn=len(used))
+    return replace(settled, vote=vote, accept=settled.accept and votes.would_accept(len(used), vote.dissent))
 
 
 def _inconsistent(settled: Settled, found: Verdict, vote: Vote) -> Verdict:
@@ -197,7 +185,13 @@ def _is_cut_off(sample: Sample) -> bool:
 
 
 def _vote(
-    rung: ModelRung, settled: Settled, drawn: Sequence[Verdict], *, candidate: tuple[Json, ...], accepted: bool
+    rung: ModelRung,
+    settled: Settled,
+    drawn: Sequence[Verdict],
+    *,
+    candidate: tuple[Json, ...],
+    accepted: bool,
+    source: Literal["vote", "medoid"] = "vote",
 ) -> Vote:
     return Vote(
         rung=rung.label,
@@ -208,6 +202,7 @@ def _vote(
         agreement=settled.vote.agreement,
         dissent=settled.vote.dissent,
         samples=tuple(_sample(rung, number, verdict) for number, verdict in enumerate(drawn)),
+        source=source,
         ambiguous=settled.vote.ambiguous,
         rule=_votes(rung).description(),
     )
@@ -257,8 +252,8 @@ def _alternatives(
     votes: SelfConsistency, settled: Settled, used: Sequence[Verdict], vote: Vote
 ) -> tuple[Alternative, ...]:
     """Whole values that did not win, most votes first: what a search box shows as "did you mean"."""
-    stands = settled.vote.support if vote.source == "vote" else (False,) * len(used)
-    others = [each.value for each, wins in zip(used, stands, strict=True) if each.passed and not wins]
+    stands = zip(used, settled.vote.support, strict=True)
+    others = [each.value for each, wins in stands if each.passed and not wins]
     alike = _Alike(votes)
     groups: dict[bytes, list[Json]] = {}
     for value in others:

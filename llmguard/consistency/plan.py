@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, cast
 
 from llmguard.canonical import Json
-from llmguard.consistency.ballots import Ballot, Comparator
+from llmguard.consistency.ballots import Ballot, Comparator, FieldVote
 from llmguard.consistency.comparators import GivenComparator, comparator
 from llmguard.consistency.keyed import is_keyed
 from llmguard.consistency.stopping import MAX_SAMPLES, Counts, Draw, Fixed, Plan, Predictive, Stop
-from llmguard.consistency.vote import Groups, Pointer, RecordVote, dissent_from, medoid, together_message, vote_on
+from llmguard.consistency.vote import Groups, Pointer, RecordVote, medoid, together_message, vote_on, votes_for
 from llmguard.errors import UsageError
 from llmguard.outcome import StopReason
 
@@ -126,9 +126,9 @@ class SelfConsistency:
         """The valid sample nearest to all others: what stands in where the assembled value does not fit its schema."""
         return medoid(samples, self.comparators)
 
-    def dissent_from(self, samples: Sequence[Ballot], number: int) -> int:
-        """How many samples do not stand with sample `number`."""
-        return dissent_from(samples, number, self.comparators)
+    def votes_for(self, samples: Sequence[Ballot], number: int) -> dict[Pointer, FieldVote]:
+        """How each field's vote stands if sample `number` is the answer."""
+        return votes_for(samples, number, self.comparators)
 
     def would_accept(self, drawn: int, dissent: int) -> bool:
         """Whether a value that so many of `drawn` samples dissent from may be accepted."""

@@ -12,9 +12,20 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from llmguard.canonical import Json
-from llmguard.consistency.ballots import ABSENT, INVALID, Ballot, Class, Comparator, FieldVote, Missing, elected
+from llmguard.consistency.ballots import (
+    ABSENT,
+    INVALID,
+    MAX_ALTERNATIVES,
+    Ballot,
+    Class,
+    Comparator,
+    FieldVote,
+    Missing,
+    elected,
+)
 from llmguard.consistency.keyed import Exact, is_keyed
 from llmguard.errors import UsageError
+from llmguard.outcome import Alternative
 from llmguard.schema.keywords import as_pointer, as_tokens
 
 Pointer: TypeAlias = str
@@ -192,20 +203,34 @@ def medoid(samples: Sequence[Ballot], fields: Mapping[Pointer, Comparator] | Non
     return min(valid, key=lambda number: totals[number], default=None)
 
 
-def dissent_from(samples: Sequence[Ballot], number: int, fields: Mapping[Pointer, Comparator] | None = None) -> int:
-    """How many samples say something else than sample `number` does, in the field where most do.
+def votes_for(
+    samples: Sequence[Ballot], number: int, fields: Mapping[Pointer, Comparator] | None = None
+) -> dict[Pointer, FieldVote]:
+    """How each field's vote stands if sample `number` is the answer: who says the same, and what the others say.
 
-    >>> dissent_from([{"a": 1, "b": 2}, {"a": 1, "b": 3}, {"a": 1, "b": 3}], 0)
-    2
+    >>> found = votes_for([{"a": 1, "b": 2}, {"a": 1, "b": 3}, {"a": 1, "b": 3}], 0)
+    >>> {pointer: (vote.value, vote.votes, vote.dissent) for pointer, vote in found.items()}
+    {'/a': (1, 3, 0), '/b': (2, 1, 2)}
     """
     fields = fields or {}
     columns = _Voting(fields, ()).columns(samples)
-    return max(
-        (
-            sum(not _is_same(fields.get(pointer, EXACT), column[number], each) for each in column)
-            for pointer, column in columns.items()
-        ),
-        default=sum(sample is INVALID for sample in samples),
+    return {pointer: _vote_for(column, number, fields.get(pointer, EXACT)) for pointer, column in columns.items()}
+
+
+def _vote_for(column: Sequence[Ballot], number: int, comparator: Comparator) -> FieldVote:
+    own = column[number]
+    support = tuple(_is_same(comparator, own, each) for each in column)
+    others = comparator.vote([INVALID if stands else each for each, stands in zip(column, support, strict=True)])
+    leading = (Alternative(others.value, others.votes, others.present),) if others.votes else ()
+    return FieldVote(
+        value=None if isinstance(own, Missing) else own,
+        present=not isinstance(own, Missing),
+        support=support,
+        votes=sum(support),
+        runner_up_votes=others.votes,
+        agreement=sum(support) / len(column),
+        alternatives=(*leading, *others.alternatives)[:MAX_ALTERNATIVES],
+        ambiguous=others.votes == sum(support),
     )
 
 

@@ -57,6 +57,9 @@ from llmguard.redaction import redact
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
+MOST_TRIED = 20
+"""Calls that `last_good` looks at; if people found as many wrong in a row, there is no good value."""
+
 GOOD = ("accepted", "recovered")
 LAST_CHARACTER = "\U0010ffff"
 
@@ -279,7 +282,8 @@ class OutcomeLog(ReviewedLog):
             after = found[-1]
 
     def last_good(self, guard: str, inputs_digest: str, not_before: float) -> Json:
-        """`{"value": ..., "id": ...}` of the newest call with these inputs that a model answered well; else None."""
+        """`{"value": ..., "id": ...}` of the newest call with these inputs that a model answered well, and that nobody has
+        reviewed as wrong; else None."""
         import sqlalchemy as sa
 
         calls = tables().calls
@@ -288,11 +292,16 @@ class OutcomeLog(ReviewedLog):
             .where(calls.c.guard == guard, calls.c.inputs_digest == inputs_digest, calls.c.status.in_(GOOD))
             .where(calls.c.started_at >= not_before)
             .order_by(calls.c.started_at.desc())
-            .limit(1)
+            .limit(MOST_TRIED)
         )
         with self._looking() as connection:
-            found = connection.execute(asked).one_or_none()
+            rows = connection.execute(asked).all()
+        found = next((row for row in rows if not self._is_wrong(row.id)), None)
         return None if found is None else {"value": decode(found.outcome).get("json"), "id": found.id}
+
+    def _is_wrong(self, call_id: str) -> bool:
+        """By its newest review."""
+        return any(review.verdict == "wrong" for review in self.reviews_of(call_id)[-1:])
 
     def stats(
         self,

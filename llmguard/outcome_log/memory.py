@@ -99,6 +99,7 @@ class MemoryLog(ReviewedLog):
             and (kept.opening.guard, kept.opening.inputs_digest) == (guard, inputs_digest)
             and kept.outcome.status in GOOD
             and kept.opening.started_at >= not_before
+            and not any(review.verdict == "wrong" for review in self.reviews_of(kept.opening.id)[-1:])
         ]
         newest = max(found, key=lambda kept: kept.opening.started_at, default=None)
         if newest is None or newest.outcome is None:

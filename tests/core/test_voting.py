@@ -17,7 +17,7 @@ from llmguard.effects import Crashed
 from llmguard.errors import UsageError
 from llmguard.flow import guarded
 from llmguard.ladder import ConstantRung, EscalateRung, ModelRung
-from llmguard.messages import ModelFailure, ModelReply, Sampling
+from llmguard.messages import ModelFailure, ModelReply, Sampling, Usage
 from llmguard.models.scripted import ScriptedModel
 from llmguard.outcome import Alternative, Attempt, Judgement, Outcome, Violation
 from llmguard.policy import Policy, certified_part, describe, fingerprint
@@ -146,6 +146,8 @@ def test_an_assembled_value_that_breaks_a_check_gives_way_to_the_medoid() -> Non
     outcome = told(policy_of(said(*SPLIT), votes, ORDER, checks=(check(together_or_nothing),)))
     assert (outcome.value, outcome.source) == ({"id": 1, "name": "Ann"}, "medoid")
     assert (outcome.vote.source, outcome.vote.dissent) == ("medoid", 4)
+    assert (outcome.fields["/name"].value, outcome.fields["/name"].votes) == ("Ann", 3), "what stands behind it"
+    assert outcome.fields["/name"].alternatives[0] == Alternative("Bob", 4)
     assert outcome.agreement == pytest.approx(3 / 7)
 
 
@@ -279,6 +281,20 @@ def test_samples_drawn_together_do_not_outspend_a_budget_in_money() -> None:
     assert (outcome.vote.reason, len(model.requests)) == ("budget", 5)
     free = ScriptedModel.by_request(lambda request: ModelReply('"a"'))
     assert told(policy_of(free, SelfConsistency(), budget=Budget(usd=0.01))).status == "accepted"
+
+
+def test_samples_that_are_asked_again_together_do_not_outspend_the_tokens() -> None:
+    """What all answers of a step cost is counted before the first sample takes more."""
+
+    def talks(request) -> ModelReply:
+        used = request.sampling.max_tokens
+        return ModelReply("not it", usage=Usage(input_tokens=6, output_tokens=used))
+
+    model = ScriptedModel.by_request(talks)
+    model.max_parallel = 8
+    votes = SelfConsistency(n_max=8, stop=Fixed(8), on_invalid="reask")
+    outcome = told(policy_of(model, votes, LETTER, budget=Budget(tokens=10_000)))
+    assert outcome.usage.total_tokens <= 10_000 + 8 * 6
 
 
 def test_a_seed_moves_on_from_sample_to_sample() -> None:

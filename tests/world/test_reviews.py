@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmguard.canonical import Json
+from llmguard.canonical import Json, digest
 from llmguard.certify import Audited, Certificate, cohens_kappa, sequence
 from llmguard.consistency.ballots import INVALID
 from llmguard.consistency.forms import value_form
@@ -597,3 +597,14 @@ def fill_old_log(path: Path) -> None:
     log.finish("1", outcome("1", **DRAWN), 1.0)
     log.review("1", "wrong", reviewer="ada")
     log.close()
+
+
+def test_a_value_that_was_reviewed_as_wrong_is_no_good_value(any_log: Log) -> None:
+    """The one before it answers; the newest review counts."""
+    any_log.guard("f1", "triage", description())
+    log_call(any_log, "old", 1_000.0, value=VALUE, inputs={"q": 1})
+    log_call(any_log, "new", 2_000.0, value={"total": 5}, inputs={"q": 1})
+    any_log.review("new", "wrong", at=3_000.0)
+    assert any_log.last_good("triage", digest({"q": 1}), 0.0)["id"] == "old"
+    any_log.review("new", "right", at=4_000.0)
+    assert any_log.last_good("triage", digest({"q": 1}), 0.0)["id"] == "new"
