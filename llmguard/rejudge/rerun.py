@@ -19,12 +19,16 @@ from llmguard.consistency.ballots import Comparator
 from llmguard.consistency.vote import Groups
 from llmguard.guard import Guard, price_of
 from llmguard.ladder import ModelRung
+from llmguard.messages import TRANSPORT
 from llmguard.outcome import Outcome
 from llmguard.policy import Policy
 from llmguard.record import Record
-from llmguard.rejudge.judging import PASSED, Kind, Rejudged, explained
+from llmguard.rejudge.judging import PASSED, WHY_CHARS, Kind, Rejudged, explained
 from llmguard.rejudge.summary import Rate
 from llmguard.replay import WhatIf
+
+UNHEARD = TRANSPORT | {"auth", "not_found", "deadline", "budget"}
+"""A call whose requests all ended so says nothing of the model: it is no evidence."""
 
 REPLAY_OF = "replay_of"
 """The key in a new call's meta under which the id of the logged one stands."""
@@ -90,13 +94,13 @@ def paired(record: Record, after: Outcome[Json], comparators: Comparators) -> tu
     passed = before.status in PASSED and after.status in PASSED
     alike = comparators.alike(before.json, after.json) if passed else {}
     kind = _kind(before, after, alike)
-    why, reason = explained(kind, before, WhatIf(outcome=after))
+    why, reason = _unheard(after) if kind == "undetermined" else explained(kind, before, WhatIf(outcome=after))
     judged = Rejudged(
         id=record.opening.id,
         started_at=record.opening.started_at,
         kind=kind,
         before=before.status,
-        after=after.status,
+        after="" if kind == "undetermined" else after.status,
         why=why,
         reason=reason,
         cost_before=price_of(before.attempts),
@@ -108,10 +112,17 @@ def paired(record: Record, after: Outcome[Json], comparators: Comparators) -> tu
 
 def _kind(before: Outcome[Json], after: Outcome[Json], alike: Mapping[str, bool]) -> Kind:
     passed, passes = before.status in PASSED, after.status in PASSED
+    if not passes and after.attempts and all(each.failure in UNHEARD for each in after.attempts):
+        return "undetermined"
     if passed != passes:
         return "newly_failing" if passed else "newly_passing"
     same = all(alike.values()) if passed else before.status == after.status
     return "same" if same else "changed"
+
+
+def _unheard(after: Outcome[Json]) -> tuple[str, str]:
+    last = after.attempts[-1]
+    return f"the model did not answer: {last.failure}: {last.message}"[:WHY_CHARS], f"no reply: {last.failure}"
 
 
 # ------------------------------------------------------------------------------------------------- asking

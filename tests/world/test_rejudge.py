@@ -19,7 +19,7 @@ from llmguard import Guard, SelfConsistency, check, constant
 from llmguard.canonical import Json, decode, encode
 from llmguard.certify.binomial import paired_p
 from llmguard.errors import LogError, UsageError
-from llmguard.outcome import Outcome
+from llmguard.outcome import Attempt, Outcome
 from llmguard.outcome_log import MemoryLog, OutcomeLog
 from llmguard.outcome_log.reading import Place
 from llmguard.record import (
@@ -513,6 +513,15 @@ def test_a_pair_is_alike_where_its_fields_are() -> None:
     assert (found.kind, alike) == ("same", {"/colour": True, "/shade": True})
     found, alike = paired(record, Outcome(status="rejected"), Comparators())
     assert (found.kind, alike) == ("newly_failing", {})
+
+
+def test_a_model_that_cannot_be_reached_is_no_evidence_against_it() -> None:
+    """A dead server says nothing of the model behind it; a refusal does."""
+    record = recorded(colours(BLUE), thing="sky")
+    for failure, kind in (("connection", "undetermined"), ("auth", "undetermined"), ("refusal", "newly_failing")):
+        attempts = (Attempt(address="r0/s0/a1/t1", rung="m", failure=failure, message="no route"),)
+        found, _ = paired(record, Outcome(status="rejected", attempts=attempts), Comparators())
+        assert (found.kind, found.is_evidence) == (kind, kind != "undetermined")
 
 
 def test_calls_are_made_until_the_allowance_is_used_up() -> None:
