@@ -130,7 +130,10 @@ def run(
     )
 
     changed = sentiment_guard(model, log, PROMPT.replace("product reviews", "reviews"), alpha)
-    outcome = changed.run(review=review)
+    for review in truths:
+        outcome = changed.run(review=review)
+        if outcome.vote is not None and outcome.vote.accepted:  # all samples say the same, and yet
+            break
     counts[f"{outcome.status} after a change"] += 1
     print(f"one word changed: {outcome.violations[-1].message}")
     return counts
