@@ -48,6 +48,9 @@ from llmguard.verdict import (
 )
 from llmguard.voting import decided, elected, is_unchecked, missing, samples_of, under, with_samples
 
+STILL = "certificate/still"
+"""Where the certificate is looked up again, at the end of a rung. A resumed call takes no recorded answer there."""
+
 MAX_DOWNGRADES = 10
 """Three simpler output techniques, two names of the token limit, four parameters that a server may not know, and
 log-probabilities: an adapter that goes on downgrading is not believed."""
@@ -91,7 +94,7 @@ def climb(policy: Policy, rung: ModelRung, inputs: Json, at: str, purse: Purse) 
         verdict = yield from confirm(policy, verdict, inputs, at, purse)
     verdict = allowed(policy, verdict, permit, inputs)
     if verdict.support.certificate is not None:
-        verdict = still_allowed(verdict, (yield from permitted(policy, f"{at}/certificate/still", grace=True)))
+        verdict = still_allowed(verdict, (yield from permitted(policy, f"{at}/{STILL}", grace=True)))
     return blamed(verdict)
 
 

@@ -13,7 +13,7 @@ from llmguard.certify import is_drawn
 from llmguard.drive import NEVER, Price, Run, adrive, aevents, drive, events, voided
 from llmguard.effects import Flow
 from llmguard.errors import LogError
-from llmguard.flow import guarded
+from llmguard.flow import STILL, guarded
 from llmguard.outcome import Outcome, Said, Void
 from llmguard.policy import Policy
 from llmguard.record import Opening, Record, Step, interrupted
@@ -89,11 +89,12 @@ class Session:
         )
 
     def resume(self, record: Record) -> None:
-        """Go on with a call whose process died: its id and its steps; what was answered is not asked again."""
+        """Go on with a call whose process died: its id and its steps; what was answered is not asked again, but for
+        whether the certificate still holds."""
         self.id, self.inputs, self.meta = record.opening.id, record.opening.inputs, record.opening.meta
-        self.steps = list(record.steps)
+        self.steps = [step for step in record.steps if not step.address.endswith(f"/{STILL}")]
         self.run.hear = Hearing(self.log, self.id, self.steps)
-        self.run.recorded = Recorded(record.steps)
+        self.run.recorded = Recorded(self.steps)
         self.log.begin(record.opening)  # from here on the call is this process's, for whoever reads the log
 
     def decide(self) -> Outcome[Json]:

@@ -74,6 +74,7 @@ class MemoryLog(ReviewedLog):
     def step(self, call_id: str, step: Step) -> None:
         kept = self._calls.get(call_id)
         if kept is not None:
+            kept.steps[:] = [each for each in kept.steps if each.address != step.address]
             kept.steps.append(step)
 
     def finish(self, call_id: str, outcome: Outcome[Json], finished_at: float) -> None:

@@ -27,7 +27,7 @@ class Statements:
     whole: str
     """OPENING, OUTCOME: of a call that was not written before."""
     step: str
-    """STEP."""
+    """STEP. A later answer at the same address, of a resumed call, stands for the first."""
     guard: str
     """fingerprint, name, description."""
     feedback: str
@@ -66,7 +66,7 @@ def compile_statements(dialect: sa.Dialect) -> Statements:
         begin=_upsert(dialect, calls, OPENING, ("id",), update=OPENING[1:], also=undecided),
         finish=_upsert(dialect, calls, (*OPENING, *OUTCOME), ("id",), update=OUTCOME),
         whole=_upsert(dialect, calls, (*OPENING, *OUTCOME), ("id",), update=(*OPENING[1:], *OUTCOME)),
-        step=_upsert(dialect, made.steps, STEP, ("call_id", "address")),
+        step=_upsert(dialect, made.steps, STEP, ("call_id", "address"), update=STEP[2:]),
         guard=_upsert(dialect, made.guards, ("fingerprint", "name", "description"), ("fingerprint",)),
         feedback=_upsert(
             dialect, made.feedback, ("call_id", "key", "at", "value"), ("call_id", "key", "at"), ("value",)

@@ -6,6 +6,7 @@ import builtins
 import http.server
 import io
 import json
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -103,6 +104,10 @@ def test_a_tree_is_judged_down_to_its_leaves() -> None:
     ]
 
 
+TOO_DEEP = "is nested deeper than 128 levels" if sys.version_info >= (3, 13) else "is nested too deeply to be read"
+"""Python 3.13 reads such a text, and its levels are counted; before, it is refused unread."""
+
+
 @pytest.mark.parametrize(
     ("schema", "expected"),
     [
@@ -110,8 +115,8 @@ def test_a_tree_is_judged_down_to_its_leaves() -> None:
         (doubling(26, inward=True), "unfolds to more than 10,000,000 schemas for one value"),
         (nested(5_000), "is nested deeper than 128 levels"),
         (nested(200_000, keyword="items"), "is nested deeper than 128 levels"),
-        ('{"not":' * 5_000 + "true" + "}" * 5_000, "nested"),
-        ("[" * 100_000, "nested"),
+        ('{"not":' * 5_000 + "true" + "}" * 5_000, TOO_DEEP),
+        ("[" * 100_000, "is nested too deeply to be read"),
         ({"enum": deep(5_000, 1, list)}, "is nested deeper than 128 levels"),
         (
             {"$defs": {f"l{n}": {"$ref": f"#/$defs/l{n + 1}"} for n in range(5_000)} | {"l5000": {}}, "$ref": "#/$defs/l0"},

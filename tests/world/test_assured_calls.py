@@ -14,6 +14,7 @@ from llmguard.certify import Tested as Row
 from llmguard.messages import ModelRequest
 from llmguard.models.function import FunctionModel
 from llmguard.outcome_log import OutcomeLog
+from llmguard.replay import replay_exactly
 from llmguard.testing import ScriptedModel
 
 
@@ -119,6 +120,18 @@ def test_a_certificate_that_was_suspended_meanwhile_covers_no_resumed_call(log: 
     outcome = guard_that_says(log, '"a"', '"a"').resume(call_id)
     assert (outcome.status, outcome.certificate, outcome.candidate) == ("rejected", None, ("a",))
     assert "drift was found" in outcome.violations[0].message
+
+
+def test_a_call_that_died_in_its_audit_is_looked_up_again(log: OutcomeLog) -> None:
+    """The value was decided, and not handed out: days later it is covered by what holds then."""
+    guard = guard_that_says(log, *['"a"'] * 4, audit=1.0)
+    certificate = certificate_for(guard)
+    call_id = interrupted_call(guard)
+    assert "r0/certificate/still" in [step.address for step in log.get(call_id).steps]
+    log.suspend(certificate.id, time.time())
+    outcome = guard_that_says(log, '"a"', audit=1.0).resume(call_id)
+    assert (outcome.status, outcome.certificate, outcome.candidate) == ("rejected", None, ("a",))
+    assert replay_exactly(guard.policy, log.get(call_id)).status == "rejected", "the record has the later lookup"
 
 
 @pytest.mark.parametrize(("older", "status"), [(0.01, "rejected"), (0.04, "accepted")])
