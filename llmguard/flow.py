@@ -19,12 +19,12 @@ from llmguard.canonical import Json, crossed
 from llmguard.checks import Check, Judged
 from llmguard.consistency import Draw
 from llmguard.effects import Call, Crashed, Flow, Invoke, RetryState, Wait, call, invoke, together
+from llmguard.ending import Ending, ended, named, provisional, source_of, status_of
 from llmguard.ladder import ConstantRung, DeterministicRung, EscalateRung, FunctionRung, LastGoodRung, ModelRung
 from llmguard.messages import ModelAnswer, ModelFailure, ModelReply, ModelRequest
 from llmguard.outcome import Attempt, Outcome, Repair, Violation, Violations
 from llmguard.policy import REASKED, Policy
 from llmguard.verdict import (
-    Ending,
     Question,
     Verdict,
     allowed,
@@ -32,18 +32,13 @@ from llmguard.verdict import (
     attempt_of,
     blamed,
     confirmed,
-    ended,
     examined,
     found_in,
     judged,
     judged_attempt,
-    named,
-    provisional,
     repeats,
     salvaged,
     shielded,
-    source_of,
-    status_of,
     still_allowed,
 )
 from llmguard.voting import decided, elected, is_unchecked, missing, samples_of, under, with_samples

@@ -41,7 +41,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
         "scores",
     ),  # rules
     3: ("policy",),
-    4: ("flow", "verdict", "voting"),  # the story
+    4: ("ending", "flow", "verdict", "voting"),  # the story
     5: ("record", "certify", "cases", "datasets", "mutations"),
     6: (
         "drive",
