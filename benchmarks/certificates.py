@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from llmguard.certify import AuditedItem, Certificate, certify, fixed_sequence, thresholds
-from llmguard.certify.drift import evidence
-from llmguard.certify.eprocess import wealth
-from llmguard.certify.items import Verdict
-from llmguard.certify.sequence import certified, p_value
+from llmguard.certification import AuditedItem, Certificate, certify, fixed_sequence, thresholds
+from llmguard.certification.audited_items import Verdict
+from llmguard.certification.drift import evidence
+from llmguard.certification.eprocess import wealth
+from llmguard.certification.sequential_testing import certified, p_value
 
 RUNS = 1_000
 LABELS = (200, 500, 2_000)

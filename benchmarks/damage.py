@@ -16,8 +16,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TypeAlias
 
-from llmguard.canonical import Json
-from llmguard.parsing import parse, parse_strict, same
+from llmguard.core.canonical import Json
+from llmguard.parsing.syntax import parse, parse_strict, same
 
 Damage: TypeAlias = Callable[[str, Json, random.Random], str | None]
 

@@ -11,9 +11,9 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from llmguard.canonical import Json, encode
+from llmguard.core.canonical import Json, encode
+from llmguard.prompts.tokens import estimate
 from llmguard.schema import compile_schema
-from llmguard.tokens import estimate
 
 ROOT = Path(__file__).parent.parent
 

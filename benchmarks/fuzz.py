@@ -17,14 +17,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.scoreboard import load
-from llmguard.canonical import decode, encode
-from llmguard.drive import Run, drive
-from llmguard.flow import guarded
-from llmguard.ladder import ModelRung, SalvageRung
-from llmguard.messages import ModelReply
-from llmguard.policy import Policy
+from llmguard.core.canonical import decode, encode
+from llmguard.core.messages import ModelReply
+from llmguard.engine.flow import guarded
+from llmguard.engine.ladder import ModelRung, SalvageRung
+from llmguard.engine.policy import Policy
+from llmguard.parsing.coerce import ReadingRules, reading_rules
 from llmguard.prompts import compile_prompt
-from llmguard.reading import ReadingRules, reading_rules
+from llmguard.runtime.execution import Run
+from llmguard.runtime.sync_driver import drive
 from llmguard.schema import Schema, compile_schema
 from llmguard.testing import ScriptedModel
 

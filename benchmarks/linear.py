@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable
 
 from benchmarks.parsing import SCHEMA
-from llmguard.messages import ModelReply
-from llmguard.reading import read
+from llmguard.core.messages import ModelReply
+from llmguard.parsing.coerce import read
 from llmguard.schema import compile_schema
 
 MOST_GROWTH = 2.6

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator
 import jsonschema_rs
 import orjson
 
-from llmguard.canonical import Json
-from llmguard.messages import ModelReply
-from llmguard.parsing import parse
-from llmguard.reading import read
+from llmguard.core.canonical import Json
+from llmguard.core.messages import ModelReply
+from llmguard.parsing.coerce import read
+from llmguard.parsing.syntax import parse
 from llmguard.schema import compile_schema
 
 ITEM = {

@@ -13,9 +13,9 @@ import math
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal, TypeAlias
 
-from llmguard.canonical import Json
-from llmguard.messages import ModelReply
-from llmguard.reading import read
+from llmguard.core.canonical import Json
+from llmguard.core.messages import ModelReply
+from llmguard.parsing.coerce import read
 from llmguard.schema import Schema, compile_schema
 
 Reader: TypeAlias = Callable[[str, dict[str, Json], str], Json]

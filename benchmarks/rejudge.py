@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.rejudge_guards import guard
-from llmguard.canonical import Json, decode
-from llmguard.outcome import Outcome
-from llmguard.outcome_log.database import open_database
-from llmguard.outcome_log.rows import opening_values, outcome_values, step_values
-from llmguard.outcome_log.statements import compile_statements
-from llmguard.record import Opening, Step
+from llmguard.core.canonical import Json, decode
+from llmguard.core.outcome import Outcome
+from llmguard.core.record import Opening, Step
+from llmguard.log.rows import opening_values, outcome_values, step_values
+from llmguard.log.sqlite.database import open_database
+from llmguard.log.sqlite.statements import compile_statements
 
 OUTCOMES = 100_000
 CALLS_A_TRANSACTION = 2_000

@@ -7,8 +7,8 @@ from random import Random
 from typing import Any
 
 from llmguard import Guard, check, constant
-from llmguard.canonical import encode
-from llmguard.messages import ModelRequest
+from llmguard.core.canonical import encode
+from llmguard.core.messages import ModelRequest
 from llmguard.testing import ScriptedModel
 
 PROMPT = "Extract the invoice from this text:\n\n{{ document }}"

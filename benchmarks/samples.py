@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from llmguard.certify import AuditedItem, Certificate, certify, plans, thresholds
-from llmguard.certify.items import PlanPolicy
-from llmguard.consistency import INVALID, Draw, Fixed, Plan, Predictive, SelfConsistency, Settled
+from llmguard.certification import AuditedItem, Certificate, certify, plans, thresholds
+from llmguard.certification.audited_items import PlanPolicy
+from llmguard.voting import INVALID, Draw, Fixed, Plan, Predictive, SelfConsistency, Settled
 
 TASKS = {"sentiment": "exact", "routing": "exact", "total": "number"}
 MOST = 24

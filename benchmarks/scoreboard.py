@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from benchmarks.readers import PEERS, Reader, Refused, llmguard
-from llmguard.canonical import Json
+from llmguard.core.canonical import Json
 
 Verdict: TypeAlias = Literal["right", "refused rightly", "lost", "silently wrong"]
 

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from llmguard import Guard, ModelReply, OpenAIModel, OutcomeLog, SelfConsistency, certified, escalate
-from llmguard.assurance import curve_of, draw_certificate, evidence_of
-from llmguard.canonical import decode, encode
-from llmguard.certify import Certificate, bars, table_lines
-from llmguard.errors import UsageError
+from llmguard.certification import Certificate, bars, table_lines
+from llmguard.core.canonical import decode, encode
+from llmguard.core.errors import UsageError
 from llmguard.models.function import FunctionModel
 from llmguard.models.local import local_model
+from llmguard.operations.certify import curve_of, draw_certificate, evidence_of
 
 SAMPLES = 5
 RECORDED = Path(__file__).parent / "data" / "certified.jsonl"

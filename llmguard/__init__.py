@@ -6,41 +6,51 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from llmguard.acceptance import certified
-    from llmguard.checks import Check, check
-    from llmguard.consistency import Fixed, Predictive, SelfConsistency
-    from llmguard.errors import GuardRejected, LLMGuardError, LogError, ReplayMismatch, UsageError
-    from llmguard.guard import Guard
-    from llmguard.judges import judge
-    from llmguard.ladder import Retry, constant, escalate, fallback, last_good, salvage
-    from llmguard.messages import Message, ModelFailure, ModelReply, ModelRequest, Sampling, Usage
+    from llmguard.checks.judge import judge
+    from llmguard.core.errors import GuardRejected, LLMGuardError, LogError, ReplayMismatch, UsageError
+    from llmguard.core.messages import Message, ModelFailure, ModelReply, ModelRequest, Sampling, Usage
+    from llmguard.core.outcome import (
+        Alternative,
+        Attempt,
+        FieldSupport,
+        Outcome,
+        Partial,
+        Repair,
+        Violation,
+        Void,
+        Vote,
+    )
+    from llmguard.engine.acceptance_policy import certified
+    from llmguard.engine.check import Check, check
+    from llmguard.engine.ladder import Retry, constant, escalate, fallback, last_good, salvage
+    from llmguard.guard.decorator import guarded
+    from llmguard.guard.guard import Guard
+    from llmguard.guard.rungs import rung
+    from llmguard.log import OutcomeLog
     from llmguard.models.function import FunctionModel
-    from llmguard.models.openai import OpenAIModel
-    from llmguard.outcome import Alternative, Attempt, FieldSupport, Outcome, Partial, Repair, Violation, Void, Vote
-    from llmguard.outcome_log import OutcomeLog
-    from llmguard.rungs import rung
-    from llmguard.scores import agrees_with
-    from llmguard.wrap import guarded
+    from llmguard.models.openai.model import OpenAIModel
+    from llmguard.voting import Fixed, Predictive, SelfConsistency
+    from llmguard.voting.scores import agrees_with
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "llmguard.acceptance": ("certified",),
-    "llmguard.rungs": ("rung",),
-    "llmguard.checks": ("Check", "check"),
-    "llmguard.consistency": (
+    "llmguard.engine.acceptance_policy": ("certified",),
+    "llmguard.guard.rungs": ("rung",),
+    "llmguard.engine.check": ("Check", "check"),
+    "llmguard.voting": (
         "Fixed",
         "Predictive",
         "SelfConsistency",
     ),
-    "llmguard.errors": ("GuardRejected", "LLMGuardError", "LogError", "ReplayMismatch", "UsageError"),
-    "llmguard.guard": ("Guard",),
-    "llmguard.judges": ("judge",),
-    "llmguard.ladder": ("Retry", "constant", "escalate", "fallback", "last_good", "salvage"),
-    "llmguard.messages": ("Message", "ModelFailure", "ModelReply", "ModelRequest", "Sampling", "Usage"),
+    "llmguard.core.errors": ("GuardRejected", "LLMGuardError", "LogError", "ReplayMismatch", "UsageError"),
+    "llmguard.guard.guard": ("Guard",),
+    "llmguard.checks.judge": ("judge",),
+    "llmguard.engine.ladder": ("Retry", "constant", "escalate", "fallback", "last_good", "salvage"),
+    "llmguard.core.messages": ("Message", "ModelFailure", "ModelReply", "ModelRequest", "Sampling", "Usage"),
     "llmguard.models.function": ("FunctionModel",),
-    "llmguard.models.openai": ("OpenAIModel",),
-    "llmguard.outcome": (
+    "llmguard.models.openai.model": ("OpenAIModel",),
+    "llmguard.core.outcome": (
         "Alternative",
         "Attempt",
         "FieldSupport",
@@ -51,9 +61,9 @@ _HOMES = {
         "Void",
         "Vote",
     ),
-    "llmguard.outcome_log": ("OutcomeLog",),
-    "llmguard.scores": ("agrees_with",),
-    "llmguard.wrap": ("guarded",),
+    "llmguard.log": ("OutcomeLog",),
+    "llmguard.voting.scores": ("agrees_with",),
+    "llmguard.guard.decorator": ("guarded",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -21,45 +21,18 @@ PACKAGE = "llmguard"
 ROOT = Path(__file__).parent.parent
 
 LAYERS: dict[int, tuple[str, ...]] = {
-    0: ("canonical", "errors", "messages", "outcome"),  # nouns
-    1: ("effects", "parsing", "redaction", "safe_text"),
-    2: (
-        "schema",
-        "reading",
-        "checks",
-        "consistency",
-        "reask",
-        "prompts",
-        "prices",
-        "tokens",
-        "budget",
-        "acceptance",
-        "ladder",
-        "watching",
-        "grounding",
-        "confidence",
-        "scores",
-    ),  # rules
-    3: ("policy",),
-    4: ("ending", "flow", "verdict", "voting"),  # the story
-    5: ("record", "certify", "cases", "datasets", "mutations"),
-    6: (
-        "drive",
-        "workers",
-        "session",
-        "replay",
-        "judging",
-        "case_files",
-        "connections",
-        "simulate",
-        "models",
-        "outcome_log",
-        "telemetry",
-    ),  # the world
-    7: ("build", "finding", "guard", "judges", "promises", "rungs", "sources", "stream", "wrap"),
-    8: ("assurance", "batch", "rejudge", "server", "pytest_plugin", "testing"),  # edges
-    9: ("cli", "__main__"),
-    10: ("__init__",),  # the public names, which nothing inside the package imports
+    0: ("core",),  # nouns and the one encoder
+    1: ("values", "prompts"),
+    2: ("schema", "parsing"),
+    3: ("voting",),
+    4: ("engine",),  # the story of a call
+    5: ("certification",),
+    6: ("models", "runtime", "log"),  # the world
+    7: ("guard", "replay"),
+    8: ("checks", "operations", "testing"),
+    9: ("batch", "server"),
+    10: ("cli", "__main__"),
+    11: ("__init__",),  # the public names, which nothing inside the package imports
 }
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
 LAST_PURE_LAYER = 5
@@ -74,7 +47,7 @@ IMPURE = (
 CLOCK_READERS = frozenset({"now", "utcnow", "today"})
 
 THREAD_POOLS = frozenset({"ThreadPoolExecutor", "to_thread", "run_in_executor"})
-CATCHERS_OF_ALL = ("drive", "workers", "outcome_log")
+CATCHERS_OF_ALL = ("runtime", "log")
 ENCODERS = frozenset({"dumps", "dump", "JSONEncoder"})
 PYDANTIC_ENCODERS = frozenset({"model_dump_json", "dump_json", "to_json"})
 JSON_LIBRARIES = frozenset({"json", "orjson", "simplejson", "ujson"})
@@ -117,7 +90,7 @@ class Module:
 
 @dataclass(frozen=True)
 class Import:
-    """One imported name in full: `llmguard.effects.Call` for `from llmguard.effects import Call`."""
+    """One imported name in full: `llmguard.core.effects.Call` for `from llmguard.core.effects import Call`."""
 
     name: str
     node: ast.stmt
@@ -226,10 +199,10 @@ def throws_into_generator(module: Module) -> Iterator[str]:
 def thread_pool(module: Module) -> Iterator[str]:
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Name | ast.Attribute) and named(node) in THREAD_POOLS:
-            yield f"{module.at(node)} uses {named(node)}: it hangs interpreter exit; use workers."
+            yield f"{module.at(node)} uses {named(node)}: it hangs interpreter exit; use runtime.threads."
     for found in imports(module):
         if found.name.split(".")[-1] in THREAD_POOLS:
-            yield f"{module.at(found.node)} imports {found.name}: it hangs interpreter exit; use workers."
+            yield f"{module.at(found.node)} imports {found.name}: it hangs interpreter exit; use runtime.threads."
 
 
 def cancel_scope(module: Module) -> Iterator[str]:
@@ -266,7 +239,9 @@ def catches_all(expression: ast.expr | None) -> bool:
 
 def encodes(module: Module) -> Iterator[str]:
     aliases = json_aliases(module)
-    mend = "a user's or a model's value is encoded only by llmguard.canonical, so that nothing is changed silently."
+    mend = (
+        "a user's or a model's value is encoded only by llmguard.core.canonical, so that nothing is changed silently."
+    )
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Attribute) and node.attr in ENCODERS and named(node.value) in aliases:
             yield f"{module.at(node)} uses {ast.unparse(node)}: {mend}"
@@ -306,7 +281,7 @@ RULES: tuple[Rule, ...] = (
 
 # (rule, module): why this module may. An exception that is no longer needed fails the test as well.
 EXCEPTIONS: dict[tuple[str, str], str] = {
-    ("encodes", "llmguard.canonical"): "it is the one encoder",
+    ("encodes", "llmguard.core.canonical"): "it is the one encoder",
 }
 
 
@@ -322,7 +297,7 @@ def cycles(modules: list[Module]) -> str | None:
 
 
 def target(imported: str, names: set[str]) -> str:
-    """The module that an import loads: `llmguard.effects` for `llmguard.effects.Call`, empty where there is none."""
+    """The module that an import loads: `llmguard.core.effects` for `llmguard.core.effects.Call`, empty where there is none."""
     return (
         imported if imported in names else imported.rpartition(".")[0] if imported.rpartition(".")[0] in names else ""
     )
@@ -376,41 +351,41 @@ def test_importing_the_public_names_loads_nothing_heavy() -> None:
 
 BREAKS: list[tuple[Rule, str, str]] = [
     (unlisted, "llmguard.misc", ""),
-    (upward, "llmguard.flow", "from llmguard.drive import run"),
-    (upward, "llmguard.models.openai", "from llmguard import Guard"),
-    (upward, "llmguard.models.openai", "from ..guard import Guard"),
-    (upward, "llmguard.outcome", "if TYPE_CHECKING:\n    from llmguard.policy import Policy"),
-    (upward, "llmguard.guard", "import llmguard.cli.demo"),
-    (impure, "llmguard.flow", "import asyncio"),
+    (upward, "llmguard.engine.flow", "from llmguard.runtime import run"),
+    (upward, "llmguard.models.openai.model", "from llmguard import Guard"),
+    (upward, "llmguard.models.openai.model", "from ...guard import Guard"),
+    (upward, "llmguard.core.outcome", "if TYPE_CHECKING:\n    from llmguard.engine.policy import Policy"),
+    (upward, "llmguard.guard.guard", "import llmguard.cli.demo"),
+    (impure, "llmguard.engine.flow", "import asyncio"),
     (impure, "llmguard.schema", "def read():\n    from pathlib import Path"),
-    (impure, "llmguard.tokens", "import os.path"),
+    (impure, "llmguard.prompts.tokens", "import os.path"),
     (impure, "llmguard.prompts", "import logging as log"),
-    (impure, "llmguard.record", "from sqlalchemy import select"),
-    (reads_clock_or_file, "llmguard.record", "import datetime\nat = datetime.datetime.now()"),
+    (impure, "llmguard.core.record", "from sqlalchemy import select"),
+    (reads_clock_or_file, "llmguard.core.record", "import datetime\nat = datetime.datetime.now()"),
     (reads_clock_or_file, "llmguard.prompts", "text = open('a.prompty').read()"),
-    (late_own_import, "llmguard.guard", "def build():\n    from llmguard.flow import guarded"),
+    (late_own_import, "llmguard.guard.guard", "def build():\n    from llmguard.engine.flow import guarded"),
     (late_own_import, "llmguard.cli", "try:\n    import llmguard.server\nexcept ImportError:\n    pass"),
-    (throws_into_generator, "llmguard.drive", "flow.throw(TimeoutError())"),
-    (throws_into_generator, "llmguard.drive", "await flow.athrow(TimeoutError())"),
-    (thread_pool, "llmguard.workers", "from concurrent.futures import ThreadPoolExecutor"),
-    (thread_pool, "llmguard.workers", "await asyncio.to_thread(f)"),
-    (thread_pool, "llmguard.drive", "loop.run_in_executor(None, f)"),
-    (cancel_scope, "llmguard.drive", "async def f():\n    async with asyncio.timeout(1):\n        pass"),
-    (cancel_scope, "llmguard.drive", "from asyncio import timeout"),
-    (cancel_scope, "llmguard.drive", "async def f():\n    async with asyncio.TaskGroup() as g:\n        yield 1"),
-    (swallows_all, "llmguard.guard", "try:\n    f()\nexcept BaseException:\n    pass"),
-    (swallows_all, "llmguard.flow", "try:\n    f()\nexcept:\n    pass"),
+    (throws_into_generator, "llmguard.runtime", "flow.throw(TimeoutError())"),
+    (throws_into_generator, "llmguard.runtime", "await flow.athrow(TimeoutError())"),
+    (thread_pool, "llmguard.runtime.threads", "from concurrent.futures import ThreadPoolExecutor"),
+    (thread_pool, "llmguard.runtime.threads", "await asyncio.to_thread(f)"),
+    (thread_pool, "llmguard.runtime", "loop.run_in_executor(None, f)"),
+    (cancel_scope, "llmguard.runtime", "async def f():\n    async with asyncio.timeout(1):\n        pass"),
+    (cancel_scope, "llmguard.runtime", "from asyncio import timeout"),
+    (cancel_scope, "llmguard.runtime", "async def f():\n    async with asyncio.TaskGroup() as g:\n        yield 1"),
+    (swallows_all, "llmguard.guard.guard", "try:\n    f()\nexcept BaseException:\n    pass"),
+    (swallows_all, "llmguard.engine.flow", "try:\n    f()\nexcept:\n    pass"),
     (
         swallows_all,
-        "llmguard.flow",
+        "llmguard.engine.flow",
         "try:\n    f()\nexcept (ValueError, BaseException) as e:\n    def g():\n        raise e",
     ),
     (swallows_all, "llmguard.models.local", "with contextlib.suppress(BaseException):\n    f()"),
     (encodes, "llmguard.cli", "import json\nprint(json.dumps(value))"),
     (encodes, "llmguard.cli", "import orjson as j\nj.dumps(value)"),
-    (encodes, "llmguard.reask", "from json import dumps"),
+    (encodes, "llmguard.engine.reask", "from json import dumps"),
     (encodes, "llmguard.schema", "value.model_dump_json()"),
-    (waits_in_adapter, "llmguard.models.openai", "time.sleep(1)"),
+    (waits_in_adapter, "llmguard.models.openai.model", "time.sleep(1)"),
 ]
 
 
@@ -422,18 +397,18 @@ def test_the_rule_sees_what_breaks_it(rule: Rule, name: str, source: str) -> Non
 
 
 KEEPS: list[tuple[Rule, str, str]] = [
-    (upward, "llmguard.flow", "from llmguard.effects import Call\nfrom llmguard import outcome"),
+    (upward, "llmguard.engine.flow", "from llmguard.core.effects import Call\nfrom llmguard.core import outcome"),
     (upward, "llmguard.models", "from .openai import OpenAIModel"),
-    (impure, "llmguard.drive", "import asyncio, threading, time"),
-    (impure, "llmguard.flow", "from llmguard.outcome import time"),
-    (reads_clock_or_file, "llmguard.outcome", "from datetime import datetime\ndef f(at: datetime): ..."),
-    (late_own_import, "llmguard.tokens", "def count():\n    import tiktoken"),
-    (late_own_import, "llmguard.errors", "if TYPE_CHECKING:\n    from llmguard.outcome import Outcome"),
-    (cancel_scope, "llmguard.drive", "async def f():\n    async with asyncio.TaskGroup() as g:\n        pass"),
-    (swallows_all, "llmguard.drive", "try:\n    f()\nexcept BaseException:\n    pass"),
-    (swallows_all, "llmguard.guard", "try:\n    f()\nexcept BaseException:\n    close()\n    raise"),
-    (swallows_all, "llmguard.flow", "try:\n    f()\nexcept Exception:\n    pass"),
-    (encodes, "llmguard.parsing", "import json\njson.loads(text)"),
+    (impure, "llmguard.runtime", "import asyncio, threading, time"),
+    (impure, "llmguard.engine.flow", "from llmguard.core.outcome import time"),
+    (reads_clock_or_file, "llmguard.core.outcome", "from datetime import datetime\ndef f(at: datetime): ..."),
+    (late_own_import, "llmguard.prompts.tokens", "def count():\n    import tiktoken"),
+    (late_own_import, "llmguard.core.errors", "if TYPE_CHECKING:\n    from llmguard.core.outcome import Outcome"),
+    (cancel_scope, "llmguard.runtime", "async def f():\n    async with asyncio.TaskGroup() as g:\n        pass"),
+    (swallows_all, "llmguard.runtime", "try:\n    f()\nexcept BaseException:\n    pass"),
+    (swallows_all, "llmguard.guard.guard", "try:\n    f()\nexcept BaseException:\n    close()\n    raise"),
+    (swallows_all, "llmguard.engine.flow", "try:\n    f()\nexcept Exception:\n    pass"),
+    (encodes, "llmguard.parsing.syntax", "import json\njson.loads(text)"),
     (encodes, "llmguard.prompts", "import yaml\nyaml.dump(value)"),
 ]
 
@@ -447,8 +422,10 @@ def test_the_rule_lets_pass_what_keeps_it(rule: Rule, name: str, source: str) ->
 def test_a_circle_is_seen() -> None:
     """Two modules of one layer that import each other are named, also where one imports only for its types."""
     circle = [
-        Module("llmguard.checks", "from llmguard.reask import ask"),
-        Module("llmguard.reask", "if TYPE_CHECKING:\n    from llmguard import checks"),
+        Module("llmguard.engine.check", "from llmguard.engine.reask import ask"),
+        Module("llmguard.engine.reask", "if TYPE_CHECKING:\n    from llmguard.engine import check"),
     ]
-    assert cycles(circle) == "imports in a circle: llmguard.checks -> llmguard.reask -> llmguard.checks"
+    assert (
+        cycles(circle) == "imports in a circle: llmguard.engine.check -> llmguard.engine.reask -> llmguard.engine.check"
+    )
     assert cycles(circle[:1]) is None

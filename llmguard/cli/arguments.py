@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from llmguard.canonical import Json, decode
-from llmguard.errors import UsageError
-from llmguard.guard import DEFAULT_LOG
-from llmguard.parsing.strict import NotStrict, load, violation
+from llmguard.core.canonical import Json, decode
+from llmguard.core.errors import UsageError
+from llmguard.guard.guard import DEFAULT_LOG
+from llmguard.parsing.syntax.strict import NotStrict, load, violation
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for machines.")]
 LogUrl = Annotated[str, typer.Option("--log", envvar="LLMGUARD_LOG", metavar="URL", help="Where the outcomes are.")]

@@ -11,7 +11,18 @@ from typing import Annotated, cast, get_args
 
 import typer
 
-from llmguard.assurance import (
+from llmguard.certification import Certificate, Refusal
+from llmguard.certification.certificate import Method
+from llmguard.cli.arguments import AsJson, BaseUrl, GuardName, Model
+from llmguard.cli.certify_view import Told, told_json, told_view, watched_json, watched_view
+from llmguard.cli.find_guard import Target, find_guard
+from llmguard.cli.logs import existing_log
+from llmguard.cli.terminal import NEGATIVE, emit, say, styled
+from llmguard.cli.times import moment
+from llmguard.core.canonical import Json
+from llmguard.core.errors import LogError, UsageError
+from llmguard.guard.guard import Guard
+from llmguard.operations.certify import (
     Watched,
     alarm,
     curve_of,
@@ -21,18 +32,7 @@ from llmguard.assurance import (
     figures_of,
     watched,
 )
-from llmguard.assurance.picture import refuse_picture
-from llmguard.canonical import Json
-from llmguard.certify import Certificate, Refusal
-from llmguard.certify.certificate import Method
-from llmguard.cli.arguments import AsJson, BaseUrl, GuardName, Model
-from llmguard.cli.certify_view import Told, told_json, told_view, watched_json, watched_view
-from llmguard.cli.find_guard import Target, find_guard
-from llmguard.cli.logs import existing_log
-from llmguard.cli.terminal import NEGATIVE, emit, say, styled
-from llmguard.cli.times import moment
-from llmguard.errors import LogError, UsageError
-from llmguard.guard import Guard
+from llmguard.operations.certify.plots import refuse_picture
 
 DAY_S = 86_400.0
 DAYS = 30.0

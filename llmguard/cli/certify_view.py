@@ -12,14 +12,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from llmguard.assurance import Curve, Evidence, Figures, Watched
-from llmguard.canonical import Json
-from llmguard.certify import Certificate, Drift, Kappa, Refusal, bars, cohens_kappa, percent, table_lines
+from llmguard.certification import Certificate, Drift, Kappa, Refusal, bars, cohens_kappa, percent, table_lines
 from llmguard.cli.outcome_view import dollars, iso
-from llmguard.cli.safe_text import safe_line
 from llmguard.cli.terminal import status_text, styled
-from llmguard.guard import Guard
-from llmguard.outcome_log import judged_pairs
+from llmguard.core.canonical import Json
+from llmguard.core.safe_text import safe_line
+from llmguard.guard.guard import Guard
+from llmguard.log import judged_pairs
+from llmguard.operations.certify import Curve, Evidence, Figures, Watched
 
 FIELDS_SHOWN = 8
 DRIFT_LINES = 16
@@ -207,7 +207,7 @@ def watched_view(found: Watched, outcome_id: str | None, *, verbose: bool) -> It
 def drift_bars(drift: Drift) -> str:
     """The drift curve in plain text, up to the alarm, which is a full line.
 
-    >>> from llmguard.certify import watch
+    >>> from llmguard.certification import watch
     >>> print(drift_bars(watch([False, True, True, True], 0.05, 0.05)))
     outputs  evidence
           1     0.922

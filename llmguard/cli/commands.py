@@ -22,7 +22,7 @@ from llmguard.cli.replay_command import replay
 from llmguard.cli.run_command import run
 from llmguard.cli.schema_commands import schema_app
 from llmguard.cli.terminal import MISUSE, complain, utf8_streams
-from llmguard.errors import LLMGuardError
+from llmguard.core.errors import LLMGuardError
 
 INTERRUPTED = 130
 

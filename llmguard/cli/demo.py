@@ -18,18 +18,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from llmguard.canonical import Json, decode
 from llmguard.cli.arguments import LOG_URL, AsJson, LogUrl
 from llmguard.cli.demo_guards import DATA, INPUT_NAMES, Models, demo_guards, way_of_asking
 from llmguard.cli.outcome_view import duration, outcome_json, repair_text, violation_text
 from llmguard.cli.playback import playback, recorded_replies
-from llmguard.cli.safe_text import safe_json, safe_line
 from llmguard.cli.terminal import columns, console, emit, status_text, styled
-from llmguard.guard import DEFAULT_LOG, Guard
+from llmguard.core.canonical import Json, decode
+from llmguard.core.outcome import Attempt, Outcome
+from llmguard.core.safe_text import safe_json, safe_line
+from llmguard.guard.guard import DEFAULT_LOG, Guard
+from llmguard.log import OutcomeLog
 from llmguard.models.local import MODEL, LocalModelUnavailable, local_model
-from llmguard.models.openai import OpenAIModel
-from llmguard.outcome import Attempt, Outcome
-from llmguard.outcome_log import OutcomeLog
+from llmguard.models.openai.model import OpenAIModel
 
 SAID_CHARS, DOCUMENT_CHARS = 200, 160
 MEANING = {

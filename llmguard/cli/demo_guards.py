@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
 
-from llmguard.canonical import Json
-from llmguard.checks import check
-from llmguard.effects import Model
-from llmguard.guard import Guard, Options
-from llmguard.ladder import constant, escalate
-from llmguard.messages import Sampling
-from llmguard.outcome import Violation
-from llmguard.outcome_log import OutcomeLog
-from llmguard.rungs import rung
+from llmguard.core.canonical import Json
+from llmguard.core.effects import Model
+from llmguard.core.messages import Sampling
+from llmguard.core.outcome import Violation
+from llmguard.engine.check import check
+from llmguard.engine.ladder import constant, escalate
+from llmguard.guard.guard import Guard, Options
+from llmguard.guard.rungs import rung
+from llmguard.log import OutcomeLog
 
 DATA = Path(__file__).parent / "demo_data"
 INPUT_NAMES = {"triage": "ticket", "invoice": "document", "review": "review"}

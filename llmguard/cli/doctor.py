@@ -14,17 +14,17 @@ from typing import Annotated, Literal
 import typer
 from rich.text import Text
 
-from llmguard.canonical import Json
 from llmguard.cli.arguments import LOG_URL, AsJson, BaseUrl, GuardName, LogUrl, Model
 from llmguard.cli.find_guard import Target, find_guard
 from llmguard.cli.terminal import NEGATIVE, columns, emit, say, styled
-from llmguard.errors import LLMGuardError, UsageError
-from llmguard.guard import Guard
-from llmguard.ladder import ConstantRung, EscalateRung, FunctionRung, LastGoodRung, ModelRung
+from llmguard.core.canonical import Json
+from llmguard.core.errors import LLMGuardError, UsageError
+from llmguard.core.redaction import redact_text
+from llmguard.engine.ladder import ConstantRung, EscalateRung, FunctionRung, LastGoodRung, ModelRung
+from llmguard.guard.guard import Guard
+from llmguard.log.sqlite.database import has_wal_reset_bug, path_of, sqlite_version
 from llmguard.models.local import LocalModelUnavailable, find_weights
 from llmguard.models.token_counts import counter, fetch_vocabulary
-from llmguard.outcome_log.database import has_wal_reset_bug, path_of, sqlite_version
-from llmguard.redaction import redact_text
 
 Level = Literal["ok", "note", "bad"]
 LEVEL_STYLES: dict[Level, str] = {"ok": "green", "note": "yellow", "bad": "bold red"}

@@ -13,16 +13,21 @@ from typing import Annotated, cast, get_args
 import typer
 from rich.text import Text
 
-from llmguard.canonical import Json
 from llmguard.cli.arguments import LOG_URL, AsJson, LogUrl
 from llmguard.cli.find_guard import Target, find_guard
 from llmguard.cli.log_commands import Meta, OfGuard, OfStatus, Search, Since, Until, Where, search
 from llmguard.cli.logs import existing_log
 from llmguard.cli.new_files import NewFiles
 from llmguard.cli.records import records, reviews_of
-from llmguard.cli.safe_text import safe_json
 from llmguard.cli.terminal import NEGATIVE, emit, say
-from llmguard.datasets import (
+from llmguard.core.canonical import Json
+from llmguard.core.errors import UsageError
+from llmguard.core.record import Record
+from llmguard.core.safe_text import safe_json
+from llmguard.engine.ladder import ModelRung
+from llmguard.engine.policy import Policy
+from llmguard.log import OutcomeLog
+from llmguard.operations.datasets import (
     Answer,
     Dataset,
     DatasetRow,
@@ -36,12 +41,7 @@ from llmguard.datasets import (
     refuse_share,
     stored_prompts,
 )
-from llmguard.errors import UsageError
-from llmguard.ladder import ModelRung
-from llmguard.outcome_log import OutcomeLog
-from llmguard.policy import Policy
 from llmguard.prompts import Prompt
-from llmguard.record import Record
 
 STANDARD_OUTPUT = "-"
 FEWEST = 10

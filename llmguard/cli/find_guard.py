@@ -7,16 +7,16 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from llmguard.acceptance import Acceptance
-from llmguard.canonical import Json, digest
-from llmguard.errors import UsageError
-from llmguard.finding import guard_named
-from llmguard.guard import DEFAULT_LOG, Guard
-from llmguard.ladder import LastGoodRung
-from llmguard.models.openai import OpenAIModel
-from llmguard.outcome_log import OutcomeLog, open_log
-from llmguard.policy import describe
-from llmguard.promises import certificate_lookup
+from llmguard.core.canonical import Json, digest
+from llmguard.core.errors import UsageError
+from llmguard.engine.acceptance_policy import Acceptance
+from llmguard.engine.ladder import LastGoodRung
+from llmguard.engine.policy import describe
+from llmguard.guard.certificate_lookup import certificate_lookup
+from llmguard.guard.discovery import guard_named
+from llmguard.guard.guard import DEFAULT_LOG, Guard
+from llmguard.log import OutcomeLog, open_log
+from llmguard.models.openai.model import OpenAIModel
 
 PROMPTS, SCHEMAS = "prompts", "schemas"
 

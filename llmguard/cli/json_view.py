@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from llmguard.canonical import Json
-from llmguard.cli.safe_text import safe_json
+from llmguard.core.canonical import Json
+from llmguard.core.safe_text import safe_json
 
 LINE = 76
 """Characters of a value that still stands on one line."""

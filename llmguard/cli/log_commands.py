@@ -10,7 +10,6 @@ from typing import Annotated, TypedDict, get_args
 import typer
 from rich.text import Text
 
-from llmguard.canonical import Json
 from llmguard.cli.arguments import LOG_URL, AsJson, LogUrl, pairs
 from llmguard.cli.log_views import row_json, row_line, rows_view, stats_json, stats_view
 from llmguard.cli.logs import existing_log, full_id
@@ -19,10 +18,11 @@ from llmguard.cli.review_command import review
 from llmguard.cli.review_view import review_json, reviews_block, work_json, work_list, work_view
 from llmguard.cli.terminal import console, emit, say
 from llmguard.cli.times import moment
-from llmguard.errors import LogError, UsageError
-from llmguard.outcome import Status
-from llmguard.outcome_log import OutcomeLog
-from llmguard.outcome_log.rows import RUNNING, Row
+from llmguard.core.canonical import Json
+from llmguard.core.errors import LogError, UsageError
+from llmguard.core.outcome import Status
+from llmguard.log import OutcomeLog
+from llmguard.log.rows import RUNNING, Row
 
 log_app = typer.Typer(no_args_is_help=True, help="Look at past calls.")
 

@@ -10,13 +10,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from llmguard.canonical import Json
 from llmguard.cli.outcome_view import SHORT_ID, dollars, duration, iso, usage_json
-from llmguard.cli.safe_text import safe_line
 from llmguard.cli.terminal import columns, status_text, styled
-from llmguard.outcome_log.rows import Row
-from llmguard.outcome_log.stats import GuardStats
-from llmguard.prices import cost_usd
+from llmguard.core.canonical import Json
+from llmguard.core.prices import cost_usd
+from llmguard.core.safe_text import safe_line
+from llmguard.log.rows import Row
+from llmguard.log.stats import GuardStats
 
 SOURCE_CHARS = 28
 NARROW = 120

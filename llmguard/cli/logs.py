@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from llmguard.errors import LogError
-from llmguard.outcome_log import OutcomeLog
-from llmguard.outcome_log.database import path_of
-from llmguard.redaction import redact_text
+from llmguard.core.errors import LogError
+from llmguard.core.redaction import redact_text
+from llmguard.log import OutcomeLog
+from llmguard.log.sqlite.database import path_of
 
 SHORTEST_PREFIX = 4
 SHOWN_IDS = 5

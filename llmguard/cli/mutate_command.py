@@ -11,27 +11,28 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from llmguard.budget import Budget, Purse
-from llmguard.canonical import Json, digest
-from llmguard.checks import Check
 from llmguard.cli.arguments import AsJson, BaseUrl, GuardName, Model
 from llmguard.cli.find_guard import Target, find_guard
 from llmguard.cli.log_commands import Meta, Search, Since, Until, Where, search
 from llmguard.cli.logs import existing_log
 from llmguard.cli.records import reviews_of, rows
-from llmguard.cli.safe_text import safe_line
 from llmguard.cli.terminal import NEGATIVE, columns, emit, say, styled
-from llmguard.datasets import Answer, Reviewed, answer_of
-from llmguard.drive import Run, drive
-from llmguard.errors import LogError, UsageError
-from llmguard.flow import outside
-from llmguard.guard import Guard
-from llmguard.mutations import Report, Tried, mutants, objections_to
-from llmguard.mutations.report import Ask, Tally
-from llmguard.outcome import Violations
-from llmguard.outcome_log import MemoryLog, OutcomeLog
-from llmguard.record import Record
-from llmguard.verdict import heard
+from llmguard.core.canonical import Json, digest
+from llmguard.core.errors import LogError, UsageError
+from llmguard.core.outcome import Violations
+from llmguard.core.record import Record
+from llmguard.core.safe_text import safe_line
+from llmguard.engine.budget import Budget, Purse
+from llmguard.engine.check import Check
+from llmguard.engine.flow import outside
+from llmguard.engine.verdict import heard
+from llmguard.guard.guard import Guard
+from llmguard.log import MemoryLog, OutcomeLog
+from llmguard.operations.datasets import Answer, Reviewed, answer_of
+from llmguard.operations.mutation import Report, Tried, mutants, objections_to
+from llmguard.operations.mutation.report import Ask, Tally
+from llmguard.runtime.execution import Run
+from llmguard.runtime.sync_driver import drive
 
 SHOWN_FIELDS = 40
 SHOWN_EXAMPLES = 3

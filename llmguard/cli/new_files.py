@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from llmguard.errors import UsageError
+from llmguard.core.errors import UsageError
 
 
 class NewFiles:

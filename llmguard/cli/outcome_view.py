@@ -10,16 +10,16 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from llmguard.canonical import Json
 from llmguard.cli.json_view import pretty
-from llmguard.cli.safe_text import clip, safe, safe_line
 from llmguard.cli.terminal import status_text, styled
 from llmguard.cli.vote_view import vote_json, vote_rows
-from llmguard.effects import Crashed, Returned
-from llmguard.guard import price_of
-from llmguard.messages import ModelReply, Usage
-from llmguard.outcome import Attempt, Outcome, Repair, Violation
-from llmguard.record import Opening, Record, Step, answer_to_json, interrupted
+from llmguard.core.canonical import Json
+from llmguard.core.effects import Crashed, Returned
+from llmguard.core.messages import ModelReply, Usage
+from llmguard.core.outcome import Attempt, Outcome, Repair, Violation
+from llmguard.core.record import Opening, Record, Step, answer_to_json, interrupted
+from llmguard.core.safe_text import clip, safe, safe_line
+from llmguard.guard.guard import price_of
 
 CLIPPED_CHARS, CLIPPED_LINES = 480, 8
 FULL_CHARS = 2_000_000

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from llmguard.canonical import Json
-from llmguard.messages import ModelFailure, ModelReply, ModelRequest, Usage
+from llmguard.core.canonical import Json
+from llmguard.core.messages import ModelFailure, ModelReply, ModelRequest, Usage
+from llmguard.core.record import Step
 from llmguard.models.scripted import ScriptedModel
-from llmguard.record import Step
 
 
 def playback(name: str, replies: Mapping[str, Sequence[Json]]) -> ScriptedModel:

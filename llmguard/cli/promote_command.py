@@ -11,18 +11,18 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from llmguard.canonical import EncodingError, Json, decode, encode
-from llmguard.case_files import CASES, case_path, case_paths, read_case, write_case
-from llmguard.cases import Case, Expect, case_of, expect_of_review, expect_of_status, failure_signature, slug_of
-from llmguard.cases.promotion import ReviewLike
 from llmguard.cli.arguments import LOG_URL, AsJson, LogUrl
 from llmguard.cli.log_commands import Meta, OfGuard, OfStatus, Search, Since, Until, Where, search
 from llmguard.cli.logs import existing_log, full_id
 from llmguard.cli.terminal import console, emit, say, styled
-from llmguard.errors import LogError, UsageError
-from llmguard.outcome_log import OutcomeLog
-from llmguard.outcome_log.rows import RUNNING
-from llmguard.record import Record
+from llmguard.core.canonical import EncodingError, Json, decode, encode
+from llmguard.core.errors import LogError, UsageError
+from llmguard.core.record import Record
+from llmguard.log import OutcomeLog
+from llmguard.log.rows import RUNNING
+from llmguard.replay.cases import Case, Expect, case_of, expect_of_review, expect_of_status, failure_signature, slug_of
+from llmguard.replay.cases.files import CASES, case_path, case_paths, read_case, write_case
+from llmguard.replay.cases.promotion import ReviewLike
 
 EXPECTED = {
     "accepted": "expects a model's value",

@@ -9,18 +9,18 @@ from typing import Annotated
 import typer
 from rich.padding import Padding
 
-from llmguard.canonical import Json
 from llmguard.cli.arguments import AsJson, GuardName, InputPairs, inputs_of
 from llmguard.cli.find_guard import Target, choose, find_guard, prompt_file
 from llmguard.cli.outcome_view import clipped
 from llmguard.cli.terminal import NEGATIVE, emit, say, styled
-from llmguard.errors import UsageError
-from llmguard.ladder import ModelRung
-from llmguard.messages import Message
+from llmguard.core.canonical import Json
+from llmguard.core.errors import UsageError
+from llmguard.core.messages import Message
+from llmguard.engine.ladder import ModelRung
+from llmguard.guard.loaders import load_prompt
 from llmguard.models.token_counts import counter
 from llmguard.prompts import Prompt
-from llmguard.sources import load_prompt
-from llmguard.tokens import count_messages, estimate
+from llmguard.prompts.tokens import count_messages, estimate
 
 prompt_app = typer.Typer(no_args_is_help=True, help="Look at prompts.")
 PROMPT_SUFFIXES = (".prompty", ".j2", ".jinja", ".jinja2", ".txt", ".md")

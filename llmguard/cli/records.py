@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from llmguard.cli.log_commands import Search
-from llmguard.datasets import Reviewed
-from llmguard.outcome_log import MemoryLog, OutcomeLog
-from llmguard.outcome_log.rows import Row
-from llmguard.record import Record
+from llmguard.core.record import Record
+from llmguard.log import MemoryLog, OutcomeLog
+from llmguard.log.rows import Row
+from llmguard.operations.datasets import Reviewed
 
 PAGE = 500
 

@@ -11,19 +11,19 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from llmguard.canonical import Json, digest, encode
 from llmguard.cli.find_guard import Target, find_guard
 from llmguard.cli.logs import existing_log
 from llmguard.cli.terminal import console, say, styled
-from llmguard.errors import UsageError
-from llmguard.guard import DEFAULT_LOG, Guard
-from llmguard.outcome_log import OutcomeLog
-from llmguard.outcome_log.reading import PAGE
-from llmguard.rejudge.judging import Rejudged, judged_page, lost
-from llmguard.rejudge.pool import Pool
-from llmguard.rejudge.state import State, judged_from_json, judged_to_json
-from llmguard.rejudge.summary import Summary, Tally
-from llmguard.replay import Same, fresh_names
+from llmguard.core.canonical import Json, digest, encode
+from llmguard.core.errors import UsageError
+from llmguard.guard.guard import DEFAULT_LOG, Guard
+from llmguard.log import OutcomeLog
+from llmguard.log.sqlite.paging import PAGE
+from llmguard.operations.backtest.backtesting import Rejudged, judged_page, lost
+from llmguard.operations.backtest.progress import State, judged_from_json, judged_to_json
+from llmguard.operations.backtest.summary import Summary, Tally
+from llmguard.operations.backtest.worker_pool import Pool
+from llmguard.replay.what_if import Same, fresh_names
 
 PLACES = 10_000
 """Ids that one look at the log brings."""

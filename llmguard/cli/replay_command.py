@@ -10,7 +10,6 @@ from typing import Annotated, Literal, TypeAlias, cast, get_args
 import typer
 from rich.console import RenderableType
 
-from llmguard.canonical import Json
 from llmguard.cli.arguments import AsJson, BaseUrl, GuardName, Model
 from llmguard.cli.find_guard import Target
 from llmguard.cli.log_commands import Meta, OfStatus, Since, Until, Where, search
@@ -18,10 +17,11 @@ from llmguard.cli.rejudging import Asked, rejudge
 from llmguard.cli.replay_view import replay_json, replay_view, rerun_json, rerun_view
 from llmguard.cli.rerunning import Live, rerun
 from llmguard.cli.terminal import NEGATIVE, emit, say, styled
-from llmguard.errors import UsageError
-from llmguard.rejudge.judging import DECIDED
-from llmguard.rejudge.summary import Summary
-from llmguard.replay import Same
+from llmguard.core.canonical import Json
+from llmguard.core.errors import UsageError
+from llmguard.operations.backtest.backtesting import DECIDED
+from llmguard.operations.backtest.summary import Summary
+from llmguard.replay.what_if import Same
 
 Gate: TypeAlias = Literal["newly-failing", "changed", "undetermined", "assumed-failing", "worse"]
 A_CALL = "reason!=drift"

@@ -9,16 +9,16 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from llmguard.canonical import Json
 from llmguard.cli.outcome_view import SHORT_ID, dollars, iso, violation_json
 from llmguard.cli.rerunning import Rerun
 from llmguard.cli.terminal import STATUS_STYLES, columns, styled
-from llmguard.guard import Guard
-from llmguard.rejudge.judging import Kind, Rejudged
-from llmguard.rejudge.schema_edit import Edit
-from llmguard.rejudge.state import judged_to_json
-from llmguard.rejudge.summary import SHARES, Part, Rate, Summary, Sums
-from llmguard.safe_text import safe_line
+from llmguard.core.canonical import Json
+from llmguard.core.safe_text import safe_line
+from llmguard.guard.guard import Guard
+from llmguard.operations.backtest.backtesting import Kind, Rejudged
+from llmguard.operations.backtest.progress import judged_to_json
+from llmguard.operations.backtest.schema_impact import Edit
+from llmguard.operations.backtest.summary import SHARES, Part, Rate, Summary, Sums
 
 KIND_STYLES: dict[Kind, str] = {
     "same": "green",

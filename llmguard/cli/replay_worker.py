@@ -1,5 +1,5 @@
 """One process of `llmguard replay`: builds the guard by its name, judges the calls whose ids it is sent, says what came of
-each. See `llmguard.rejudge.pool` for what passes between the processes.
+each. See `llmguard.operations.backtest.worker_pool` for what passes between the processes.
 
     python -m llmguard.cli.replay_worker '{"target": {"named": "shop:guard"}, "log": "sqlite:///llmguard.db", ...}'
 """
@@ -12,12 +12,12 @@ import threading
 from collections.abc import Sequence
 from queue import SimpleQueue
 
-from llmguard.canonical import decode, encode
 from llmguard.cli.find_guard import Target, find_guard
 from llmguard.cli.logs import existing_log
-from llmguard.errors import LLMGuardError
-from llmguard.rejudge.judging import judged_page
-from llmguard.rejudge.state import judged_to_json
+from llmguard.core.canonical import decode, encode
+from llmguard.core.errors import LLMGuardError
+from llmguard.operations.backtest.backtesting import judged_page
+from llmguard.operations.backtest.progress import judged_to_json
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -9,25 +9,25 @@ from dataclasses import dataclass, field, replace
 
 import typer
 
-from llmguard.canonical import Json
 from llmguard.cli.find_guard import Target, find_guard, logging_to
 from llmguard.cli.outcome_view import dollars
 from llmguard.cli.rejudging import STATES, guard_and_log, ids_of, progress
-from llmguard.errors import UsageError
-from llmguard.guard import Guard
-from llmguard.ladder import ModelRung, Rung
-from llmguard.messages import NO_USAGE
-from llmguard.models.openai import OpenAIModel
-from llmguard.outcome import Outcome
-from llmguard.outcome_log import OutcomeLog
-from llmguard.outcome_log.database import path_of
-from llmguard.policy import fingerprint
-from llmguard.prices import cost_usd
-from llmguard.record import Record
-from llmguard.rejudge.judging import DECIDED, inputs_refused
-from llmguard.rejudge.rerun import REPLAY_OF, Allowance, Comparators, Fields, answered, drawn, paired
-from llmguard.rejudge.summary import Rate, Summary, Tally
-from llmguard.safe_text import safe_line
+from llmguard.core.canonical import Json
+from llmguard.core.errors import UsageError
+from llmguard.core.messages import NO_USAGE
+from llmguard.core.outcome import Outcome
+from llmguard.core.prices import cost_usd
+from llmguard.core.record import Record
+from llmguard.core.safe_text import safe_line
+from llmguard.engine.ladder import ModelRung, Rung
+from llmguard.engine.policy import fingerprint
+from llmguard.guard.guard import Guard
+from llmguard.log import OutcomeLog
+from llmguard.log.sqlite.database import path_of
+from llmguard.models.openai.model import OpenAIModel
+from llmguard.operations.backtest.backtesting import DECIDED, inputs_refused
+from llmguard.operations.backtest.comparison import REPLAY_OF, Allowance, Comparators, Fields, answered, drawn, paired
+from llmguard.operations.backtest.summary import Rate, Summary, Tally
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

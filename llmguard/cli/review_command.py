@@ -9,16 +9,16 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from llmguard.canonical import Json
 from llmguard.cli.arguments import LOG_URL, AsJson, LogUrl, json_value, text_of
 from llmguard.cli.logs import existing_log, full_id
 from llmguard.cli.review_view import WORK_KEYS, review_json, review_text
-from llmguard.cli.safe_text import safe_line
 from llmguard.cli.terminal import emit, say
 from llmguard.cli.times import moment
-from llmguard.errors import LLMGuardError, LogError, UsageError
-from llmguard.outcome_log import OutcomeLog, Review
-from llmguard.outcome_log.reviews import UNSET, VERDICTS, Word
+from llmguard.core.canonical import Json
+from llmguard.core.errors import LLMGuardError, LogError, UsageError
+from llmguard.core.safe_text import safe_line
+from llmguard.log import OutcomeLog, Review
+from llmguard.log.reviews import UNSET, VERDICTS, Word
 from llmguard.schema.words import hint
 
 WORD_KEYS = ("verdict", "correction", "fields", "reviewer", "comment", "blind", "at")

@@ -9,17 +9,17 @@ from itertools import islice
 from rich.console import RenderableType
 from rich.text import Text
 
-from llmguard.canonical import Json
-from llmguard.certify.certificate import percent
+from llmguard.certification.certificate import percent
 from llmguard.cli.json_view import pretty
 from llmguard.cli.outcome_view import SHORT_ID, block, iso, named_pairs, named_values
-from llmguard.cli.safe_text import safe, safe_line
 from llmguard.cli.terminal import styled
-from llmguard.outcome import Outcome
-from llmguard.outcome_log import OutcomeLog, Review
-from llmguard.outcome_log.reviews import judged_value
-from llmguard.outcome_log.rows import Row
-from llmguard.record import Record
+from llmguard.core.canonical import Json
+from llmguard.core.outcome import Outcome
+from llmguard.core.record import Record
+from llmguard.core.safe_text import safe, safe_line
+from llmguard.log import OutcomeLog, Review
+from llmguard.log.reviews import judged_value
+from llmguard.log.rows import Row
 
 VERDICT_STYLES = {"right": "green", "wrong": "bold red", "unsure": "yellow"}
 

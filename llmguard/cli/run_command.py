@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from llmguard.canonical import Json
 from llmguard.cli.arguments import AsJson, BaseUrl, GuardName, InputPairs, Model, inputs_of, pairs
 from llmguard.cli.find_guard import Target, find_guard
 from llmguard.cli.json_view import pretty
 from llmguard.cli.outcome_view import ending_view, events_view, outcome_json
 from llmguard.cli.terminal import NEGATIVE, emit, say, styled
-from llmguard.outcome import Outcome
+from llmguard.core.canonical import Json
+from llmguard.core.outcome import Outcome
 
 
 def run(

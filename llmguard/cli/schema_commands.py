@@ -8,20 +8,20 @@ from typing import Annotated
 
 import typer
 
-from llmguard.canonical import Json
 from llmguard.cli.arguments import LOG_URL, AsJson, LogUrl
 from llmguard.cli.log_commands import Since, Until, search
 from llmguard.cli.logs import existing_log
 from llmguard.cli.replay_view import edit_json, edit_view
 from llmguard.cli.schema_outline import outline
 from llmguard.cli.terminal import NEGATIVE, emit, fail, say, styled
-from llmguard.errors import UsageError
-from llmguard.rejudge.judging import PASSED
-from llmguard.rejudge.schema_edit import Edit, edit_of
+from llmguard.core.canonical import Json
+from llmguard.core.errors import UsageError
+from llmguard.guard.loaders import load_schema
+from llmguard.operations.backtest.backtesting import PASSED
+from llmguard.operations.backtest.schema_impact import Edit, edit_of
 from llmguard.schema import Schema
 from llmguard.schema.diff import diff as changes_between
 from llmguard.schema.providers import NAMES, PROVIDERS, refusals
-from llmguard.sources import load_schema
 
 schema_app = typer.Typer(no_args_is_help=True, help="Look at output schemas.")
 

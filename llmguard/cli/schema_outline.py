@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from llmguard.canonical import Json
-from llmguard.cli.safe_text import clip, safe_json
+from llmguard.core.canonical import Json
+from llmguard.core.safe_text import clip, safe_json
 
 MAX_DEPTH = 6
 MAX_WORDS = 100

@@ -13,8 +13,8 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from llmguard.canonical import Json
-from llmguard.cli.safe_text import safe, safe_json
+from llmguard.core.canonical import Json
+from llmguard.core.safe_text import safe, safe_json
 
 NEGATIVE, MISUSE = 1, 2
 """Exit statuses beside 0: the command found something bad; the command was given something wrong."""

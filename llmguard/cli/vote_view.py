@@ -7,12 +7,12 @@ from typing import TypeAlias
 
 from rich.text import Text
 
-from llmguard.canonical import Json
-from llmguard.certify.certificate import percent
+from llmguard.certification.certificate import percent
 from llmguard.cli.json_view import pretty
-from llmguard.cli.safe_text import safe_json, safe_line
 from llmguard.cli.terminal import styled
-from llmguard.outcome import Alternative, FieldSupport, Outcome, Sample, Vote
+from llmguard.core.canonical import Json
+from llmguard.core.outcome import Alternative, FieldSupport, Outcome, Sample, Vote
+from llmguard.core.safe_text import safe_json, safe_line
 
 VALUE_CHARS = 80
 RULE_CHARS = 160

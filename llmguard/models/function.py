@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from typing import TypeAlias, cast
 
-from llmguard.effects import Deadline, Place
-from llmguard.errors import UsageError
-from llmguard.messages import ModelAnswer, ModelFailure, ModelReply, ModelRequest
+from llmguard.core.effects import Deadline, Place
+from llmguard.core.errors import UsageError
+from llmguard.core.messages import ModelAnswer, ModelFailure, ModelReply, ModelRequest
 from llmguard.models.scripted import scripted_answer
-from llmguard.workers import Job, submit
+from llmguard.runtime.threads import Job, submit
 
 Said: TypeAlias = "str | ModelReply | ModelFailure"
 ModelFunction: TypeAlias = "Callable[[ModelRequest], Said] | Callable[[ModelRequest], Awaitable[Said]]"

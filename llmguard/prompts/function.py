@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeAlias, cast, get_args
 
-from llmguard.canonical import EncodingError, Json, crossed, digest
-from llmguard.errors import UsageError
-from llmguard.messages import Message, Role
+from llmguard.core.canonical import EncodingError, Json, crossed, digest
+from llmguard.core.errors import UsageError
+from llmguard.core.messages import Message, Role
 
 PromptFunction: TypeAlias = Callable[..., object]
 """inputs -> text, a Message, {"role": …, "content": …}, or a list of the last two."""

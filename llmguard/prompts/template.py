@@ -13,9 +13,9 @@ from difflib import get_close_matches
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, cast, get_args
 
-from llmguard.canonical import Json, encode
-from llmguard.errors import UsageError
-from llmguard.messages import Message, Role
+from llmguard.core.canonical import Json, encode
+from llmguard.core.errors import UsageError
+from llmguard.core.messages import Message, Role
 
 if TYPE_CHECKING:
     from jinja2 import Environment, nodes

@@ -1,6 +1,4 @@
-"""Recorded answers in the world's place: exactly as they were (`exact`), or in front of today's guard (`what_if`)."""
+"""Recorded calls in front of today's guard: what-if replay, and cases, which must hold for ever after.
 
-from llmguard.replay.exact import Recorded, replay, replay_exactly
-from llmguard.replay.what_if import Live, Same, WhatIf, fresh_names, what_if
-
-__all__ = ["Live", "Recorded", "Same", "WhatIf", "fresh_names", "replay", "replay_exactly", "what_if"]
+Exact replay is a driver: `llmguard.runtime.recorded`.
+"""

@@ -15,17 +15,17 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, cast
 
-from llmguard.canonical import Json, crossed
-from llmguard.effects import Answer, Answers, Batch, Call, Crashed, Effect, Flow, Invoke, Returned
-from llmguard.errors import LLMGuardError, ReplayMismatch, UsageError
-from llmguard.flow import guarded
-from llmguard.ladder import FunctionRung, LastGoodRung
-from llmguard.messages import ModelAnswer, ModelFailure, ModelReply
-from llmguard.outcome import Outcome
-from llmguard.policy import Policy
-from llmguard.record import Step
-from llmguard.redaction import redact_text
-from llmguard.workers import background_loop
+from llmguard.core.canonical import Json, crossed
+from llmguard.core.effects import Answer, Answers, Batch, Call, Crashed, Effect, Flow, Invoke, Returned
+from llmguard.core.errors import LLMGuardError, ReplayMismatch, UsageError
+from llmguard.core.messages import ModelAnswer, ModelFailure, ModelReply
+from llmguard.core.outcome import Outcome
+from llmguard.core.record import Step
+from llmguard.core.redaction import redact_text
+from llmguard.engine.flow import guarded
+from llmguard.engine.ladder import FunctionRung, LastGoodRung
+from llmguard.engine.policy import Policy
+from llmguard.runtime.threads import background_loop
 
 Same: TypeAlias = Literal["request", "slot"]
 """Which recorded step may answer a request: one that asked the same, or also the one in its place."""

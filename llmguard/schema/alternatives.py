@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmguard.canonical import Json
+from llmguard.core.canonical import Json
 from llmguard.schema.keywords import as_pointer
 from llmguard.schema.verdicts import Verdicts
 from llmguard.schema.words import as_list

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from llmguard.canonical import Json, encode
+from llmguard.core.canonical import Json, encode
 from llmguard.schema.keywords import words_of
 from llmguard.schema.words import as_list, brief, either, listed
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from llmguard.canonical import EncodingError, Json, crossed, digest
-from llmguard.errors import UsageError
-from llmguard.messages import OutputForm
-from llmguard.outcome import Repair, Violations
+from llmguard.core.canonical import EncodingError, Json, crossed, digest
+from llmguard.core.errors import UsageError
+from llmguard.core.messages import OutputForm
+from llmguard.core.outcome import Repair, Violations
 from llmguard.schema.explain import MAX_FOUND, MAX_VIOLATIONS, Explainer
 from llmguard.schema.form import instruction
 from llmguard.schema.keywords import Draft, all_subschemas, as_pointer

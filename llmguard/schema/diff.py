@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TypeAlias
 
-from llmguard.canonical import Json, digest, encode
+from llmguard.core.canonical import Json, digest, encode
 from llmguard.schema.changes import (
     ANNOTATIONS,
     NARROWER,

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeAlias
 
-from llmguard.canonical import Json
-from llmguard.outcome import Violation, Violations
+from llmguard.core.canonical import Json
+from llmguard.core.outcome import Violation, Violations
 from llmguard.schema.alternatives import admits, among, constants_of, discriminators, name_of, types_of_branch
 from llmguard.schema.keywords import as_pointer, from_fragment
 from llmguard.schema.verdicts import COMPANIONS, Verdicts, is_flag

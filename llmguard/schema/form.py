@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from llmguard.canonical import Json, encode
+from llmguard.core.canonical import Json, encode
 from llmguard.schema.keywords import as_tokens, from_fragment, words_of
 from llmguard.schema.words import as_list, either
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from llmguard.canonical import Json
+from llmguard.core.canonical import Json
 
 
 def words_of(text: str) -> frozenset[str]:

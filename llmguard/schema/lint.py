@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from llmguard.canonical import Json
-from llmguard.errors import UsageError
+from llmguard.core.canonical import Json
+from llmguard.core.errors import UsageError
 from llmguard.schema.keywords import (
     ALL_KEYWORDS,
     CONTAINERS,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeAlias
 
-from llmguard.canonical import Json, encode
-from llmguard.outcome import Repair, Violation, Violations
+from llmguard.core.canonical import Json, encode
+from llmguard.core.outcome import Repair, Violation, Violations
 from llmguard.schema.keywords import Draft, all_subschemas, as_pointer, as_tokens, from_fragment, words_of
 
 MAX_TRIALS = 200

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
-from llmguard.canonical import Json
+from llmguard.core.canonical import Json
 from llmguard.schema.compiled import Schema
 from llmguard.schema.keywords import CONTAINERS, as_fragment, as_pointer, from_fragment, subschemas, words_of
 from llmguard.schema.verdicts import Verdicts

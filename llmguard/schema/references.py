@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from itertools import chain, count
 from typing import TYPE_CHECKING
 
-from llmguard.canonical import Json
-from llmguard.errors import UsageError
+from llmguard.core.canonical import Json
+from llmguard.core.errors import UsageError
 from llmguard.schema.keywords import (
     LISTED,
     NAMED,

@@ -20,9 +20,9 @@ from typing import (
     is_typeddict,
 )
 
-from llmguard.canonical import EncodingError, Json, encode
-from llmguard.errors import UsageError
-from llmguard.outcome import Violation, Violations
+from llmguard.core.canonical import EncodingError, Json, encode
+from llmguard.core.errors import UsageError
+from llmguard.core.outcome import Violation, Violations
 from llmguard.schema.keywords import as_pointer
 from llmguard.schema.words import clipped
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from llmguard.canonical import Json
+from llmguard.core.canonical import Json
 from llmguard.schema.keywords import Draft, from_fragment
 
 if TYPE_CHECKING:

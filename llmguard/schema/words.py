@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-from llmguard.canonical import Json
+from llmguard.core.canonical import Json
 
 MAX_CHARS = 200
 """No `expected` or `actual` text is longer; a message's own quotes are shorter still."""

@@ -10,8 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmguard.canonical import Json
-from llmguard.cases import (
+from llmguard.core.canonical import Json
+from llmguard.core.effects import Crashed, Returned
+from llmguard.core.errors import UsageError
+from llmguard.core.messages import ModelFailure, ModelReply, Usage
+from llmguard.core.outcome import Attempt, Outcome, Violation
+from llmguard.core.record import Opening, Record, Step
+from llmguard.core.safe_text import safe
+from llmguard.replay.cases import (
     CASE_SCHEMA,
     MAX_CASE_BYTES,
     Case,
@@ -27,12 +33,6 @@ from llmguard.cases import (
     pretty_lines,
     slug_of,
 )
-from llmguard.effects import Crashed, Returned
-from llmguard.errors import UsageError
-from llmguard.messages import ModelFailure, ModelReply, Usage
-from llmguard.outcome import Attempt, Outcome, Violation
-from llmguard.record import Opening, Record, Step
-from llmguard.safe_text import safe
 from llmguard.schema import compile_schema
 
 ROOT = Path(__file__).parent.parent.parent

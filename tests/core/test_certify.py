@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from llmguard.canonical import decode, encode
-from llmguard.certify import (
+from llmguard.certification import (
     AuditedItem,
     Certificate,
     Refusal,
@@ -22,9 +21,10 @@ from llmguard.certify import (
     table_lines,
     thresholds,
 )
-from llmguard.certify.items import Family, PlanPolicy, Threshold
-from llmguard.consistency import INVALID, SelfConsistency
-from llmguard.errors import UsageError
+from llmguard.certification.audited_items import Family, PlanPolicy, Threshold
+from llmguard.core.canonical import decode, encode
+from llmguard.core.errors import UsageError
+from llmguard.voting import INVALID, SelfConsistency
 
 FAMILY = thresholds(1.0, 0.8, 0.6)
 

@@ -11,9 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmguard import Guard, SelfConsistency, constant, escalate, rung
-from llmguard.canonical import Json, decode, encode
-from llmguard.consistency import Fixed
-from llmguard.datasets import (
+from llmguard.core.canonical import Json, decode, encode
+from llmguard.core.errors import UsageError
+from llmguard.core.messages import Message, ModelFailure, ModelReply, Sampling
+from llmguard.core.outcome import Outcome
+from llmguard.core.record import Record
+from llmguard.operations.datasets import (
     Answer,
     Dataset,
     Example,
@@ -26,11 +29,8 @@ from llmguard.datasets import (
     side_of,
     stored_prompts,
 )
-from llmguard.errors import UsageError
-from llmguard.messages import Message, ModelFailure, ModelReply, Sampling
-from llmguard.outcome import Outcome
-from llmguard.record import Record
 from llmguard.testing import ScriptedModel
+from llmguard.voting import Fixed
 from tests.core.dataset_rules import wrong_with_chat, wrong_with_preference
 
 SCHEMA = {"type": "object", "properties": {"colour": {"enum": ["red", "blue"]}}, "required": ["colour"]}

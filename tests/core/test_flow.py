@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-from llmguard.budget import Budget
-from llmguard.canonical import Json
-from llmguard.checks import check
-from llmguard.effects import Answer, Call, Crashed, Effect, Invoke, Returned
-from llmguard.flow import MAX_DOWNGRADES, guarded
-from llmguard.ladder import ConstantRung, EscalateRung, FunctionRung, ModelRung, Retry, SalvageRung
-from llmguard.messages import ModelFailure, ModelReply, Usage
-from llmguard.outcome import Outcome, Violation
-from llmguard.policy import Policy
+from llmguard.core.canonical import Json
+from llmguard.core.effects import Answer, Call, Crashed, Effect, Invoke, Returned
+from llmguard.core.messages import ModelFailure, ModelReply, Usage
+from llmguard.core.outcome import Outcome, Violation
+from llmguard.engine.budget import Budget
+from llmguard.engine.check import check
+from llmguard.engine.flow import MAX_DOWNGRADES, guarded
+from llmguard.engine.ladder import ConstantRung, EscalateRung, FunctionRung, ModelRung, Retry, SalvageRung
+from llmguard.engine.policy import Policy
 from llmguard.prompts import compile_prompt
 from llmguard.schema import compile_schema
 

@@ -11,18 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmguard import Guard, check
-from llmguard.canonical import Json, encode
-from llmguard.checks import Check
-from llmguard.consistency.forms import value_form
-from llmguard.mutations import MAX_MUTANTS, SCHEMA, Mutant, Objections, Report, Tried, mutants, objections_to
-from llmguard.mutations.kinds import dates, in_other_unit, typo
-from llmguard.mutations.planting import PER_FIELD
-from llmguard.mutations.shapes import Shapes, choices, wants_whole_number
-from llmguard.outcome import Violation
-from llmguard.policy import Policy
+from llmguard.core.canonical import Json, encode
+from llmguard.core.outcome import Violation
+from llmguard.engine.check import Check
+from llmguard.engine.policy import Policy
+from llmguard.engine.verdict import heard
+from llmguard.operations.mutation import MAX_MUTANTS, SCHEMA, Mutant, Objections, Report, Tried, mutants, objections_to
+from llmguard.operations.mutation.mutant_generation import PER_FIELD
+from llmguard.operations.mutation.mutation_operators import dates, in_other_unit, typo
+from llmguard.operations.mutation.shapes import Shapes, choices, wants_whole_number
 from llmguard.schema import Schema, compile_schema
 from llmguard.testing import ScriptedModel
-from llmguard.verdict import heard
+from llmguard.voting.normal_forms import value_form
 
 ANYTHING = compile_schema(True)
 JSON = st.recursive(

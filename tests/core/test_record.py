@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmguard.canonical import decode, encode
-from llmguard.effects import Crashed, Returned
-from llmguard.messages import ModelFailure, ModelReply, Usage
-from llmguard.outcome import Alternative, Attempt, Outcome, Repair, Violation
-from llmguard.record import (
+from llmguard.core.canonical import decode, encode
+from llmguard.core.effects import Crashed, Returned
+from llmguard.core.messages import ModelFailure, ModelReply, Usage
+from llmguard.core.outcome import Alternative, Attempt, Outcome, Repair, Violation
+from llmguard.core.record import (
     RAW_LIMIT,
     Opening,
     Record,

@@ -13,8 +13,16 @@ import pytest
 import scipy.special
 import scipy.stats
 
-from llmguard.certify import cohens_kappa, fixed_sequence, is_drawn, is_kept, labels_needed, labels_without_error, watch
-from llmguard.certify.binomial import (
+from llmguard.certification import (
+    cohens_kappa,
+    fixed_sequence,
+    is_drawn,
+    is_kept,
+    labels_needed,
+    labels_without_error,
+    watch,
+)
+from llmguard.certification.binomial import (
     beta_cdf,
     betabinomial_pmf,
     binomial_cdf,
@@ -25,10 +33,10 @@ from llmguard.certify.binomial import (
     upper_bound,
     wilson_interval,
 )
-from llmguard.certify.drift import drift_rates, evidence
-from llmguard.certify.eprocess import FRACTIONS, anytime_bound, e_values, factor, largest, wealth
-from llmguard.certify.sequence import certified, least_accepted
-from llmguard.errors import UsageError
+from llmguard.certification.drift import drift_rates, evidence
+from llmguard.certification.eprocess import FRACTIONS, anytime_bound, e_values, factor, largest, wealth
+from llmguard.certification.sequential_testing import certified, least_accepted
+from llmguard.core.errors import UsageError
 
 CHANCE = random.Random(3)
 

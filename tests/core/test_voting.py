@@ -7,23 +7,24 @@ from math import exp
 
 import pytest
 
-from llmguard.acceptance import Acceptance, Permit, bound_acceptance, certified, permit_of
-from llmguard.budget import Budget, Purse
-from llmguard.canonical import Json
-from llmguard.checks import Judged, check
-from llmguard.consistency import Fixed, Plan, Predictive, SelfConsistency, equivalent
-from llmguard.drive import Run, drive
-from llmguard.effects import Crashed
-from llmguard.errors import UsageError
-from llmguard.flow import guarded
-from llmguard.ladder import ConstantRung, EscalateRung, ModelRung
-from llmguard.messages import ModelFailure, ModelReply, Sampling, Usage
+from llmguard.core.canonical import Json
+from llmguard.core.effects import Crashed
+from llmguard.core.errors import UsageError
+from llmguard.core.messages import ModelFailure, ModelReply, Sampling, Usage
+from llmguard.core.outcome import Alternative, Attempt, Judgement, Outcome, Violation
+from llmguard.core.record import decode_outcome, encode_outcome
+from llmguard.engine.acceptance_policy import Acceptance, Permit, bound_acceptance, certified, permit_of
+from llmguard.engine.budget import Budget, Purse
+from llmguard.engine.check import Judged, check
+from llmguard.engine.flow import guarded
+from llmguard.engine.ladder import ConstantRung, EscalateRung, ModelRung
+from llmguard.engine.policy import Policy, certified_part, describe, fingerprint
 from llmguard.models.scripted import ScriptedModel
-from llmguard.outcome import Alternative, Attempt, Judgement, Outcome, Violation
-from llmguard.policy import Policy, certified_part, describe, fingerprint
 from llmguard.prompts import compile_prompt
-from llmguard.record import decode_outcome, encode_outcome
+from llmguard.runtime.execution import Run
+from llmguard.runtime.sync_driver import drive
 from llmguard.schema import compile_schema
+from llmguard.voting import Fixed, Plan, Predictive, SelfConsistency, equivalent
 
 ORDER = {
     "type": "object",

@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from llmguard.errors import UsageError
-from llmguard.messages import ModelReply
-from llmguard.parsing import same
-from llmguard.reading import read
+from llmguard.core.errors import UsageError
+from llmguard.core.messages import ModelReply
+from llmguard.parsing.coerce import read
+from llmguard.parsing.syntax import same
 from llmguard.schema import Schema, compile_schema
 from tests.corpora.rows import needs_corpora, rows
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from llmguard.errors import UsageError
+from llmguard.core.errors import UsageError
 from llmguard.schema import compile_schema
 
 FOLDER = Path(os.environ.get("LLMGUARD_CORPORA", "."))

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from llmguard.messages import ModelReply
-from llmguard.parsing import parse, parse_strict
-from llmguard.reading import read
+from llmguard.core.messages import ModelReply
+from llmguard.parsing.coerce import read
+from llmguard.parsing.syntax import parse, parse_strict
 from llmguard.schema import compile_schema
 from tests.corpora.rows import needs_corpora, rows
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from llmguard.messages import ModelReply
-from llmguard.reading import read
+from llmguard.core.messages import ModelReply
+from llmguard.parsing.coerce import read
 from llmguard.schema import compile_schema
 from tests.corpora.rows import needs_corpora, rows
 

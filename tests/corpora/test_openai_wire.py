@@ -12,17 +12,17 @@ from typing import Any
 
 import pytest
 
-from llmguard.canonical import encode
-from llmguard.messages import ModelFailure, ModelReply
-from llmguard.models import _chat, _responses
-from llmguard.models._dialect import Asked, Dialect
-from llmguard.models._exchange import Exchange, parse
-from llmguard.models._failures import complaint_of, failure_of
+from llmguard.core.canonical import encode
+from llmguard.core.messages import ModelFailure, ModelReply
+from llmguard.models.openai import chat_completions, responses
+from llmguard.models.openai.server_capabilities import Asked, Dialect
+from llmguard.models.transport.exchange import Exchange, parse
+from llmguard.models.transport.failures import complaint_of, failure_of
 from tests.world.asking import request
 
 FOLDER = os.environ.get("LLMGUARD_CORPORA", "")
 pytestmark = pytest.mark.skipif(not FOLDER, reason="LLMGUARD_CORPORA names no folder")
-APIS = {"chat": _chat, "responses": _responses}
+APIS = {"chat": chat_completions, "responses": responses}
 
 
 def exchanges() -> list[Any]:

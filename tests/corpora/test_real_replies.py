@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import Any
 
-from llmguard.messages import ModelReply
-from llmguard.reading import Reading, read
+from llmguard.core.messages import ModelReply
+from llmguard.parsing.coerce import Reading, read
 from llmguard.schema import compile_schema
 from tests.corpora.rows import needs_corpora, rows
 

@@ -13,10 +13,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from llmguard import Guard, check, constant
-from llmguard.canonical import Json, decode
 from llmguard.cli import app
-from llmguard.cli.safe_text import safe
-from llmguard.messages import ModelFailure, ModelReply, Usage
+from llmguard.core.canonical import Json, decode
+from llmguard.core.messages import ModelFailure, ModelReply, Usage
+from llmguard.core.safe_text import safe
 from llmguard.testing import ScriptedModel
 
 ROOT = Path(__file__).parent.parent.parent

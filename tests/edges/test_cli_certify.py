@@ -16,15 +16,15 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from llmguard import ReplayMismatch
-from llmguard.assurance import curve_of, draw_certificate, draw_drift, evidence_of
-from llmguard.canonical import Json, decode
-from llmguard.certify import Certificate, Refusal, watch
+from llmguard.certification import Certificate, Refusal, watch
 from llmguard.cli import app
-from llmguard.errors import UsageError
-from llmguard.flow import guarded
-from llmguard.outcome import Outcome
-from llmguard.outcome_log import OutcomeLog
-from llmguard.replay import replay
+from llmguard.core.canonical import Json, decode
+from llmguard.core.errors import UsageError
+from llmguard.core.outcome import Outcome
+from llmguard.engine.flow import guarded
+from llmguard.log import OutcomeLog
+from llmguard.operations.certify import curve_of, draw_certificate, draw_drift, evidence_of
+from llmguard.runtime.recorded import replay
 
 ROOT = Path(__file__).parent.parent.parent
 

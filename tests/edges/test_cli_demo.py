@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from llmguard.canonical import Json, decode
 from llmguard.cli import app, demo
 from llmguard.cli.demo_guards import DATA, keyword_rules, labelled_fields
+from llmguard.core.canonical import Json, decode
+from llmguard.log import OutcomeLog
 from llmguard.models.local import LocalModelUnavailable, find_weights
-from llmguard.outcome_log import OutcomeLog
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -10,14 +10,14 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from llmguard import Guard, constant
-from llmguard.canonical import Json, decode, encode
 from llmguard.cli import app
 from llmguard.cli.new_files import NewFiles
 from llmguard.cli.records import PAGE, records
-from llmguard.errors import UsageError
-from llmguard.messages import ModelFailure
-from llmguard.outcome_log import OutcomeLog
-from llmguard.record import Opening
+from llmguard.core.canonical import Json, decode, encode
+from llmguard.core.errors import UsageError
+from llmguard.core.messages import ModelFailure
+from llmguard.core.record import Opening
+from llmguard.log import OutcomeLog
 from llmguard.testing import ScriptedModel
 from tests.core.dataset_rules import lines_of, wrong_with_chat, wrong_with_preference
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from llmguard.cli.find_guard import Target, find_guard
-from llmguard.errors import UsageError
+from llmguard.core.errors import UsageError
 
 MODULE = """
 from llmguard import Guard, guarded, last_good

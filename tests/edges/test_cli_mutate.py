@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from llmguard.canonical import Json, decode
 from llmguard.cli import app
-from llmguard.outcome_log import OutcomeLog
+from llmguard.core.canonical import Json, decode
+from llmguard.log import OutcomeLog
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent.parent
 SHOP = """
 from llmguard import Guard
 from llmguard.cli.demo_guards import Models, demo_guards
-from llmguard.outcome_log import OutcomeLog
+from llmguard.log import OutcomeLog
 from llmguard.testing import ScriptedModel
 
 def without(name, *removed):

@@ -11,12 +11,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from llmguard import Guard, constant
-from llmguard.canonical import Json
-from llmguard.case_files import case_paths, read_case
-from llmguard.cases import Case
 from llmguard.cli import app
-from llmguard.judging import judge_case
-from llmguard.messages import ModelFailure
+from llmguard.core.canonical import Json
+from llmguard.core.messages import ModelFailure
+from llmguard.replay.case_result import judge_case
+from llmguard.replay.cases import Case
+from llmguard.replay.cases.files import case_paths, read_case
 from llmguard.testing import ScriptedModel
 
 GOOD, BAD, TWO_BAD = '{"colour": "blue"}', '{"colour": "green"}', '{"colour": 5}'

@@ -15,10 +15,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from llmguard import Guard
-from llmguard.canonical import Json, decode
 from llmguard.cli import app
-from llmguard.outcome_log import OutcomeLog
-from llmguard.record import Opening
+from llmguard.core.canonical import Json, decode
+from llmguard.core.record import Opening
+from llmguard.log import OutcomeLog
 from llmguard.testing import ScriptedModel
 from tests.world.fault_server import FaultServer, answer, chat
 from tests.world.logged_calls import log_call, until

@@ -11,9 +11,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from llmguard import Guard, OutcomeLog, SelfConsistency, constant
-from llmguard.canonical import Json, decode, encode
 from llmguard.cli import app
-from llmguard.outcome_log import database
+from llmguard.core.canonical import Json, decode, encode
+from llmguard.log.sqlite import database
 from llmguard.testing import ScriptedModel
 from tests.world.logged_calls import log_call
 

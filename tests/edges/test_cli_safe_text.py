@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmguard.canonical import decode
-from llmguard.cli.safe_text import clip, safe, safe_json, safe_line
+from llmguard.core.canonical import decode
+from llmguard.core.safe_text import clip, safe, safe_json, safe_line
 
 VISIBLE_FORMAT = {*range(0x600, 0x606), 0x6DD, 0x70F, 0x890, 0x891, 0x8E2, 0x110BD, 0x110CD, *range(0x13430, 0x13440)}
 """Format characters that are seen: signs of Arabic, Syriac, Kaithi and Egyptian that stand over other letters."""

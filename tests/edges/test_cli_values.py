@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from llmguard.canonical import Json, decode
 from llmguard.cli.arguments import inputs_of, pairs
 from llmguard.cli.json_view import pretty
 from llmguard.cli.schema_outline import outline
 from llmguard.cli.times import moment
-from llmguard.errors import UsageError
+from llmguard.core.canonical import Json, decode
+from llmguard.core.errors import UsageError
 
 NOON = datetime(2026, 5, 3, 12, 0, 0)
 

@@ -13,20 +13,20 @@ from xml.etree import ElementTree
 import pytest
 
 from llmguard import Guard
-from llmguard.cases import Case, Expect, case_from_text, case_text
-from llmguard.errors import UsageError
-from llmguard.judging import judge_case
+from llmguard.core.errors import UsageError
+from llmguard.core.outcome import Attempt, Outcome, Violation
+from llmguard.core.record import Record
 from llmguard.models.scripted import ScriptedModel
-from llmguard.outcome import Attempt, Outcome, Violation
-from llmguard.pytest_plugin.judged import case_at
-from llmguard.record import Record
+from llmguard.replay.case_result import judge_case
+from llmguard.replay.cases import Case, Expect, case_from_text, case_text
 from llmguard.testing import assert_outcome
+from llmguard.testing.pytest_plugin.case_run import case_at
 from tests.world.fault_server import FaultServer, answer, chat
 
 pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).parents[2]
-PLUGIN = ("-p", "llmguard.pytest_plugin", "-p", "no:cacheprovider")
+PLUGIN = ("-p", "llmguard.testing.pytest_plugin", "-p", "no:cacheprovider")
 GUARDS = """
 from llmguard import Guard, constant, guarded
 from llmguard.testing import ScriptedModel
@@ -108,8 +108,8 @@ def loaded() -> None:
     made = case("one", '"billing"', expect=BILLING)
     assert judge_case(case_from_text(case_text(made).encode(), "one.json"), guard_saying().policy).passed
     Guard("count", prompt="?", schema=int, models=[ScriptedModel([])], log=None)
-    for name in ("cases", "judged", "refused"):
-        import_module(f"llmguard.pytest_plugin.{name}")
+    for name in ("cases", "case_run", "blocked_calls"):
+        import_module(f"llmguard.testing.pytest_plugin.{name}")
 
 
 @pytest.fixture
@@ -271,7 +271,9 @@ def test_workers_share_the_cases(project: Project) -> None:
     """Under xdist each worker finds the guards by itself."""
     for number in range(6):
         project.case(case(f"n{number}", '"billing"', expect=BILLING))
-    result = project.start("-p", "llmguard.pytest_plugin", "-p", "xdist", "-n", "2", "--llmguard-guards", "shop")
+    result = project.start(
+        "-p", "llmguard.testing.pytest_plugin", "-p", "xdist", "-n", "2", "--llmguard-guards", "shop"
+    )
     result.assert_outcomes(passed=6)
 
 
@@ -401,7 +403,7 @@ def test_live_calls_fail_the_test_that_makes_them(project: Project, monkeypatch:
     project.pytester.makepyfile(test_calls=LIVE, test_import=LIVE + "\n    guard.run()\n")
     with FaultServer([answer(200, chat('"x"'))]) as server:  # a proxy stands for the network, so that none is needed
         monkeypatch.setenv("HTTP_PROXY", server.base_url.removesuffix("/v1"))
-        refused = project.start("-p", "llmguard.pytest_plugin", "--continue-on-collection-errors")
+        refused = project.start("-p", "llmguard.testing.pytest_plugin", "--continue-on-collection-errors")
         assert server.requests == []
         refused.assert_outcomes(passed=1, failed=2, errors=2)
         refused.stdout.fnmatch_lines(
@@ -415,7 +417,9 @@ def test_live_calls_fail_the_test_that_makes_them(project: Project, monkeypatch:
                 "*test_calls.py:*",
             ]
         )
-        allowed = project.start("-p", "llmguard.pytest_plugin", "--llmguard-live", "test_calls.py", "-k", "notices")
+        allowed = project.start(
+            "-p", "llmguard.testing.pytest_plugin", "--llmguard-live", "test_calls.py", "-k", "notices"
+        )
         allowed.assert_outcomes(passed=1)
         assert len(server.requests) == 1
 
@@ -466,7 +470,7 @@ def test_fixtures(project: Project) -> None:
     project.case(case("good", '"billing"', expect=BILLING))
     project.case(case("bad", '"payments"', '"invoices"', expect=BILLING))
     project.pytester.makepyfile(FIXTURES)
-    result = project.start("-p", "llmguard.pytest_plugin", "-k", "test_")
+    result = project.start("-p", "llmguard.testing.pytest_plugin", "-k", "test_")
     result.assert_outcomes(passed=4, failed=2, errors=1)
     result.stdout.fnmatch_lines(
         [
@@ -484,7 +488,7 @@ def test_fixtures(project: Project) -> None:
 def installed(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if this tree were installed, with its entry point."""
     project.write("site/shop_llmguard-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: shop-llmguard\nVersion: 1\n")
-    named = "[pytest11]\nllmguard = llmguard.pytest_plugin.installed\n"
+    named = "[pytest11]\nllmguard = llmguard.testing.pytest_plugin.installed\n"
     project.write("site/shop_llmguard-1.dist-info/entry_points.txt", named)
     monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(project.path / "site"), str(ROOT)]))
@@ -493,7 +497,7 @@ def installed(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("installed")
 @pytest.mark.parametrize(
     ("arguments", "passed"),
-    [((), 1), (("-p", "llmguard.pytest_plugin"), 1), (("-p", "no:llmguard"), 0)],
+    [((), 1), (("-p", "llmguard.testing.pytest_plugin"), 1), (("-p", "no:llmguard"), 0)],
     ids=["installed", "twice", "left out"],
 )
 def test_the_entry_point_is_enough_and_never_too_much(
@@ -510,9 +514,9 @@ def test_the_entry_point_is_enough_and_never_too_much(
 def test_starting_pytest_loads_nothing_heavy(project: Project) -> None:
     """A run without cases pays for the options alone."""
     project.pytester.makepyfile(
-        "import sys\ndef test_it(): assert not {'openai', 'llmguard.guard', 'sqlalchemy', 'jinja2'} & set(sys.modules)"
+        "import sys\ndef test_it(): assert not {'openai', 'llmguard.guard.guard', 'sqlalchemy', 'jinja2'} & set(sys.modules)"
     )
-    project.start("-p", "llmguard.pytest_plugin").assert_outcomes(passed=1)
+    project.start("-p", "llmguard.testing.pytest_plugin").assert_outcomes(passed=1)
 
 
 # --- assert_outcome
@@ -568,4 +572,4 @@ def test_the_example_of_the_docs_passes(project: Project) -> None:
     """docs/testing.md shows a test that runs."""
     text = (ROOT / "docs/testing.md").read_text()
     project.write("test_docs.py", text.partition("```python\n")[2].partition("```")[0])
-    project.start("-p", "llmguard.pytest_plugin").assert_outcomes(passed=1)
+    project.start("-p", "llmguard.testing.pytest_plugin").assert_outcomes(passed=1)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmguard.canonical import EncodingError, decode, digest, encode
+from llmguard.core.canonical import EncodingError, decode, digest, encode
 
 LOW = st.characters(min_codepoint=0xDC00, max_codepoint=0xDFFF, categories=["Cs"])
 TEXTS = st.text(max_size=8) | st.text(LOW, min_size=1, max_size=2)

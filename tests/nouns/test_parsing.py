@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmguard.canonical import decode_plain
-from llmguard.parsing import KINDS, Parsed, parse, parse_strict, same
-from llmguard.parsing.notes import MOST_OF_ONE_RULE
+from llmguard.core.canonical import decode_plain
+from llmguard.parsing.syntax import KINDS, Parsed, parse, parse_strict, same
+from llmguard.parsing.syntax.notes import MOST_OF_ONE_RULE
 
 scalars = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text()
@@ -269,7 +269,7 @@ def test_importing_the_parser_compiles_nothing() -> None:
     """A valid reply needs no regular expression; they are compiled at first use."""
     program = (
         "import re; made = []; plain = re.compile; re.compile = lambda *a, **k: made.append(a) or plain(*a, **k);"
-        "import llmguard.parsing, llmguard.reading; print([a for a in made if '*+' in str(a[0])])"
+        "import llmguard.parsing.syntax, llmguard.parsing.coerce; print([a for a in made if '*+' in str(a[0])])"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ended.stdout == "[]\n"

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.damage import BLIND, KINDS, tries
 from benchmarks.linear import FAMILIES, MOST_GROWTH, growth
-from llmguard.parsing import parse
+from llmguard.parsing.syntax import parse
 
 
 @pytest.mark.parametrize("kind", sorted(set(KINDS) - set(BLIND)))

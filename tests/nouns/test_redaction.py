@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmguard.canonical import decode, encode
-from llmguard.redaction import redact, redact_text, secrets_in
+from llmguard.core.canonical import decode, encode
+from llmguard.core.redaction import redact, redact_text, secrets_in
 
 # Made up for this test; put together here so that no scanner takes this file for a leak.
 PEM_BODY = (

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from llmguard.consistency import ABSENT, INVALID, comparator, equivalent, exact, list_of, money, number, set_of, text
-from llmguard.consistency.alignment import assignment
-from llmguard.consistency.ballots import Comparator, FieldVote
-from llmguard.consistency.edits import Distances, bag_edits, edits, normalised_distance
-from llmguard.errors import UsageError
+from llmguard.core.errors import UsageError
+from llmguard.voting import ABSENT, INVALID, comparator, equivalent, exact, list_of, money, number, set_of, text
+from llmguard.voting.alignment import assignment
+from llmguard.voting.edit_distance import Distances, bag_edits, edits, normalised_distance
+from llmguard.voting.votes import Comparator, FieldVote
 
 
 def same_initial(one: Any, other: Any) -> bool:

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmguard.confidence import MOST_MARKS, confidence_of, field_confidence, value_spans
-from llmguard.messages import ModelReply
-from llmguard.reading import read
+from llmguard.core.messages import ModelReply
+from llmguard.parsing.coerce import read
 from llmguard.schema import compile_schema
 from llmguard.schema.keywords import as_pointer
+from llmguard.voting.confidence import MOST_MARKS, confidence_of, field_confidence, value_spans
 
 Tokens = list[tuple[str, float]]
 Leaves = dict[str, tuple[int, int]]

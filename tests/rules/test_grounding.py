@@ -8,9 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmguard.checks import Check, as_violations
-from llmguard.errors import UsageError
-from llmguard.grounding import (
+from llmguard.checks.grounding import (
     Source,
     Span,
     dates_occur,
@@ -23,6 +21,8 @@ from llmguard.grounding import (
     sums,
     within,
 )
+from llmguard.core.errors import UsageError
+from llmguard.engine.check import Check, as_violations
 
 LETTER = """Dear Ms. Müller,
 

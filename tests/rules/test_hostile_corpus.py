@@ -8,10 +8,10 @@ import pytest
 
 from benchmarks.readers import llmguard
 from benchmarks.scoreboard import CORPUS, Score, judge, load
-from llmguard.messages import ModelReply
-from llmguard.parsing import KINDS
-from llmguard.reading import read
-from llmguard.reading.rules import FITTING_RULES
+from llmguard.core.messages import ModelReply
+from llmguard.parsing.coerce import read
+from llmguard.parsing.coerce.rules import FITTING_RULES
+from llmguard.parsing.syntax import KINDS
 from llmguard.schema import compile_schema
 
 

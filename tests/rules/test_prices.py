@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 from genai_prices.data_snapshot import get_snapshot
 
-from llmguard.messages import NO_USAGE, Usage
-from llmguard.prices import Price, Rate, cost_usd, price_of
+from llmguard.core.messages import NO_USAGE, Usage
+from llmguard.core.prices import Price, Rate, cost_usd, price_of
 
 MILLION = Usage(input_tokens=1_000_000, output_tokens=1_000_000)
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from jinja2 import UndefinedError
 from jinja2.exceptions import SecurityError
 
-from llmguard.errors import UsageError
-from llmguard.messages import Message, Sampling
+from llmguard.core.errors import UsageError
+from llmguard.core.messages import Message, Sampling
 from llmguard.prompts import compile_prompt
 
 # A few of the strings that broke others (Big List of Naughty Strings, MIT; garak's prompt injections, Apache-2.0), and

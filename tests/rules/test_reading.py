@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmguard.messages import ModelReply
-from llmguard.parsing import same
-from llmguard.reading import Reading, ReadingRules, read
+from llmguard.core.messages import ModelReply
+from llmguard.parsing.coerce import Reading, ReadingRules, read
+from llmguard.parsing.syntax import same
 from llmguard.schema import compile_schema
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from llmguard.messages import ModelReply
-from llmguard.reading import read
+from llmguard.core.messages import ModelReply
+from llmguard.parsing.coerce import read
 from llmguard.schema import compile_schema
 
 SCHEMA = compile_schema({"type": "object", "properties": {"total": {"type": "number"}}, "required": ["total"]})

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from llmguard import Guard, UsageError
-from llmguard.messages import ModelReply
-from llmguard.parsing import KINDS
-from llmguard.reading import Reading, read, reading_rules
-from llmguard.reading.rules import FITTING_RULES
+from llmguard.core.messages import ModelReply
+from llmguard.parsing.coerce import Reading, read, reading_rules
+from llmguard.parsing.coerce.rules import FITTING_RULES
+from llmguard.parsing.syntax import KINDS
 from llmguard.schema import compile_schema
 from llmguard.testing import ScriptedModel
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmguard.messages import Message, OutputForm
-from llmguard.outcome import Violation
-from llmguard.reask import CLOSING, NO_TEXT, OPENING, by_relevance, reask_messages, same_problem
-from llmguard.tokens import CUT, estimate
+from llmguard.core.messages import Message, OutputForm
+from llmguard.core.outcome import Violation
+from llmguard.engine.reask import CLOSING, NO_TEXT, OPENING, by_relevance, reask_messages, same_problem
+from llmguard.prompts.tokens import CUT, estimate
 
 PROMPT = (Message("system", "Be brief."), Message("user", "How old is Ada?"))
 AGE = Violation("/age", "type", "a number is needed", expected="integer", actual="old")

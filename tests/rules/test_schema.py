@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmguard.errors import UsageError
-from llmguard.outcome import Violation
+from llmguard.core.errors import UsageError
+from llmguard.core.outcome import Violation
 from llmguard.schema import compile_schema, describe
 
 TWO_PROPERTIES = ": must have at least 2 properties; got an object with 1 property"

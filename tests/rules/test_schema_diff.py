@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from llmguard.errors import UsageError
+from llmguard.core.errors import UsageError
 from llmguard.schema import compile_schema
 from llmguard.schema.diff import Change, diff
 

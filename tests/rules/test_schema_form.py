@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.forms import forms
-from llmguard.messages import OutputForm
+from llmguard.core.messages import OutputForm
 from llmguard.schema import compile_schema
 
 OPENING = "Answer with one JSON value and nothing else, no explanation and no code fence: "

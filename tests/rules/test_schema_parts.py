@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from llmguard.outcome import Repair, Violation
+from llmguard.core.outcome import Repair, Violation
 from llmguard.schema import compile_schema, failed_part, merged, salvage
 
 ORDER = {

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from benchmarks.forms import schemas
-from llmguard.models._native import native_form
+from llmguard.models.openai.strict_schema import native_form
 from llmguard.schema import compile_schema
 from llmguard.schema.providers import NAMES, PROVIDERS, refusals
 

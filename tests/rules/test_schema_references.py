@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from llmguard.errors import UsageError
+from llmguard.core.errors import UsageError
 from llmguard.schema import compile_schema
 
 ADDRESS = {

@@ -8,7 +8,7 @@ import sys
 
 PROGRAM = r"""
 import json, time
-from llmguard.errors import UsageError
+from llmguard.core.errors import UsageError
 from llmguard.schema import compile_schema
 
 def nested(levels, keyword, wrap=lambda inner: inner):

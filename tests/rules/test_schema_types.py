@@ -15,9 +15,9 @@ import pytest
 import typing_extensions
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, computed_field, field_validator, model_validator
 
-from llmguard.canonical import EncodingError, crossed
-from llmguard.errors import UsageError
-from llmguard.outcome import Violation
+from llmguard.core.canonical import EncodingError, crossed
+from llmguard.core.errors import UsageError
+from llmguard.core.outcome import Violation
 from llmguard.schema import compile_schema, describe
 
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmguard.canonical import digest
-from llmguard.consistency import text
-from llmguard.errors import UsageError
-from llmguard.outcome import FieldSupport
-from llmguard.scores import agrees_with, least_confidence
+from llmguard.core.canonical import digest
+from llmguard.core.errors import UsageError
+from llmguard.core.outcome import FieldSupport
+from llmguard.voting import text
+from llmguard.voting.scores import agrees_with, least_confidence
 
 SCALARS = st.none() | st.booleans() | st.integers(-9, 9) | st.sampled_from(["a", "b", "c"])
 FLAT = st.dictionaries(st.sampled_from("abcdefgh"), SCALARS, max_size=6)

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from llmguard.consistency import (
+from llmguard.core.errors import UsageError
+from llmguard.voting import (
     INVALID,
     Counts,
     Draw,
@@ -27,8 +28,7 @@ from llmguard.consistency import (
     overtaking,
     refuse_unknown_fields,
 )
-from llmguard.consistency.stopping import _missing
-from llmguard.errors import UsageError
+from llmguard.voting.stopping import _missing
 
 PLANS = [(n0, k, c) for n0, k, c in product((1, 2, 3, 5, 12), (1, 2, 3), (0, 1, 2, 3)) if n0 + k * c <= 15]
 

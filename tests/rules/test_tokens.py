@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmguard.messages import Message
-from llmguard.tokens import CUT, LOW_DETAIL_IMAGE_TOKENS, count_messages, estimate, trim
+from llmguard.core.messages import Message
+from llmguard.prompts.tokens import CUT, LOW_DETAIL_IMAGE_TOKENS, count_messages, estimate, trim
 
 # Tokens by tiktoken's o200k_base.
 KNOWN = {

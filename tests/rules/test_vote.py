@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmguard.consistency import INVALID, list_of, medoid, text, vote_on
-from llmguard.consistency.comparators import comparator
-from llmguard.consistency.vote import MAX_FIELDS
-from llmguard.errors import UsageError
+from llmguard.core.errors import UsageError
+from llmguard.voting import INVALID, list_of, medoid, text, vote_on
+from llmguard.voting.comparators import comparator
+from llmguard.voting.record_vote import MAX_FIELDS
 
 SAMPLES = [
     {"id": 1, "name": "Ann", "to": {"city": "Rome", "zip": "1"}},

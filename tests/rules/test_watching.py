@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmguard.canonical import Json
-from llmguard.messages import ModelReply
-from llmguard.reading import read
+from llmguard.core.canonical import Json
+from llmguard.core.messages import ModelReply
+from llmguard.parsing.coerce import read
+from llmguard.parsing.stream import Places, Watcher
 from llmguard.schema import compile_schema
-from llmguard.watching import Places, Watcher
 
 PERSON = {
     "type": "object",

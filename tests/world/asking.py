@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from llmguard.drive import TimeLeft
-from llmguard.effects import Model
-from llmguard.messages import Message, ModelAnswer, ModelRequest, OutputForm, Sampling
+from llmguard.core.effects import Model
+from llmguard.core.messages import Message, ModelAnswer, ModelRequest, OutputForm, Sampling
+from llmguard.runtime.execution import TimeLeft
 
 Ask: TypeAlias = Callable[..., ModelAnswer]
 

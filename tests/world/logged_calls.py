@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from llmguard.canonical import Json, digest
-from llmguard.messages import ModelFailure, ModelReply, Usage
-from llmguard.outcome import Attempt, Outcome, Violation
-from llmguard.outcome_log import MemoryLog, OutcomeLog
-from llmguard.record import Opening, Step
+from llmguard.core.canonical import Json, digest
+from llmguard.core.messages import ModelFailure, ModelReply, Usage
+from llmguard.core.outcome import Attempt, Outcome, Violation
+from llmguard.core.record import Opening, Step
+from llmguard.log import MemoryLog, OutcomeLog
 
 USAGE = Usage(input_tokens=100, output_tokens=20)
 

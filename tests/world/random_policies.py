@@ -7,14 +7,16 @@ import random
 from collections.abc import Iterable
 from dataclasses import replace
 
-from llmguard.acceptance import Acceptance
-from llmguard.budget import Budget, Purse
-from llmguard.canonical import Json, digest_bytes, encode
-from llmguard.checks import Judged, check
-from llmguard.consistency import Fixed, Predictive, SelfConsistency
-from llmguard.drive import Run, adrive, drive
-from llmguard.flow import guarded
-from llmguard.ladder import (
+from llmguard.core.canonical import Json, digest_bytes, encode
+from llmguard.core.messages import ModelFailure, ModelReply, Sampling, Usage
+from llmguard.core.outcome import Judgement, Outcome, Violation
+from llmguard.core.record import Step
+from llmguard.core.redaction import redact
+from llmguard.engine.acceptance_policy import Acceptance
+from llmguard.engine.budget import Budget, Purse
+from llmguard.engine.check import Judged, check
+from llmguard.engine.flow import guarded
+from llmguard.engine.ladder import (
     ConstantRung,
     EscalateRung,
     FunctionRung,
@@ -23,14 +25,14 @@ from llmguard.ladder import (
     Retry,
     SalvageRung,
 )
-from llmguard.messages import ModelFailure, ModelReply, Sampling, Usage
-from llmguard.outcome import Judgement, Outcome, Violation
-from llmguard.policy import Policy, fingerprint
+from llmguard.engine.policy import Policy, fingerprint
 from llmguard.prompts import compile_prompt
-from llmguard.record import Step
-from llmguard.redaction import redact
-from llmguard.replay import Recorded
+from llmguard.runtime.async_driver import adrive
+from llmguard.runtime.execution import Run
+from llmguard.runtime.recorded import Recorded
+from llmguard.runtime.sync_driver import drive
 from llmguard.schema import compile_schema
+from llmguard.voting import Fixed, Predictive, SelfConsistency
 
 SCHEMA = compile_schema(
     {

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from llmguard import Guard, SelfConsistency, certified, check, constant, judge
-from llmguard.canonical import Json
-from llmguard.certify import Audited, Certificate
-from llmguard.certify import Tested as Row
-from llmguard.messages import ModelRequest
+from llmguard.certification import Audited, Certificate
+from llmguard.certification import Tested as Row
+from llmguard.core.canonical import Json
+from llmguard.core.messages import ModelRequest
+from llmguard.log import OutcomeLog
 from llmguard.models.function import FunctionModel
-from llmguard.outcome_log import OutcomeLog
-from llmguard.replay import replay_exactly
+from llmguard.runtime.recorded import replay_exactly
 from llmguard.testing import ScriptedModel
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from llmguard.canonical import Json
-from llmguard.case_files import case_path, case_paths, read_case, write_case
-from llmguard.cases import MAX_CASE_BYTES, Case, Expect, case_text
-from llmguard.errors import UsageError
-from llmguard.messages import ModelReply
-from llmguard.record import Step
+from llmguard.core.canonical import Json
+from llmguard.core.errors import UsageError
+from llmguard.core.messages import ModelReply
+from llmguard.core.record import Step
+from llmguard.replay.cases import MAX_CASE_BYTES, Case, Expect, case_text
+from llmguard.replay.cases.files import case_path, case_paths, read_case, write_case
 
 CASE = Case(
     guard="triage",

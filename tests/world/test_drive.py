@@ -13,10 +13,12 @@ from collections.abc import Callable
 
 import pytest
 
-from llmguard.canonical import Json
-from llmguard.drive import Run, adrive, drive
-from llmguard.effects import Answer, Call, Crashed, Effect, Invoke, RetryState, Returned, Wait
-from llmguard.messages import Message, ModelFailure, ModelReply, ModelRequest
+from llmguard.core.canonical import Json
+from llmguard.core.effects import Answer, Call, Crashed, Effect, Invoke, RetryState, Returned, Wait
+from llmguard.core.messages import Message, ModelFailure, ModelReply, ModelRequest
+from llmguard.runtime.async_driver import adrive
+from llmguard.runtime.execution import Run
+from llmguard.runtime.sync_driver import drive
 
 REQUEST = ModelRequest(model="m", messages=(Message("user", "hello"),))
 
@@ -243,8 +245,9 @@ def test_a_function_that_cancels_itself_has_crashed() -> None:
 
 HUNG = """
 import time
-from llmguard.drive import Run, drive
-from llmguard.effects import Invoke
+from llmguard.runtime.execution import Run
+from llmguard.runtime.sync_driver import drive
+from llmguard.core.effects import Invoke
 def flow():
     return (yield (Invoke("r0", "hangs", lambda: time.sleep(3600), (), timeout_s=0.1, place="thread"),))
 print(drive(flow(), Run())[0].kind)
@@ -259,9 +262,10 @@ def test_a_hung_function_does_not_keep_the_interpreter_from_exiting() -> None:
 
 FULL = """
 import time
-from llmguard.drive import Run, drive
-from llmguard.effects import Invoke
-from llmguard.workers import MAX_LEFT_BEHIND
+from llmguard.runtime.execution import Run
+from llmguard.runtime.sync_driver import drive
+from llmguard.core.effects import Invoke
+from llmguard.runtime.threads import MAX_LEFT_BEHIND
 def flow(count):
     return (yield tuple(
         Invoke(f"r{number}", "hangs", lambda: time.sleep(3600), (), timeout_s=1.0, place="thread") for number in range(count)

@@ -7,15 +7,15 @@ from dataclasses import replace
 import pytest
 
 from llmguard import Guard, SelfConsistency, check, constant, judge
-from llmguard.canonical import Json
-from llmguard.cases import Case, Expect, case_of, expect_of_status
-from llmguard.consistency import Fixed
-from llmguard.effects import Returned
-from llmguard.judging import CaseResult, alike, judge_case
-from llmguard.messages import ModelFailure, ModelReply
-from llmguard.record import Step
-from llmguard.safe_text import safe
+from llmguard.core.canonical import Json
+from llmguard.core.effects import Returned
+from llmguard.core.messages import ModelFailure, ModelReply
+from llmguard.core.record import Step
+from llmguard.core.safe_text import safe
+from llmguard.replay.case_result import CaseResult, alike, judge_case
+from llmguard.replay.cases import Case, Expect, case_of, expect_of_status
 from llmguard.testing import ScriptedModel
+from llmguard.voting import Fixed
 
 OBJECT = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 STRICT = {**OBJECT, "properties": {"n": {"type": "integer", "minimum": 0}}}

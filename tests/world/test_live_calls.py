@@ -15,11 +15,11 @@ import pytest
 import respx
 
 from llmguard import Guard, constant
-from llmguard.connections import Opening, listening
-from llmguard.drive import NEVER, TimeLeft
-from llmguard.messages import ModelAnswer, ModelFailure, ModelReply
-from llmguard.models.live import refusing
-from llmguard.models.openai import OpenAIModel
+from llmguard.core.messages import ModelAnswer, ModelFailure, ModelReply
+from llmguard.models.connections import Opening, listening
+from llmguard.models.network_guard import refusing
+from llmguard.models.openai.model import OpenAIModel
+from llmguard.runtime.execution import NEVER, TimeLeft
 from tests.world.asking import Ask, ask_async, ask_sync, form, request
 from tests.world.fault_server import FaultServer, answer, chat
 

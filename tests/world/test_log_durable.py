@@ -20,9 +20,10 @@ from typing import Any
 
 import pytest
 
-from llmguard.canonical import Json
-from llmguard.errors import LogError
-from llmguard.outcome_log import LogWarning, OutcomeLog, database, writer
+from llmguard.core.canonical import Json
+from llmguard.core.errors import LogError
+from llmguard.log import LogWarning, OutcomeLog
+from llmguard.log.sqlite import database, writer
 from tests.world.logged_calls import child, lines_of, log_call, opening, outcome, replied, say, until
 
 ROOT = Path(__file__).parent.parent.parent
@@ -134,7 +135,7 @@ def test_a_closed_log_opens_again_when_it_is_used(log: OutcomeLog) -> None:
 def test_what_is_queued_is_written_at_exit(tmp_path: Path) -> None:
     """A program that ends right after `begin` leaves its intent, and with what it left the next one goes on."""
     script = (
-        "import sys; from llmguard.outcome_log import OutcomeLog; from tests.world.logged_calls import opening, replied\n"
+        "import sys; from llmguard.log import OutcomeLog; from tests.world.logged_calls import opening, replied\n"
         "log = OutcomeLog.open(sys.argv[1]); log.begin(opening('1')); log.step('1', replied())"
     )
     url = f"sqlite:///{tmp_path / 'log.db'}"
@@ -233,7 +234,7 @@ def test_a_locked_log_costs_nobody_a_value(impatient: None, log: OutcomeLog) -> 
     assert len(on_disk(log.path, "SELECT * FROM steps")) == 6
 
 
-@pytest.mark.filterwarnings("ignore::llmguard.outcome_log.LogWarning")
+@pytest.mark.filterwarnings("ignore::llmguard.log.LogWarning")
 def test_coroutines_do_not_wait_for_better_times(
     impatient: None, log: OutcomeLog, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -300,7 +301,7 @@ def test_a_removed_file_is_said_and_made_again(impatient: None, log: OutcomeLog)
     assert on_disk(log.path) == [("1", "accepted")]
 
 
-@pytest.mark.filterwarnings("ignore::llmguard.outcome_log.LogWarning")
+@pytest.mark.filterwarnings("ignore::llmguard.log.LogWarning")
 def test_a_removed_folder_is_waited_for(impatient: None, log: OutcomeLog, caplog: pytest.LogCaptureFixture) -> None:
     """Until it is there again, the rows are kept."""
     log_call(log, "0")
@@ -315,7 +316,7 @@ def test_a_removed_folder_is_waited_for(impatient: None, log: OutcomeLog, caplog
     assert on_disk(log.path) == [("1", "accepted"), ("2", "accepted")]
 
 
-@pytest.mark.filterwarnings("ignore::llmguard.outcome_log.LogWarning")
+@pytest.mark.filterwarnings("ignore::llmguard.log.LogWarning")
 def test_a_row_that_can_never_be_written_does_not_block_the_others(
     log: OutcomeLog, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from llmguard.outcome_log import OutcomeLog, liveness
-from llmguard.outcome_log.liveness import is_foreign, is_gone, this_process
+from llmguard.log import OutcomeLog
+from llmguard.log.sqlite import liveness
+from llmguard.log.sqlite.liveness import is_foreign, is_gone, this_process
 from tests.world.logged_calls import child, opening, replied, say
 
 BOOT, NAMESPACE, PID, START = this_process().split("/")

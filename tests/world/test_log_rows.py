@@ -14,16 +14,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmguard.canonical import digest
-from llmguard.effects import Crashed, Returned
-from llmguard.errors import LogError, UsageError
-from llmguard.messages import ModelReply, Usage
-from llmguard.outcome import Alternative, Repair, Violation
-from llmguard.outcome_log import MemoryLog, OutcomeLog, database, open_log
-from llmguard.outcome_log.database import REVISIONS, has_wal_reset_bug, open_database
-from llmguard.outcome_log.search import FIELDS, conditions
-from llmguard.outcome_log.tables import tables
-from llmguard.record import Record, Step, tagged_hash
+from llmguard.core.canonical import digest
+from llmguard.core.effects import Crashed, Returned
+from llmguard.core.errors import LogError, UsageError
+from llmguard.core.messages import ModelReply, Usage
+from llmguard.core.outcome import Alternative, Repair, Violation
+from llmguard.core.record import Record, Step, tagged_hash
+from llmguard.log import MemoryLog, OutcomeLog, open_log
+from llmguard.log.query import FIELDS, conditions
+from llmguard.log.sqlite import database
+from llmguard.log.sqlite.database import REVISIONS, has_wal_reset_bug, open_database
+from llmguard.log.sqlite.tables import tables
 from tests.world.logged_calls import USAGE, failed, log_call, missed, opening, outcome, replied
 
 ROOT = Path(__file__).parent.parent.parent
@@ -549,7 +550,7 @@ def test_tables_and_migrations_agree(tmp_path: Path) -> None:
     from alembic.config import Config
     from alembic.script import ScriptDirectory
 
-    from llmguard.outcome_log.database import MIGRATIONS, _engine
+    from llmguard.log.sqlite.database import MIGRATIONS, _engine
 
     made, migrated = tmp_path / "made.db", tmp_path / "migrated.db"
     open_database(made)
@@ -588,7 +589,9 @@ def test_an_older_log_is_brought_up_to_date(tmp_path: Path, monkeypatch: pytest.
 
 def test_opening_a_log_does_not_load_alembic(url: str) -> None:
     """Its import costs more than a hundred calls."""
-    script = f"import sys; from llmguard.outcome_log import OutcomeLog; OutcomeLog.open({url!r}); print('alembic' in sys.modules)"
+    script = (
+        f"import sys; from llmguard.log import OutcomeLog; OutcomeLog.open({url!r}); print('alembic' in sys.modules)"
+    )
     ended = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert ended.stdout.split() == ["False"]
 
@@ -628,7 +631,7 @@ def test_statements_compile_for_postgresql_too() -> None:
     """There is no second copy of the SQL."""
     from sqlalchemy.dialects.postgresql import psycopg
 
-    from llmguard.outcome_log.statements import compile_statements
+    from llmguard.log.sqlite.statements import compile_statements
 
     found = compile_statements(psycopg.dialect(paramstyle="format"))  # type: ignore[no-untyped-call]
     assert found.whole.count("%s") == 24

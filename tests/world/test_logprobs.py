@@ -16,16 +16,15 @@ import respx
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmguard.confidence import field_confidence
-from llmguard.drive import TimeLeft
-from llmguard.errors import UsageError
-from llmguard.messages import ModelAnswer, ModelFailure, ModelReply, Tokens
-from llmguard.models import _chat, _responses
-from llmguard.models._dialect import Asked, Dialect
-from llmguard.models._failures import Complaint
-from llmguard.models._logprobs import cut, tokens_of
+from llmguard.core.errors import UsageError
+from llmguard.core.messages import ModelAnswer, ModelFailure, ModelReply, Tokens
 from llmguard.models.local import LocalModelUnavailable, LocalServer, find_weights, local_model
-from llmguard.models.openai import OpenAIModel
+from llmguard.models.openai.logprobs import cut, tokens_of
+from llmguard.models.openai.model import OpenAIModel, chat_completions, responses
+from llmguard.models.openai.server_capabilities import Asked, Dialect
+from llmguard.models.transport.failures import Complaint
+from llmguard.runtime.execution import TimeLeft
+from llmguard.voting.confidence import field_confidence
 from tests.world.asking import form, request
 from tests.world.fault_server import call_of, chat, error, response
 
@@ -174,7 +173,7 @@ def test_a_server_that_refuses_is_asked_without(api: Any, refusal: str, server: 
     """A downgrade, once: the next request has none, keeps its output form, and its reply has no log-probabilities."""
     status, body = REFUSALS[refusal]
     plain = chat() if api == "chat" else response(TEXT)
-    route = server.post(_chat.PATH if api == "chat" else _responses.PATH)
+    route = server.post(chat_completions.PATH if api == "chat" else responses.PATH)
     route.side_effect = [httpx.Response(status, json=body), httpx.Response(200, json=plain)]
     model, asked = a_model(api=api), request_of_a_form()
     first, second = ask_sync(model, asked, None), ask_sync(model, asked, None)
@@ -465,7 +464,10 @@ def test_any_json_in_a_reply_is_read(beside: Any, inside: Any) -> None:
     part = {"type": "output_text", "text": TEXT, "logprobs": inside}
     output = [{"type": "message", "content": [part]}]
     dialect, asked = Dialect("json_schema"), request()
-    for found in (_chat.answer(spoiled, asked, dialect), _responses.answer(response(*output), asked, dialect)):
+    for found in (
+        chat_completions.answer(spoiled, asked, dialect),
+        responses.answer(response(*output), asked, dialect),
+    ):
         assert isinstance(found, ModelReply)
         assert found.text == TEXT
 

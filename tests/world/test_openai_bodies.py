@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmguard.messages import Message, ModelFailure, ModelReply, ModelRequest, Sampling
-from llmguard.models import _chat, _responses
-from llmguard.models._dialect import Dialect, first_dialect
-from llmguard.models._exchange import Exchange, parse
-from llmguard.models._failures import complaint_of, failure_of, retry_after_s, short, words_of
-from llmguard.models._native import native_form, value_span
-from llmguard.models._server import is_openai
+from llmguard.core.messages import Message, ModelFailure, ModelReply, ModelRequest, Sampling
+from llmguard.models.openai.model import chat_completions, responses
+from llmguard.models.openai.server import is_openai
+from llmguard.models.openai.server_capabilities import Dialect, first_dialect
+from llmguard.models.openai.strict_schema import native_form, value_span
+from llmguard.models.transport.exchange import Exchange, parse
+from llmguard.models.transport.failures import complaint_of, failure_of, retry_after_s, short, words_of
 from tests.world.asking import SCHEMA, form, request
 from tests.world.fault_server import call_of, chat, response
 
@@ -58,14 +58,18 @@ def test_each_technique_says_what_it_is(technique: Any) -> None:
         {"role": "user", "content": f"How many?{words}"},
     ]
     asked = request(output=form())
-    assert _chat.body(asked, FORM, Dialect(technique)) == {"model": "m", "messages": messages, **CHAT[technique]}
-    assert _responses.body(asked, FORM, Dialect(technique)) == {"model": "m", "input": messages, **RESPONSES[technique]}
+    assert chat_completions.body(asked, FORM, Dialect(technique)) == {
+        "model": "m",
+        "messages": messages,
+        **CHAT[technique],
+    }
+    assert responses.body(asked, FORM, Dialect(technique)) == {"model": "m", "input": messages, **RESPONSES[technique]}
 
 
 def test_without_a_form_nothing_constrains_the_reply() -> None:
     """A request for plain text carries messages and sampling only."""
     asked = request(temperature=0.0, top_p=0.5, max_tokens=5, seed=1, stop=("END",))
-    body = _chat.body(asked, None, first_dialect("auto", is_openai=True))
+    body = chat_completions.body(asked, None, first_dialect("auto", is_openai=True))
     assert body == {
         "model": "m",
         "messages": body["messages"],
@@ -75,7 +79,7 @@ def test_without_a_form_nothing_constrains_the_reply() -> None:
         "seed": 1,
         "stop": ("END",),
     }
-    body = _responses.body(asked, None, Dialect("json_schema"))
+    body = responses.body(asked, None, Dialect("json_schema"))
     assert {name: body[name] for name in body if name not in ("model", "input")} == {
         "temperature": 0.0,
         "top_p": 0.5,
@@ -102,7 +106,10 @@ def test_words_are_put_where_the_model_looks() -> None:
 
     def said(*messages: Message) -> Any:
         asked = ModelRequest(model="m", messages=messages, output=form())
-        return [(each["role"], each["content"]) for each in _chat.body(asked, FORM, Dialect("prompted"))["messages"]]
+        return [
+            (each["role"], each["content"])
+            for each in chat_completions.body(asked, FORM, Dialect("prompted"))["messages"]
+        ]
 
     text = {"type": "text", "text": "Read this."}
     words = {"type": "text", "text": "Answer with JSON."}
@@ -124,7 +131,7 @@ def test_images_and_files_take_the_spelling_of_the_responses_api() -> None:
         {"type": "input_audio", "input_audio": {"data": "AA=="}},
     )
     asked = ModelRequest(model="m", messages=(Message("user", parts), Message("assistant", parts[:1])))
-    first, second = _responses.body(asked, None, Dialect("json_schema"))["input"]
+    first, second = responses.body(asked, None, Dialect("json_schema"))["input"]
     assert first["content"] == [
         {"type": "input_text", "text": "Read"},
         {"type": "input_image", "image_url": "data:image/png;base64,AA==", "detail": "low"},
@@ -133,7 +140,7 @@ def test_images_and_files_take_the_spelling_of_the_responses_api() -> None:
         {"type": "input_audio", "input_audio": {"data": "AA=="}},
     ]
     assert second["content"] == [{"type": "output_text", "text": "Read"}]
-    assert _chat.body(asked, None, Dialect("json_schema"))["messages"][0]["content"] == list(parts)
+    assert chat_completions.body(asked, None, Dialect("json_schema"))["messages"][0]["content"] == list(parts)
 
 
 # --- the native form of a schema
@@ -193,10 +200,12 @@ def test_what_strict_decoding_refuses_is_a_hint(case: str) -> None:
     assert not made.is_strict
     assert (
         "strict"
-        not in _chat.body(request(output=form()), made, Dialect("json_schema"))["response_format"]["json_schema"]
+        not in chat_completions.body(request(output=form()), made, Dialect("json_schema"))["response_format"][
+            "json_schema"
+        ]
     )
-    assert _responses.body(request(output=form()), made, Dialect("tool"))["tools"][0]["strict"] is False
-    assert _responses.body(request(output=form()), made, Dialect("json_schema"))["text"]["format"]["strict"] is False
+    assert responses.body(request(output=form()), made, Dialect("tool"))["tools"][0]["strict"] is False
+    assert responses.body(request(output=form()), made, Dialect("json_schema"))["text"]["format"]["strict"] is False
 
 
 def test_a_schema_without_an_object_at_the_top_is_wrapped() -> None:
@@ -290,11 +299,11 @@ ASKED = request(output=form())
 
 
 def read_chat(reply: Any, technique: Any = "json_schema") -> Any:
-    return _chat.answer(reply, ASKED, Dialect(technique))
+    return chat_completions.answer(reply, ASKED, Dialect(technique))
 
 
 def read_response(reply: Any, technique: Any = "json_schema") -> Any:
-    return _responses.answer(reply, ASKED, Dialect(technique))
+    return responses.answer(reply, ASKED, Dialect(technique))
 
 
 def test_text_is_found_where_servers_put_it() -> None:
@@ -512,7 +521,7 @@ def test_every_error_body_is_a_failure(status: int, body: bytes) -> None:
 
 
 def _asked(model: str) -> Any:
-    from llmguard.models._dialect import Asked
+    from llmguard.models.openai.server_capabilities import Asked
 
     return Asked(model, Sampling(), has_form=True)
 

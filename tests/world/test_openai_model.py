@@ -21,10 +21,10 @@ from typing import Any
 
 import pytest
 
-from llmguard.drive import TimeLeft
-from llmguard.errors import UsageError
-from llmguard.messages import ModelAnswer, ModelFailure, ModelReply, Sampling, Usage
-from llmguard.models.openai import OpenAIModel
+from llmguard.core.errors import UsageError
+from llmguard.core.messages import ModelAnswer, ModelFailure, ModelReply, Sampling, Usage
+from llmguard.models.openai.model import OpenAIModel
+from llmguard.runtime.execution import TimeLeft
 from tests.world.asking import Ask, ask_async, ask_sync, form, request
 from tests.world.fault_server import (
     FaultServer,
@@ -296,7 +296,7 @@ SLOW: dict[str, Script] = {
 @pytest.mark.parametrize("way", SLOW)
 def test_a_slow_server_is_left_in_time(way: str, ask: Ask) -> None:
     """Whether it hangs or sends a byte now and then, the call ends by its own limit, or the deadline if that is nearer."""
-    import_module("llmguard.models._sdk")  # takes half a second
+    import_module("llmguard.models.openai.sdk_transport")  # takes half a second
     for timeout_s, deadline_s, kind in ((0.2, 9.0, "timeout"), (9.0, 0.2, "deadline")):
         with FaultServer([SLOW[way]]) as server:
             began = time.monotonic()
@@ -309,7 +309,7 @@ def test_a_slow_server_is_left_in_time(way: str, ask: Ask) -> None:
 
 def test_a_server_that_reads_slowly_is_left_in_time(ask: Ask) -> None:
     """A request of many megabytes, of which the server takes one now and then, ends by its limit."""
-    import_module("llmguard.models._sdk")  # takes half a second
+    import_module("llmguard.models.openai.sdk_transport")  # takes half a second
     stop = threading.Event()
 
     def sip(connection: socket.socket) -> None:
@@ -385,7 +385,7 @@ def test_a_value_that_is_no_object_is_wrapped_on_its_way(ask: Ask) -> None:
 
 def test_output_forms_are_kept_in_bounds(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many schemas a model is asked for, each is sent as it is, and few are kept."""
-    monkeypatch.setattr("llmguard.models.openai._FORMS_KEPT", 2)
+    monkeypatch.setattr("llmguard.models.openai.model._FORMS_KEPT", 2)
     with FaultServer([answer(200, chat())]) as server:
         model = model_at(server)
         for name in ("a", "b", "c", "a"):
@@ -396,7 +396,7 @@ def test_output_forms_are_kept_in_bounds(ask: Ask, monkeypatch: pytest.MonkeyPat
 
 def test_the_http_client_below_serves_other_requests_too() -> None:
     """What the SDK may send beside our requests goes as httpx sends it."""
-    transport = import_module("llmguard.models._transport")
+    transport = import_module("llmguard.models.transport.clients")
     with FaultServer([answer(200, {"data": []})]) as server:
         client = transport.BoundedClient(server.base_url, 1_000)
         assert client.get(f"{server.base_url}/models", params={"limit": 2}, timeout=5).json() == {"data": []}
@@ -610,7 +610,7 @@ def test_clients_close_with_their_owners() -> None:
         "import logging, sys\n"
         "logging.disable()  # of asyncio's remarks on what was slow\n"
         "from tests.world.asking import ask_async, ask_sync\n"
-        "from llmguard.models.openai import OpenAIModel\n"
+        "from llmguard.models.openai.model import OpenAIModel\n"
         "model = OpenAIModel('m', base_url=sys.argv[1])\n"
         "print(ask_sync(model).text, ask_async(model).text, ask_async(model).text)\n"
     )
@@ -829,7 +829,7 @@ def test_a_missing_key_is_named_when_a_guard_prepares_the_model(options: dict[st
 def test_making_a_model_loads_no_sdk() -> None:
     """Import, construction and preparation leave the SDK and HTTP unloaded."""
     script = (
-        "import sys; from llmguard.models.openai import OpenAIModel\n"
+        "import sys; from llmguard.models.openai.model import OpenAIModel\n"
         "OpenAIModel('m', api_key='k-123').prepare()\n"
         "print({'openai', 'httpx', 'httpx2', 'pydantic'} & set(sys.modules))"
     )

@@ -14,10 +14,10 @@ import openai
 import pytest
 import respx
 
-from llmguard.drive import TimeLeft
-from llmguard.errors import UsageError
-from llmguard.messages import ModelAnswer, ModelFailure, ModelReply, Usage
-from llmguard.models.openai import OpenAIModel
+from llmguard.core.errors import UsageError
+from llmguard.core.messages import ModelAnswer, ModelFailure, ModelReply, Usage
+from llmguard.models.openai.model import OpenAIModel
+from llmguard.runtime.execution import TimeLeft
 from tests.world.asking import ask_async, ask_sync, form, request
 from tests.world.fault_server import FaultServer, answer, call_of, chat, drip, error, hang, message, response
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from llmguard import Guard, OpenAIModel
-from llmguard.outcome_log import OutcomeLog
+from llmguard.log import OutcomeLog
 from tests.world.fault_server import FaultServer, Script, answer, chat, hang
 
 SCHEMA = {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]}

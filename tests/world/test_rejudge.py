@@ -16,13 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmguard import Guard, SelfConsistency, check, constant
-from llmguard.canonical import Json, decode, encode
-from llmguard.certify.binomial import paired_p
-from llmguard.errors import LogError, UsageError
-from llmguard.outcome import Attempt, Outcome
-from llmguard.outcome_log import MemoryLog, OutcomeLog
-from llmguard.outcome_log.reading import Place
-from llmguard.record import (
+from llmguard.certification.binomial import paired_p
+from llmguard.core.canonical import Json, decode, encode
+from llmguard.core.errors import LogError, UsageError
+from llmguard.core.outcome import Attempt, Outcome
+from llmguard.core.record import (
     Opening,
     Record,
     Step,
@@ -32,14 +30,16 @@ from llmguard.record import (
     encode_outcome,
     with_texts,
 )
-from llmguard.rejudge import Rejudged, Tally, compared, judged
-from llmguard.rejudge.judging import differences, explained, judged_page, lost, same_value
-from llmguard.rejudge.pool import Pool
-from llmguard.rejudge.rerun import Allowance, Comparators, Fields, answered, drawn, paired
-from llmguard.rejudge.schema_edit import edit_of
-from llmguard.rejudge.state import State, judged_from_json, judged_to_json
-from llmguard.rejudge.summary import Sums
-from llmguard.replay import WhatIf
+from llmguard.log import MemoryLog, OutcomeLog
+from llmguard.log.sqlite.paging import Place
+from llmguard.operations.backtest import Rejudged, Tally, compared, judged
+from llmguard.operations.backtest.backtesting import differences, explained, judged_page, lost, same_value
+from llmguard.operations.backtest.comparison import Allowance, Comparators, Fields, answered, drawn, paired
+from llmguard.operations.backtest.progress import State, judged_from_json, judged_to_json
+from llmguard.operations.backtest.schema_impact import edit_of
+from llmguard.operations.backtest.summary import Sums
+from llmguard.operations.backtest.worker_pool import Pool
+from llmguard.replay.what_if import WhatIf
 from llmguard.schema import compile_schema
 from llmguard.testing import ModelFailure, ModelReply, ScriptedModel
 from tests.world.logged_calls import child, log_call, say

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from llmguard import FunctionModel, Guard, ReplayMismatch, check, last_good
-from llmguard.effects import Returned
-from llmguard.flow import guarded
-from llmguard.replay import replay, replay_exactly, what_if
+from llmguard.core.effects import Returned
+from llmguard.engine.flow import guarded
+from llmguard.replay.what_if import what_if
+from llmguard.runtime.recorded import replay, replay_exactly
 from llmguard.testing import ScriptedModel
 
 

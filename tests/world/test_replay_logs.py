@@ -10,18 +10,18 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from llmguard.canonical import Json
 from llmguard.cli import app
 from llmguard.cli.demo_guards import Models, demo_guards
-from llmguard.errors import ReplayMismatch
-from llmguard.guard import Guard
+from llmguard.core.canonical import Json
+from llmguard.core.errors import ReplayMismatch
+from llmguard.core.outcome import Outcome
+from llmguard.core.record import Record
+from llmguard.guard.guard import Guard
+from llmguard.log import OutcomeLog
 from llmguard.models.local import MODEL
-from llmguard.models.openai import OpenAIModel
-from llmguard.outcome import Outcome
-from llmguard.outcome_log import OutcomeLog
+from llmguard.models.openai.model import OpenAIModel
 from llmguard.prompts import compile_prompt
-from llmguard.record import Record
-from llmguard.replay import replay_exactly
+from llmguard.runtime.recorded import replay_exactly
 
 CORPUS = Path(__file__).parent.parent / "corpus"
 WRITTEN_BY = {"0001": CORPUS / "log_0001.sql.gz"}

@@ -16,18 +16,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmguard.canonical import Json, digest
-from llmguard.certify import Audited, Certificate, cohens_kappa, sequence
-from llmguard.consistency.ballots import INVALID
-from llmguard.consistency.forms import value_form
-from llmguard.errors import LogError, UsageError
-from llmguard.outcome import Judgement, Sample, Vote
-from llmguard.outcome_log import MemoryLog, OutcomeLog, judged_pairs, writer
-from llmguard.outcome_log.database import REVISIONS
-from llmguard.outcome_log.reviews import UNSET, Word, pointers
-from llmguard.outcome_log.rows import searchable
-from llmguard.policy import certified_part
+from llmguard.certification import Audited, Certificate, cohens_kappa, sequential_testing
+from llmguard.core.canonical import Json, digest
+from llmguard.core.errors import LogError, UsageError
+from llmguard.core.outcome import Judgement, Sample, Vote
+from llmguard.engine.policy import certified_part
+from llmguard.log import MemoryLog, OutcomeLog, judged_pairs
+from llmguard.log.reviews import UNSET, Word, pointers
+from llmguard.log.rows import searchable
+from llmguard.log.sqlite import writer
+from llmguard.log.sqlite.database import REVISIONS
 from llmguard.schema import compile_schema, describe
+from llmguard.voting.normal_forms import value_form
+from llmguard.voting.votes import INVALID
 from tests.world.logged_calls import child, log_call, opening, outcome, replied, say
 
 SCHEMA = {
@@ -517,7 +518,7 @@ def test_an_evicted_call_takes_its_reviews_along() -> None:
 
 
 def certificate(**given: Any) -> Certificate:
-    row = sequence.Tested(
+    row = sequential_testing.Tested(
         policy="plan (3, 2, 1)", accepted=200, wrong=0, coverage=0.8, evidence=0.01, bound=0.015, result="certified"
     )
     known: dict[str, Any] = {
@@ -566,7 +567,7 @@ def test_a_log_of_revision_0001_is_brought_up_to_date_with_its_rows(tmp_path: Pa
     from alembic import command
     from alembic.config import Config
 
-    from llmguard.outcome_log.database import MIGRATIONS, _engine
+    from llmguard.log.sqlite.database import MIGRATIONS, _engine
 
     path = tmp_path / "old.db"
     fill_old_log(tmp_path / "new.db")

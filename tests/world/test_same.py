@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from llmguard.drive import Run, drive
-from llmguard.flow import guarded
-from llmguard.messages import ModelFailure, ModelReply
-from llmguard.record import decode_answer, encode_answer
-from llmguard.replay import replay
+from llmguard.core.messages import ModelFailure, ModelReply
+from llmguard.core.record import decode_answer, encode_answer
+from llmguard.engine.flow import guarded
+from llmguard.runtime.execution import Run
+from llmguard.runtime.recorded import replay
+from llmguard.runtime.sync_driver import drive
 from tests.world.random_policies import SCHEMA, is_audited, random_policy, run
 
 SEEDS = 500

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from llmguard import workers
-from llmguard.drive import TimeLeft
-from llmguard.errors import UsageError
-from llmguard.messages import ModelFailure, ModelReply, ModelRequest, Usage
+from llmguard.core.errors import UsageError
+from llmguard.core.messages import ModelFailure, ModelReply, ModelRequest, Usage
 from llmguard.models.function import FunctionModel
 from llmguard.models.scripted import ScriptedModel
+from llmguard.runtime import threads
+from llmguard.runtime.execution import TimeLeft
 from tests.world.asking import Ask, ask_async, ask_sync, request
 
 BUSY = ModelFailure("overloaded", "busy", retry_after_s=2.0)
@@ -163,12 +163,12 @@ def test_a_function_that_hangs_is_left_in_time(ask: Ask, timeout_s: float, deadl
 
 def test_functions_that_were_left_behind_are_counted(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process keeps a bounded number of overrun functions; the next one is not started."""
-    monkeypatch.setattr(workers, "_left", set())
-    monkeypatch.setattr(workers, "MAX_LEFT_BEHIND", 1)
+    monkeypatch.setattr(threads, "_left", set())
+    monkeypatch.setattr(threads, "MAX_LEFT_BEHIND", 1)
     let_go = threading.Event()
     model = FunctionModel(lambda asked: str(let_go.wait(10)), timeout_s=0.05)
     assert ask(model).kind == "timeout"
-    with pytest.raises(workers.TooManyLeftBehind):
+    with pytest.raises(threads.TooManyLeftBehind):
         ask(model)
     let_go.set()
 

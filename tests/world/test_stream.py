@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from llmguard import FunctionModel, Guard, ModelFailure, OpenAIModel, UsageError, constant
-from llmguard.outcome import Outcome, Partial, Said, Void
+from llmguard.core.outcome import Outcome, Partial, Said, Void
 from llmguard.testing import ScriptedModel
 from tests.world.fault_server import FaultServer, Script, hang
 
@@ -58,7 +58,7 @@ def test_the_last_partial_is_the_value(ways: Ways) -> None:
 def test_a_partial_does_not_change_under_its_viewers_hands() -> None:
     """Each is a value of its own, though what is whole is shared."""
     watcher = guard(GOOD).policy
-    from llmguard.watching import Watcher
+    from llmguard.parsing.stream import Watcher
 
     made, seen = Watcher(watcher.schema.json_schema), []
     for letter in GOOD:

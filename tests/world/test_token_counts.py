@@ -12,10 +12,10 @@ import pytest
 import tiktoken
 import tiktoken.registry
 
-from llmguard.messages import Message, Usage
+from llmguard.core.messages import Message, Usage
 from llmguard.models import token_counts
 from llmguard.models.token_counts import Vocabulary, count, fetch_vocabulary, usage
-from llmguard.tokens import Count, count_messages, estimate
+from llmguard.prompts.tokens import Count, count_messages, estimate
 
 
 @pytest.fixture(autouse=True)

@@ -10,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmguard import Guard, ReplayMismatch, UsageError, check
-from llmguard.canonical import Json
-from llmguard.effects import Crashed, Returned
-from llmguard.flow import guarded
-from llmguard.messages import ModelFailure, ModelReply
-from llmguard.policy import Policy
-from llmguard.record import Step
-from llmguard.replay import fresh_names, replay, what_if
+from llmguard.core.canonical import Json
+from llmguard.core.effects import Crashed, Returned
+from llmguard.core.messages import ModelFailure, ModelReply
+from llmguard.core.record import Step
+from llmguard.engine.flow import guarded
+from llmguard.engine.policy import Policy
+from llmguard.replay.what_if import fresh_names, what_if
+from llmguard.runtime.recorded import replay
 from llmguard.testing import ScriptedModel
 from tests.world.random_policies import is_audited, random_policy, run
 

@@ -1,0 +1,59 @@
+"""Certificates for automatic acceptance from audited outcomes, and the alarm when they no longer hold.
+
+Reading order: `items` (audited outcomes, policies), `families` (those of a guard), `audits` (draws), `binomial`,
+`sequence` (the exact test), `eprocess` (the test for any time), `certifying`, `certificate`, `drift`, `labels`,
+`curves`, `judges`.
+"""
+
+from llmguard.certification.audit_draws import is_drawn, is_kept
+from llmguard.certification.audited_items import (
+    AcceptancePolicy,
+    AuditedItem,
+    PlanPolicy,
+    Rule,
+    Threshold,
+    plans,
+    thresholds,
+)
+from llmguard.certification.certificate import Audited, Certificate, Kept, Refusal, percent, table_lines
+from llmguard.certification.certifying import certify
+from llmguard.certification.drift import Drift, watch
+from llmguard.certification.judge_agreement import Kappa, cohens_kappa
+from llmguard.certification.label_estimates import labels_needed, labels_without_error
+from llmguard.certification.policy_families import family_of, knob
+from llmguard.certification.risk_curves import Bin, RiskPoint, bars, reliability, risk_coverage
+from llmguard.certification.sequential_testing import Tested, fixed_sequence
+
+__all__ = [
+    "AcceptancePolicy",
+    "Audited",
+    "AuditedItem",
+    "Bin",
+    "Certificate",
+    "Drift",
+    "Kappa",
+    "Kept",
+    "PlanPolicy",
+    "Refusal",
+    "RiskPoint",
+    "Rule",
+    "Tested",
+    "Threshold",
+    "bars",
+    "certify",
+    "cohens_kappa",
+    "family_of",
+    "fixed_sequence",
+    "is_drawn",
+    "is_kept",
+    "knob",
+    "labels_needed",
+    "labels_without_error",
+    "percent",
+    "plans",
+    "reliability",
+    "risk_coverage",
+    "table_lines",
+    "thresholds",
+    "watch",
+]

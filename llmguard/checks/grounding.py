@@ -1,0 +1,429 @@
+"""Checks that what a model says stands in what it was given: quotes, numbers, dates, names; sums; ranges.
+
+Each makes a check in a line: `checks=[quoted("/evidence"), sums("/lines/*/amount", "/total"), within("/rate", 0, 1)]`.
+Places are JSON Pointers in which `*` stands for every element or property. `source` names the input that is searched;
+without it, the text of all inputs is. Null and absent fields are not checked. A number or a name that occurs proves
+nothing about its role; one that does not occur proves that the model made it up.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from unicodedata import combining, normalize
+
+from llmguard.core.canonical import Json
+from llmguard.core.errors import UsageError
+from llmguard.core.outcome import Severity, Violation
+from llmguard.engine.check import Check
+from llmguard.schema.keywords import as_pointer, as_tokens
+from llmguard.voting.normal_forms import MAX_MARKS, MONTHS, date_form, exact_number, folded_text, numeral_readings
+
+MAX_VIOLATIONS = 20
+
+
+# ------------------------------------------------------------------------------------------------- quotes
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Where a quote stands in the source: characters `start` up to, not including, `stop`."""
+
+    start: int
+    stop: int
+
+
+class Source:
+    """A text to find quotes in. White space, Unicode form, and the shape of quotation marks and dashes do not matter."""
+
+    def __init__(self, text: str) -> None:
+        self._pieces = _pieces_of(text)
+        self._flat = "".join(piece.flat for piece in self._pieces)
+        self._starts: list[int] = []
+        length = 0
+        for piece in self._pieces:
+            self._starts.append(length)
+            length += len(piece.flat)
+
+    def find(self, quote: str) -> Span | None:
+        """The first place where `quote` stands.
+
+        >>> Source("He said:\\n“It  works.”").find('"It works."')
+        Span(start=9, stop=21)
+        """
+        wanted = "".join(piece.flat for piece in _pieces_of(quote.strip()))
+        at = self._flat.find(wanted) if wanted else -1
+        return None if at < 0 else Span(self._place(at), self._place(at + len(wanted) - 1, after=True))
+
+    def _place(self, at: int, *, after: bool = False) -> int:
+        """Where in the text the flat character `at` begins, or ends."""
+        number = bisect_right(self._starts, at) - 1
+        piece = self._pieces[number]
+        if piece.by_letter:
+            return piece.start + at - self._starts[number] + after
+        return piece.stop if after else piece.start
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A part of a text in its one form, and where it came from; `by_letter`: each of its characters from one."""
+
+    flat: str
+    start: int
+    stop: int
+    by_letter: bool = False
+
+
+_SHAPES = str.maketrans(dict.fromkeys("“”„‟«»", '"') | dict.fromkeys("‘’‚‛‹›`´", "'") | dict.fromkeys("‐‑‒–—−", "-"))
+_RUN = re.compile(r"\s+|\S+")
+
+
+def _pieces_of(text: str) -> list[_Piece]:
+    pieces: list[_Piece] = []
+    for run in _RUN.finditer(text):
+        start, stop, said = run.start(), run.end(), run[0]
+        if said[0].isspace():
+            pieces.append(_Piece(" ", start, stop))
+        elif said.isascii():
+            pieces.append(_Piece(said.translate(_SHAPES), start, stop, by_letter=True))
+        else:
+            pieces += _clusters(said, start)
+    return pieces
+
+
+def _clusters(word: str, at: int) -> Iterator[_Piece]:
+    """Characters with the marks on them; at most `MAX_MARKS`, because putting marks in order is quadratic."""
+    start = 0
+    for place in range(1, len(word) + 1):
+        if place == len(word) or not combining(word[place]) or place - start > MAX_MARKS:
+            flat = normalize("NFKC", word[start:place].translate(_SHAPES))
+            yield _Piece(flat, at + start, at + place)
+            start = place
+
+
+def find_quote(quote: str, text: str) -> Span | None:
+    """Where `quote` stands in `text`, or None.
+
+    >>> find_quote("nothing else", "There is nothing\\nelse.")
+    Span(start=9, stop=21)
+    """
+    return Source(text).find(quote)
+
+
+def quoted(*places: str, source: str | None = None, severity: Severity = "reject") -> Check:
+    """Every text at these places occurs in the source, word for word.
+
+    >>> quoted("/evidence")({"evidence": "at once"}, {"document": "Pay at  once."})
+    []
+    """
+
+    def find(value: Json, inputs: Mapping[str, Json]) -> list[Violation]:
+        text = Source(_source_text(inputs, source))
+        return [
+            _missing(at, quote, "does not stand in the source as quoted")
+            for at, quote in _texts_at(value, places)
+            if text.find(quote) is None
+        ][:MAX_VIOLATIONS]
+
+    return _check("quoted", places, {"source": source}, find, severity)
+
+
+def quote_spans(value: Json, inputs: Mapping[str, Json], *places: str, source: str | None = None) -> dict[str, Span]:
+    """For each quote that stands in the source, its pointer and where: what a review page marks.
+
+    >>> quote_spans({"evidence": ["at once", "never"]}, {"document": "Pay at once."}, "/evidence/*")
+    {'/evidence/0': Span(start=4, stop=11)}
+    """
+    text = Source(_source_text(inputs, source))
+    found = {at: text.find(quote) for at, quote in _texts_at(value, places)}
+    return {at: span for at, span in found.items() if span}
+
+
+# ------------------------------------------------------------------------------------------------- numbers
+
+_NUMERAL = re.compile(r"\d+(?:[.,'’\u00a0\u202f]\d+)*")
+_SPACED_NUMERAL = re.compile(r"(?<![\d.,])\d{1,3}(?: \d{3})+(?:[.,]\d+)?(?!\d)")
+_NEGATIVE = ("-", "−", "(", "–")
+_LONGEST_NUMERAL = 60
+
+
+def numbers_in(text: str) -> frozenset[Fraction]:
+    """Every number that digits in `text` may mean: `1,234` means two, `5 %` also 0.05, `-3` and `3-5` also 3.
+
+    >>> sorted(map(float, numbers_in("5 chairs at 1,234 less 10%")))
+    [0.1, 1.234, 5.0, 10.0, 1234.0]
+    """
+    return frozenset(meaning for meanings in _numerals(text) for meaning in meanings)
+
+
+def _numerals(text: str) -> Iterator[tuple[Fraction, ...]]:
+    """What each numeral in a text may mean."""
+    for pattern in (_NUMERAL, _SPACED_NUMERAL):
+        for match in pattern.finditer(text):
+            if match.end() - match.start() <= _LONGEST_NUMERAL:
+                yield tuple(_meanings(match, text))
+
+
+def _meanings(match: re.Match[str], text: str) -> Iterator[Fraction]:
+    readings = numeral_readings(match[0])
+    percent = text[match.end() : match.end() + 2].lstrip().startswith("%")
+    negative = text[max(0, match.start() - 2) : match.start()].rstrip().endswith(_NEGATIVE)
+    for size in readings or _pieces(match[0]):
+        yield size
+        if percent:
+            yield size / 100
+        if negative:
+            yield -size
+            if percent:
+                yield -size / 100
+
+
+def _pieces(numeral: str) -> Iterator[Fraction]:
+    """`3,4,5` is no number; its pieces are."""
+    for piece in re.findall(r"\d+", numeral):
+        yield from numeral_readings(piece)
+
+
+def numbers_occur(*places: str, source: str | None = None, severity: Severity = "reject") -> Check:
+    """Every number at these places (also one written as text) occurs in the source as digits, by value.
+
+    >>> [str(found) for found in numbers_occur("/total")({"total": 13.5}, {"document": "Total due: 12,50 EUR"})]
+    ['/total: 13.5 does not occur in the source []']
+    """
+
+    def find(value: Json, inputs: Mapping[str, Json]) -> list[Violation]:
+        known = numbers_in(_source_text(inputs, source))
+        return [
+            _missing(at, found, "does not occur in the source")
+            for at, found in _values_at(value, places)
+            if not _occurs(found, known)
+        ][:MAX_VIOLATIONS]
+
+    return _check("numbers_occur", places, {"source": source}, find, severity)
+
+
+def _occurs(found: Json, known: frozenset[Fraction]) -> bool:
+    if isinstance(found, str):
+        return all(not known.isdisjoint(_meanings(match, found)) for match in _NUMERAL.finditer(found))
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        return True
+    return exact_number(found) in known
+
+
+# ------------------------------------------------------------------------------------------------- dates
+
+_MONTH = "|".join(sorted(MONTHS, key=len, reverse=True))
+_ISO_DATE = re.compile(r"(?<!\d)(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?!\d)")
+_POINTED_DATE = re.compile(r"(?<!\d)(\d{1,2})[-/.](\d{1,2})[-/.](\d{4}|\d{2})(?!\d)")
+_DAY_MONTH_YEAR = re.compile(rf"(?<!\d)(\d{{1,2}})(?:st|nd|rd|th|\.)?(?: of)? ({_MONTH})\.?,? (\d{{4}})(?!\d)")
+_MONTH_DAY_YEAR = re.compile(rf"(?<!\w)({_MONTH})\.? (\d{{1,2}})(?:st|nd|rd|th)?,? (\d{{4}})(?!\d)")
+
+
+def dates_in(text: str) -> frozenset[object]:
+    """Every day that `text` may name; 03/04/2024 names two, 1/2/24 is in this century. Months in English and German.
+
+    >>> dates_in("due 3 March 2024") == dates_in("2024-03-03")
+    True
+    """
+    folded = folded_text(text)
+    found: list[tuple[str, str, str]] = []
+    for match in _ISO_DATE.finditer(folded):
+        found.append((match[1], match[2], match[3]))
+    for match in _POINTED_DATE.finditer(folded):
+        year = match[3] if len(match[3]) == 4 else "20" + match[3]
+        found += [(year, match[2], match[1]), (year, match[1], match[2])]
+    for match in _DAY_MONTH_YEAR.finditer(folded):
+        found.append((match[3], str(MONTHS[match[2]]), match[1]))
+    for match in _MONTH_DAY_YEAR.finditer(folded):
+        found.append((match[3], str(MONTHS[match[1]]), match[2]))
+    days = {date_form(f"{year}-{month:0>2}-{day:0>2}") for year, month, day in found}
+    return frozenset(days - {None})
+
+
+def dates_occur(*places: str, source: str | None = None, severity: Severity = "reject") -> Check:
+    """Every date at these places is named in the source, however it is written there.
+
+    >>> dates_occur("/due")({"due": "2024-03-01"}, {"document": "Due by March 1st, 2024."})
+    []
+    """
+
+    def find(value: Json, inputs: Mapping[str, Json]) -> list[Violation]:
+        known = dates_in(_source_text(inputs, source))
+        return [
+            _missing(at, text, "is no date that occurs in the source")
+            for at, text in _texts_at(value, places)
+            if not (dates := dates_in(text)) or not dates & known
+        ][:MAX_VIOLATIONS]
+
+    return _check("dates_occur", places, {"source": source}, find, severity)
+
+
+# ------------------------------------------------------------------------------------------------- names
+
+_WORD = re.compile(r"\w+")
+
+
+def names_occur(*places: str, source: str | None = None, severity: Severity = "reject") -> Check:
+    """Every name at these places occurs in the source: its words next to each other, also as `Lovelace, Ada`.
+
+    >>> names_occur("/by")({"by": "Ada Lovelace"}, {"document": "signed: LOVELACE, Ada"})
+    []
+    """
+
+    def find(value: Json, inputs: Mapping[str, Json]) -> list[Violation]:
+        known = _words(_source_text(inputs, source))
+        return [
+            _missing(at, name, "does not occur in the source")
+            for at, name in _texts_at(value, places)
+            if not any(each in known for each in _orders(_words(name)))
+        ][:MAX_VIOLATIONS]
+
+    return _check("names_occur", places, {"source": source}, find, severity)
+
+
+def _words(text: str) -> str:
+    """The words of a text between blanks, so that a whole word is found and no part of one."""
+    return f" {' '.join(_WORD.findall(folded_text(text)))} "
+
+
+def _orders(words: str) -> tuple[str, ...]:
+    *rest, last = words.split() or [""]
+    return (words, f" {' '.join([last, *rest])} ") if rest else (words,)
+
+
+# ------------------------------------------------------------------------------------------------- sums and ranges
+
+
+def sums(parts: str, total: str, *, abs_tol: float = 0.005, severity: Severity = "reject") -> Check:
+    """The numbers at `parts` add up to the one at `total`, within `abs_tol`.
+
+    >>> [str(found) for found in sums("/lines/*/amount", "/total")({"lines": [{"amount": 1}], "total": 3}, {})]
+    ['/total: is 3, but the numbers at /lines/*/amount add up to 1 []']
+    """
+
+    def find(value: Json, inputs: Mapping[str, Json]) -> list[Violation]:
+        numbers = [exact_number(found) for _, found in _values_at(value, (parts,)) if _is_number(found)]
+        totals = [(at, found) for at, found in _values_at(value, (total,)) if _is_number(found)]
+        added = sum(numbers, Fraction(0))
+        return [
+            Violation(at, "", f"is {found}, but the numbers at {parts} add up to {_plain(added)}", _plain(added), found)
+            for at, found in totals
+            if abs(exact_number(found) - added) > exact_number(abs_tol)
+        ]
+
+    return _check("sums", (parts, total), {"abs_tol": abs_tol}, find, severity)
+
+
+def within(place: str, low: float | None = None, high: float | None = None, *, severity: Severity = "reject") -> Check:
+    """Every number at `place` is at least `low` and at most `high`.
+
+    >>> [str(found) for found in within("/age", 0, 150)({"age": 200}, {})]
+    ['/age: is 200, and at most 150 is allowed []']
+    """
+    if low is None and high is None:
+        raise UsageError(f"within({place!r}) has neither low nor high: give at least one.")
+    if low is not None and high is not None and low > high:
+        raise UsageError(f"within({place!r}): low={low!r} is above high={high!r}, so that no number fits.")
+
+    def find(value: Json, inputs: Mapping[str, Json]) -> list[Violation]:
+        found = [(at, each) for at, each in _values_at(value, (place,)) if _is_number(each)]
+        few = [Violation(at, "", f"is {n}, and at least {low} is allowed", low, n) for at, n in found if _below(n, low)]
+        many = [
+            Violation(at, "", f"is {n}, and at most {high} is allowed", high, n) for at, n in found if _above(n, high)
+        ]
+        return (few + many)[:MAX_VIOLATIONS]
+
+    return _check("within", (place,), {"low": low, "high": high}, find, severity)
+
+
+def _below(number: float, low: float | None) -> bool:
+    return low is not None and number < low
+
+
+def _above(number: float, high: float | None) -> bool:
+    return high is not None and number > high
+
+
+def _is_number(found: Json) -> bool:
+    return isinstance(found, int | float) and not isinstance(found, bool)
+
+
+def _plain(number: Fraction) -> Json:
+    return int(number) if number.denominator == 1 else float(number)
+
+
+# ------------------------------------------------------------------------------------------------- places and checks
+
+
+def _check(
+    name: str,
+    places: tuple[str, ...],
+    options: Mapping[str, Json],
+    function: Callable[[Json, Mapping[str, Json]], list[Violation]],
+    severity: Severity,
+) -> Check:
+    """A check whose version says its options: the same source with other options is another check."""
+    if not places:
+        raise UsageError(f'{name}() wants at least one place, as in {name}("/total").')
+    for place in places:
+        if not isinstance(place, str) or (place and not place.startswith("/")):
+            raise UsageError(f'{name}: a place is a JSON Pointer, as "/lines/*/amount"; found {place!r}.')
+    given = ", ".join(f"{option}={value!r}" for option, value in options.items() if value is not None)
+    return Check(
+        name=f"{name} {' '.join(places)}", function=function, severity=severity, version=f"{name} 1 {places!r} {given}"
+    )
+
+
+def _missing(at: str, found: Json, what: str) -> Violation:
+    shown = found if not isinstance(found, str) or len(found) <= 80 else found[:80] + "…"
+    return Violation(at, "", f"{shown!r} {what}", None, shown)
+
+
+def _texts_at(value: Json, places: tuple[str, ...]) -> list[tuple[str, str]]:
+    return [(at, found) for at, found in _values_at(value, places) if isinstance(found, str)]
+
+
+def _values_at(value: Json, places: tuple[str, ...]) -> list[tuple[str, Json]]:
+    """What stands at the places, lists opened, null left out."""
+    found: list[tuple[str, Json]] = []
+    for place in places:
+        here: list[tuple[tuple[str, ...], Json]] = [((), value)]
+        for step in as_tokens(place):
+            here = [below for path, each in here for below in _steps(path, each, step)]
+        found += [(as_pointer(path), each) for path, each in here if each is not None]
+    return found
+
+
+def _steps(path: tuple[str, ...], value: Json, step: str) -> Iterator[tuple[tuple[str, ...], Json]]:
+    if isinstance(value, dict):
+        names = list(value) if step == "*" and "*" not in value else [step] if step in value else []
+        yield from (((*path, name), value[name]) for name in names)
+    elif isinstance(value, list):
+        numbers = range(len(value)) if step == "*" else [int(step)] if step.isdecimal() else []
+        yield from (((*path, str(number)), value[number]) for number in numbers if number < len(value))
+
+
+def _source_text(inputs: Mapping[str, Json], source: str | None) -> str:
+    if source is None:
+        return "\n".join(_all_text(inputs))
+    if source not in inputs:
+        raise UsageError(f"the source of this check is the input {source!r}; the inputs are {', '.join(inputs)}.")
+    return "\n".join(_all_text(inputs[source]))
+
+
+def _all_text(value: Json) -> Iterator[str]:
+    """All texts and numbers in a value, depth first, without recursion: the inputs may be nested as deep as they like."""
+    waiting = [value]
+    while waiting:
+        here = waiting.pop()
+        if isinstance(here, str):
+            yield here
+        elif isinstance(here, Mapping):
+            waiting += reversed(list(here.values()))
+        elif isinstance(here, list | tuple):
+            waiting += reversed(here)
+        elif here is not None and not isinstance(here, bool):
+            yield repr(here)

@@ -1,0 +1,48 @@
+"""The exceptions of llmguard, split by who is to blame.
+
+LLMGuardError
+ ├── UsageError       you: a bad schema, prompt or configuration; raised when the guard is built
+ ├── GuardRejected    the model: no rung gave a value that can be trusted; carries the outcome
+ ├── ReplayMismatch   the record: what is asked is not what was recorded
+ └── LogError         the disk: the log cannot be opened or written
+
+A model's or a network's trouble is never an exception in the core: it is an answer to the flow.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from llmguard.core.outcome import Outcome
+
+
+class LLMGuardError(Exception):
+    """The root: `except LLMGuardError` catches all that llmguard raises on purpose."""
+
+
+class UsageError(LLMGuardError):
+    """What was handed to llmguard cannot work. The message says what was found, expected, where, and the mend."""
+
+
+class GuardRejected(LLMGuardError):
+    """A guarded call ended without a value. `outcome` says what was tried and what was wrong each time."""
+
+    def __init__(self, outcome: Outcome[object]) -> None:
+        super().__init__(outcome.explain())
+        self.outcome = outcome
+
+
+class ReplayMismatch(LLMGuardError):
+    """The flow asks for something else than the record holds at `address`."""
+
+    def __init__(self, address: str, *, expected: str, found: str) -> None:
+        super().__init__(
+            f"at {address!r}: expected {expected}, found {found}. The guard, its inputs or llmguard changed since the"
+            " record was made: replay it as what-if, or renew the record."
+        )
+        self.address, self.expected, self.found = address, expected, found
+
+
+class LogError(LLMGuardError):
+    """The outcome log cannot be opened, read or written."""

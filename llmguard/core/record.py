@@ -1,0 +1,307 @@
+"""A guarded call as data: opening, steps and outcome as canonical JSON with a version and a tagged hash.
+
+The driver hears every answer and the log keeps it; this module says how an answer, an outcome and a whole record are spelled,
+and turns them back. Times and ids are made by whoever drives; nothing here knows a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields, is_dataclass, replace
+from hashlib import sha256
+from operator import attrgetter
+from typing import Any, TypeAlias, cast
+
+from llmguard.core.canonical import Json, decode, digest, encode
+from llmguard.core.effects import Answer, Crashed, Returned
+from llmguard.core.messages import NO_USAGE, ModelFailure, ModelReply, Usage
+from llmguard.core.outcome import (
+    Alternative,
+    Attempt,
+    FieldSupport,
+    Judgement,
+    Outcome,
+    Repair,
+    Sample,
+    Violation,
+    Vote,
+)
+from llmguard.core.redaction import redact, redact_text
+
+RECORD_VERSION = 1
+RAW_LIMIT = 65_536
+"""Bytes kept of a reply that was refused for its size; its hash covers what was received."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """The intent: written before the first request. `inputs_digest` finds calls with the same inputs."""
+
+    id: str
+    guard: str
+    fingerprint: str
+    inputs: Json
+    inputs_digest: str
+    meta: Json
+    started_at: float
+    """Seconds since the epoch, UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One answered effect: where, what was asked (as a digest), what came, and how long was waited before."""
+
+    address: str
+    digest: str
+    answer: Answer
+    waited_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """All that is kept of one call. `outcome` is None while it runs, or where its process died."""
+
+    opening: Opening
+    steps: tuple[Step, ...]
+    outcome: Outcome[Json] | None = None
+
+
+_ANSWERS: dict[str, type[ModelReply] | type[ModelFailure] | type[Returned] | type[Crashed]] = {
+    "reply": ModelReply,
+    "failure": ModelFailure,
+    "returned": Returned,
+    "crashed": Crashed,
+}
+_TAGS = {kind: tag for tag, kind in _ANSWERS.items()}
+
+
+def answer_to_json(answer: Answer) -> dict[str, Json]:
+    """The answer without its raw bytes, which are kept beside it; fields at their default are left out."""
+    found = {"answer": _TAGS[type(answer)], **_given(answer, leave_out=("raw", "logprobs"))}
+    if isinstance(answer, ModelReply) and answer.logprobs:
+        found["logprobs"] = [list(token) for token in answer.logprobs]
+    return found
+
+
+def answer_from_json(data: dict[str, Json], raw: bytes = b"") -> Answer:
+    found = dict(data)
+    kind = _ANSWERS[found.pop("answer")]
+    if "usage" in found:
+        found["usage"] = Usage(**found["usage"])
+    if "logprobs" in found:
+        found["logprobs"] = tuple((token, logprob) for token, logprob in found["logprobs"])
+    if raw:
+        found["raw"] = raw
+    return kind(**found)
+
+
+def encode_answer(answer: Answer) -> bytes:
+    """What stands in the log for an answer: redacted canonical JSON."""
+    return redact(encode(answer_to_json(_without_split_secrets(answer))))
+
+
+def _without_split_secrets(answer: Answer) -> Answer:
+    """Tokens would keep, in pieces, the secret that is redacted in the text."""
+    if isinstance(answer, ModelReply) and answer.logprobs and redact_text(answer.text) != answer.text:
+        return replace(answer, logprobs=())
+    return answer
+
+
+def decode_answer(text: bytes | str, raw: bytes = b"") -> Answer:
+    return answer_from_json(decode(text), raw)
+
+
+def raw_of(answer: Answer) -> tuple[bytes, str]:
+    """The evidence of an answer, redacted, with its tagged hash; both empty where nothing was received."""
+    raw = getattr(answer, "raw", b"")
+    if not raw:
+        return b"", ""
+    evidence = redact(raw)
+    return evidence[:RAW_LIMIT] if getattr(answer, "kind", "") == "malformed" else evidence, tagged_hash(evidence)
+
+
+def tagged_hash(text: bytes) -> str:
+    return "sha256:" + sha256(text).hexdigest()
+
+
+def encode_outcome(outcome: Outcome[Json]) -> bytes:
+    return redact(encode(outcome_to_json(outcome)))
+
+
+def decode_outcome(text: bytes | str) -> Outcome[Json]:
+    return outcome_from_json(decode(text))
+
+
+def outcome_to_json(outcome: Outcome[Json]) -> dict[str, Json]:
+    """`value` is left out: the value in the log is `json`. So are the attempts' texts: they stand in the steps."""
+    found = _given(outcome, leave_out=("value", "attempts", "fields", "_priced"))
+    found["attempts"] = [_given(attempt, leave_out=("text",)) for attempt in outcome.attempts]
+    if outcome.fields:
+        found["fields"] = {path: _given(support) for path, support in outcome.fields.items()}
+    return found
+
+
+def with_texts(outcome: Outcome[Json], steps: Iterable[Step]) -> Outcome[Json]:
+    """The outcome as it was: each attempt with the text of its step."""
+    texts = {step.address: step.answer.text for step in steps if isinstance(step.answer, ModelReply)}
+    attempts = tuple(replace(attempt, text=texts.get(attempt.address, "")) for attempt in outcome.attempts)
+    return replace(outcome, attempts=attempts)
+
+
+def outcome_from_json(data: dict[str, Json]) -> Outcome[Json]:
+    found = dict(data)
+    for name, one in _PARTS:
+        if name in found:
+            found[name] = tuple(one(item) for item in found[name])
+    if "usage" in found:
+        found["usage"] = Usage(**found["usage"])
+    if "fields" in found:
+        found["fields"] = {path: _field_support(support) for path, support in found["fields"].items()}
+    if "vote" in found:
+        found["vote"] = _vote(found["vote"])
+    return Outcome(value=found.get("json"), **found)
+
+
+def interrupted(steps: Iterable[Step]) -> Outcome[Json]:
+    """The outcome of a call whose process died or whose caller left: no value, and what was paid for."""
+    attempts = tuple(_unjudged(step) for step in steps if isinstance(step.answer, ModelReply | ModelFailure))
+    return Outcome(
+        status="interrupted",
+        violations=(Violation("", "interrupted", "the call ended before it was decided"),),
+        attempts=attempts,
+        usage=sum((attempt.usage for attempt in attempts), NO_USAGE),
+    )
+
+
+def _unjudged(step: Step) -> Attempt:
+    answer = cast(ModelReply | ModelFailure, step.answer)
+    reply = answer if isinstance(answer, ModelReply) else None
+    return Attempt(
+        address=step.address,
+        rung=step.address.split("/")[0],
+        text=reply.text if reply else "",
+        failure="stopped" if reply else cast(ModelFailure, answer).kind,
+        message="not judged: the call was interrupted" if reply else cast(ModelFailure, answer).message,
+        model=reply.model if reply else "",
+        usage=answer.usage,
+        cost_usd=answer.cost_usd,
+        latency_s=answer.latency_s,
+    )
+
+
+def record_to_json(record: Record) -> dict[str, Json]:
+    """The whole record, with a version and a hash over everything else in it."""
+    data: dict[str, Json] = {
+        "version": RECORD_VERSION,
+        "opening": _given(record.opening),
+        "steps": [step_to_json(step) for step in record.steps],
+        "outcome": outcome_to_json(record.outcome) if record.outcome else None,
+    }
+    return {**data, "hash": "blake2b-128:" + digest(data)}
+
+
+def step_to_json(step: Step) -> dict[str, Json]:
+    return {
+        "address": step.address,
+        "digest": step.digest,
+        "waited_s": step.waited_s,
+        "answer": answer_to_json(step.answer),
+    }
+
+
+def step_from_json(data: dict[str, Json]) -> Step:
+    return Step(data["address"], data["digest"], answer_from_json(data["answer"]), data["waited_s"])
+
+
+def record_from_json(data: dict[str, Json]) -> Record:
+    return Record(
+        Opening(**data["opening"]),
+        tuple(step_from_json(step) for step in data["steps"]),
+        outcome_from_json(data["outcome"]) if data["outcome"] else None,
+    )
+
+
+def _violation(data: Json) -> Violation:
+    return Violation(**data)
+
+
+def _repair(data: Json) -> Repair:
+    return Repair(**data)
+
+
+def _attempt(data: Json) -> Attempt:
+    found = dict(data)
+    found["violations"] = tuple(_violation(item) for item in found.get("violations", ()))
+    found["repairs"] = tuple(_repair(item) for item in found.get("repairs", ()))
+    if "usage" in found:
+        found["usage"] = Usage(**found["usage"])
+    return Attempt(**found)
+
+
+def _alternative(data: Json) -> Alternative:
+    return Alternative(**data)
+
+
+def _field_support(data: Json) -> FieldSupport:
+    return FieldSupport(**{**data, "alternatives": tuple(_alternative(item) for item in data.get("alternatives", ()))})
+
+
+def _judgement(data: Json) -> Judgement:
+    return Judgement(**data)
+
+
+def _sample(data: Json) -> Sample:
+    return Sample(**{**data, "usage": Usage(**data.get("usage", {}))})
+
+
+def _vote(data: Json) -> Vote:
+    samples = tuple(_sample(item) for item in data["samples"])
+    violations = tuple(_violation(item) for item in data.get("violations", ()))
+    return Vote(**{**data, "candidate": tuple(data["candidate"]), "samples": samples, "violations": violations})
+
+
+def _itself(data: Json) -> Json:
+    return data
+
+
+_PARTS: tuple[tuple[str, Callable[[Json], object]], ...] = (
+    ("violations", _violation),
+    ("flags", _violation),
+    ("repairs", _repair),
+    ("attempts", _attempt),
+    ("alternatives", _alternative),
+    ("judgements", _judgement),
+    ("proposed", _itself),
+    ("skipped_checks", _itself),
+)
+
+
+def _given(value: Any, leave_out: tuple[str, ...] = ()) -> dict[str, Json]:
+    """The fields of a dataclass that are not at their default."""
+    get, defaults = _plan(type(value), leave_out)
+    return {
+        name: item if type(item) in _AS_THEY_ARE else _plain(item)
+        for (name, default), item in zip(defaults, get(value), strict=True)
+        if item is not default and item != default
+    }
+
+
+def _plain(item: Json) -> Json:
+    """Tuples and dataclasses are ours and are spelled out; lists and dicts are JSON already."""
+    if isinstance(item, tuple):
+        return [_plain(one) for one in item]
+    return _given(item) if is_dataclass(item) else item
+
+
+_AS_THEY_ARE = frozenset({str, int, float, bool, dict, list})
+_Plan: TypeAlias = tuple[Callable[[Any], tuple[Any, ...]], tuple[tuple[str, object], ...]]
+_plans: dict[tuple[type[Any], tuple[str, ...]], _Plan] = {}
+
+
+def _plan(kind: type[Any], leave_out: tuple[str, ...]) -> _Plan:
+    """How the fields of a kind are fetched, and their defaults; worked out once."""
+    found = _plans.get((kind, leave_out))
+    if found is None:
+        kept = tuple((each.name, each.default) for each in fields(kind) if each.name not in leave_out)
+        found = _plans[kind, leave_out] = attrgetter(*(name for name, _ in kept)), kept
+    return found

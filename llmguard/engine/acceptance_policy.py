@@ -1,0 +1,187 @@
+"""What may be accepted automatically under a certificate: promised by the guard, looked up at each call, failing closed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import isfinite
+from typing import Literal, TypeAlias
+
+from llmguard.core.canonical import Json, digest
+from llmguard.core.effects import Crashed
+from llmguard.core.errors import UsageError
+from llmguard.prompts.function import describe
+from llmguard.voting import Fixed, Plan, SelfConsistency
+
+Score: TypeAlias = "Literal['agreement', 'confidence'] | Callable[[Json, Json], float]"
+"""What a threshold compares: the vote's agreement, the least log-probability confidence of a field, or a function of
+(value, inputs) that was fixed in advance, such as agreement with a deterministic rule."""
+
+THRESHOLDS = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6)
+MOST = 16
+
+
+def _no_certificates() -> Json:
+    return {"void": "no log was bound"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acceptance:
+    """At most `alpha` of what is accepted automatically is wrong, with confidence 1 - `delta`. Makes: `certified(...)`.
+
+    The family of policies, `plans` or `thresholds` on `score`, stands from strict to loose and is fixed before any label
+    is seen. `lookup` is bound by the guard: () -> {"certificate": id, "plan": [...]} or {..., "at_least": 0.9} or
+    {"void": why}.
+    """
+
+    alpha: float
+    delta: float
+    plans: tuple[Plan, ...] = ()
+    thresholds: tuple[float, ...] = ()
+    score: Score = "agreement"
+    max_age_s: float | None = None
+    lookup: Callable[[], Json] = _no_certificates
+
+    def description(self) -> Json:
+        """For the guard's fingerprint."""
+        return {"alpha": self.alpha, "delta": self.delta, "max_age_s": self.max_age_s, "family": self.family()}
+
+    def family(self) -> Json:
+        """The policies, as they are named in a certificate's fingerprint."""
+        if self.plans:
+            return [each.description() for each in self.plans]
+        return {"score": score_name(self.score), "at_least": list(self.thresholds)}
+
+    def promise(self, certified: str) -> str:
+        """Names what a certificate stands for: what makes the candidates (`Policy.certified`), and this family."""
+        return digest([certified, self.family()])
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """What the lookup said: the certificate, and the plan or threshold it certifies; or why there is none."""
+
+    certificate: str = ""
+    plan: Plan | None = None
+    at_least: float | None = None
+    void: str = ""
+
+
+def permit_of(said: Json | Crashed) -> Permit:
+    """The permit; whatever is wrong with the lookup is a reason to accept nothing."""
+    if isinstance(said, Crashed):
+        return Permit(void=f"the certificate could not be looked up: {said.error}")
+    if "void" in said:
+        return Permit(void=str(said["void"]))
+    plan = Plan(*said["plan"]) if "plan" in said else None
+    return Permit(said["certificate"], plan, said.get("at_least"))
+
+
+def score_name(score: Score) -> Json:
+    return score if isinstance(score, str) else getattr(score, "description", lambda: describe(score))()
+
+
+# ------------------------------------------------------------------------------------------------- as a user gives it
+
+
+def certified(
+    alpha: float,
+    delta: float = 0.05,
+    *,
+    plans: Sequence[tuple[int, int, int] | Plan] = (),
+    thresholds: Sequence[float] = (),
+    score: Score = "agreement",
+    max_age_s: float | None = None,
+) -> Acceptance:
+    """Accept automatically only what a certificate covers: at most `alpha` wrong, with confidence 1 - `delta`.
+
+    `llmguard certify` makes the certificate from reviewed audits. Without a valid one (none yet, expired after
+    `max_age_s` seconds, another prompt, schema, model or check, drift found) the guard goes on to its next rung.
+
+    Raises:
+        UsageError: alpha or delta not above 0 and below 1, a family out of order, plans and thresholds together.
+
+    >>> certified(0.02).thresholds, certified(0.02, plans=[(5, 1, 0), (3, 2, 1)]).plans[0].n0
+    ((), 5)
+    """
+    for name, given in (("alpha", alpha), ("delta", delta)):
+        if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given < 1:
+            raise UsageError(f"certified({name}=...) wants a share above 0 and below 1, found {given!r}: 0.02 is 2 %.")
+    if plans and thresholds:
+        raise UsageError("certified(...) has plans and thresholds. A family is of one kind: give one of them.")
+    if max_age_s is not None and not max_age_s > 0:
+        raise UsageError(f"certified(max_age_s=...) wants seconds above 0, found {max_age_s!r}.")
+    if not (score in ("agreement", "confidence") or callable(score)):
+        raise UsageError(f"certified(score=...) is 'agreement', 'confidence' or a function, found {score!r}.")
+    if plans and score != "agreement":
+        raise UsageError("certified(...) has plans and a score. Plans accept by votes; a score goes with thresholds.")
+    return Acceptance(
+        alpha=alpha,
+        delta=delta,
+        plans=_ordered_plans(plans),
+        thresholds=_ordered(thresholds),
+        score=score,
+        max_age_s=max_age_s,
+    )
+
+
+def bound_acceptance(given: Acceptance, votes: SelfConsistency | None) -> Acceptance:
+    """The acceptance with a family that fits the guard's way of asking; UsageError where none can."""
+    if votes is None and (given.plans or given.score == "agreement"):
+        raise UsageError(
+            "accept=certified(...) goes by votes, and the guard takes one sample. Give consistency=SelfConsistency(),"
+            " or certified(..., score='confidence'), or a function of (value, inputs) as score."
+        )
+    if given.plans:
+        _refuse_plans_beyond(given.plans, votes)
+        return given
+    if given.thresholds or votes is None or given.score != "agreement" or not isinstance(votes.stopping, Plan):
+        return given if given.thresholds else replace(given, thresholds=THRESHOLDS)
+    return replace(given, plans=usual_plans(votes.stopping, votes.n_max))
+
+
+def usual_plans(own: Plan, n_max: int) -> tuple[Plan, ...]:
+    """Unanimous votes of n_max samples and fewer, then the guard's own plan: strict to loose.
+
+    >>> [str(plan) for plan in usual_plans(Plan(3, 2, 1), 7)]
+    ['plan (7, 1, 0)', 'plan (5, 1, 0)', 'plan (4, 1, 0)', 'plan (3, 2, 1)']
+    """
+    sizes = sorted({n for n in (n_max, (n_max + own.n0) // 2, own.n0 + 1) if n > own.n0}, reverse=True)
+    return (*(Plan(n, 1, 0) for n in sizes), own)
+
+
+def _ordered(thresholds: Sequence[float]) -> tuple[float, ...]:
+    found = tuple(thresholds)
+    if not all(isinstance(each, int | float) and isfinite(each) for each in found):
+        raise UsageError(f"certified(thresholds=...) wants numbers such as (1.0, 0.8, 0.6), found {list(found)!r}.")
+    if list(found) != sorted(set(found), reverse=True) or len(found) > MOST:
+        raise UsageError(
+            f"certified(thresholds=...) wants at most {MOST} numbers from strict to loose, each once, as in"
+            f" (1.0, 0.8, 0.6); found {list(found)!r}."
+        )
+    return found
+
+
+def _ordered_plans(given: Sequence[tuple[int, int, int] | Plan]) -> tuple[Plan, ...]:
+    made = tuple(each if isinstance(each, Plan) else Plan(*each) for each in given)
+    for number, plan in enumerate(made):
+        if plan in made[:number] or any(later.is_stricter(plan) for later in made[number + 1 :]) or number >= MOST:
+            raise UsageError(
+                f"certified(plans=...) wants at most {MOST} plans from strict to loose, each once; {plan} stands too early"
+                " or twice."
+            )
+    return made
+
+
+def _refuse_plans_beyond(plans: Sequence[Plan], votes: SelfConsistency | None) -> None:
+    assert votes is not None
+    for plan in plans:
+        if plan.most > votes.n_max:
+            raise UsageError(
+                f"certified: {plan} may need {plan.most} samples, and the guard draws at most n_max={votes.n_max}."
+                f" Write SelfConsistency(n_max={plan.most}), or a smaller plan."
+            )
+    if isinstance(votes.stopping, Fixed) or not all(each.monotone for each in votes.comparators.values()):
+        raise UsageError(
+            "certified(plans=...) stops votes early, and this guard must draw a fixed number: give thresholds."
+        )

@@ -1,0 +1,165 @@
+"""Everything that decides a call, as frozen data with one fingerprint: what is not here does not change an outcome."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass, field
+
+from llmguard.core.canonical import Json, digest, digest_bytes, encode
+from llmguard.core.messages import OutputForm
+from llmguard.core.redaction import redact
+from llmguard.engine.acceptance_policy import Acceptance
+from llmguard.engine.budget import Budget
+from llmguard.engine.check import Check
+from llmguard.engine.ladder import (
+    ConstantRung,
+    EscalateRung,
+    FunctionRung,
+    LastGoodRung,
+    ModelRung,
+    Retry,
+    Rung,
+)
+from llmguard.parsing.coerce import STANDARD, ReadingRules
+from llmguard.prompts import Prompt
+from llmguard.prompts.function import describe as describe_function
+from llmguard.schema import Schema
+from llmguard.schema import describe as describe_schema
+
+PARSER_VERSION = 2
+"""Raised when the same reply may be read as another value."""
+
+REASKED = frozenset({"unparsable", "ambiguous", "schema", "check", "truncated", "empty", "malformed"})
+"""Failures a model may mend when told; after any other the next rung is tried."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """A guard as the flow sees it."""
+
+    name: str
+    prompt: Prompt
+    schema: Schema
+    output: OutputForm
+    ladder: tuple[Rung, ...]
+    checks: tuple[Check, ...] = ()
+    reading: ReadingRules = STANDARD
+    budget: Budget = field(default_factory=Budget)
+    deadline_s: float | None = None
+    audit: float = 0.0
+    """The share of calls that is drawn at random for review."""
+    accept: Acceptance | None = None
+    watched: bool = False
+    """Replies are streamed: shown as they grow, and stopped where no continuation can mend them."""
+    fingerprint: str = field(default="", compare=False)
+
+    @property
+    def certified(self) -> str:
+        """Names what makes the candidates that a certificate is about; see `certified_part`."""
+        return certified_part(describe(self))
+
+    @property
+    def pure_checks(self) -> tuple[Check, ...]:
+        return tuple(check for check in self.checks if not check.effect)
+
+    @property
+    def effect_checks(self) -> tuple[Check, ...]:
+        return tuple(check for check in self.checks if check.effect)
+
+
+def describe(policy: Policy) -> Json:
+    """The policy as JSON, so that an old outcome can be explained; its digest is the fingerprint."""
+    return {
+        "name": policy.name,
+        "prompt": policy.prompt.description,
+        "schema": describe_schema(policy.schema),
+        "ladder": [describe_rung(rung) for rung in policy.ladder],
+        "checks": [_describe_check(check) for check in policy.checks],
+        "reading": policy.reading.described(),
+        "budget": {"requests": policy.budget.requests, "tokens": policy.budget.tokens, "usd": policy.budget.usd},
+        "deadline_s": policy.deadline_s,
+        "parser_version": PARSER_VERSION,
+        "audit": policy.audit,
+        "accept": policy.accept.description() if policy.accept else None,
+    }
+
+
+CERTIFIED = ("prompt", "schema", "checks", "reading", "parser_version")
+
+
+def certified_part(description: Json) -> str:
+    """A digest of what makes a guard's candidates: prompt, schema, models, sampling, comparators, checks, reading. What
+    share is audited, what is promised, and who answers otherwise may change; the reviews still count."""
+    models = [rung for rung in description["ladder"] if "model" in rung]
+    made = [models, *(description.get(name) for name in CERTIFIED)]
+    return digest_bytes(redact(encode(made, sort_keys=True)))  # as the log keeps it: secrets are taken out
+
+
+def fingerprint(policy: Policy) -> str:
+    return digest(describe(policy))
+
+
+def describe_rung(rung: Rung) -> Json:
+    match rung:
+        case ModelRung():
+            return _describe_model_rung(rung)
+        case FunctionRung():
+            return {"function": describe_function(rung.function), "timeout_s": rung.timeout_s}
+        case ConstantRung():
+            return {"constant": rung.value}
+        case LastGoodRung():
+            return {"last_good": rung.max_age_s}
+        case EscalateRung():
+            return {"escalate": True}
+        case _:
+            return {"salvage": True}
+
+
+def _describe_model_rung(rung: ModelRung) -> Json:
+    described = {
+        "model": rung.model.name,
+        "settings": getattr(rung.model, "settings", None),
+        "reasks": rung.reasks,
+        "retry": _describe_retry(rung.retry),
+        "sampling": rung.sampling.given(),
+    }
+    if rung.prompt is not None:
+        described["prompt"] = rung.prompt.description
+    if rung.consistency is not None:
+        described["consistency"] = rung.consistency.description()
+        described["variants"] = [_describe_model_rung(each) for each in rung.variants]
+    return described
+
+
+def _describe_check(check: Check) -> Json:
+    return {
+        "name": check.name,
+        "effect": check.effect,
+        "severity": check.severity,
+        "timeout_s": check.timeout_s,
+        "function": check.version or describe_function(check.function),
+    }
+
+
+def _describe_retry(retry: Retry) -> Json:
+    return {"stop": _describe_strategy(retry.stop), "wait": _describe_strategy(retry.wait)}
+
+
+def _describe_strategy(strategy: object) -> Json:
+    """tenacity's strategies have no repr; their type and numbers say what they do."""
+    if inspect.isfunction(strategy):
+        return describe_function(strategy)
+    return [_name_of(type(strategy)), {name: _plain(value) for name, value in sorted(vars(strategy).items())}]
+
+
+def _plain(value: object) -> Json:
+    if isinstance(value, str | int | float | bool | None):
+        return value
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return _describe_strategy(value) if hasattr(value, "__dict__") else str(type(value))
+
+
+def _name_of(thing: object) -> str:
+    module = getattr(thing, "__module__", "")
+    return f"{module}.{getattr(thing, '__qualname__', None) or type(thing).__qualname__}"

@@ -1,0 +1,82 @@
+"""What stands behind `accept=certified(...)` when a guard is called: the newest certificate in its log that holds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from llmguard.certification import Certificate, Kept, knob
+from llmguard.core.canonical import Json
+from llmguard.core.errors import UsageError
+from llmguard.engine.acceptance_policy import Acceptance, bound_acceptance
+from llmguard.engine.ladder import ModelRung
+from llmguard.engine.policy import Policy
+
+
+class Certificates(Protocol):
+    """What is asked of a log."""
+
+    def certificates(self, guard: str, certified: str | None = None) -> Sequence[Kept]: ...
+
+
+def bound_promise(given: object, policy: Policy, log: Certificates) -> Acceptance:
+    name = policy.name
+    if not isinstance(given, Acceptance):
+        raise UsageError(f"accept= of guard {name!r} wants certified(alpha, delta), found {given!r}.")
+    models = [each for each in policy.ladder if isinstance(each, ModelRung)]
+    if len(models) != 1:
+        raise UsageError(
+            f"accept=certified(...) of guard {name!r} is a promise about one model rung, and the guard has {len(models)}."
+            " Put further models into SelfConsistency(variants=...), or into a guard of their own."
+        )
+    accept = bound_acceptance(given, models[0].consistency)
+    return replace(accept, lookup=certificate_lookup(log, name, accept, accept.promise(policy.certified)))
+
+
+def certificate_lookup(log: Certificates, name: str, accept: Acceptance, promise: str) -> Callable[[], Json]:
+    """Looks for the newest certificate of this promise that holds now; what it finds is recorded with the call."""
+
+    def lookup() -> Json:
+        known = log.certificates(name)
+        found = [each for each in known if _covers(each.certificate, accept)]
+        own = next((each for each in found if each.certificate.fingerprint == promise), None)
+        if own is None:
+            return {"void": _none_yet(name, accept, changed=bool(found))}
+        why = own.certificate.why_void(promise, time.time()) or _too_old(own.certificate, accept, time.time())
+        if why or any(_is_alarm_for(own.certificate, each) for each in known):
+            return {"void": f"certificate {own.certificate.id} does not hold: {why or 'drift was found'}"}
+        return {"certificate": own.certificate.id, **knob(accept, own.certificate.policy)}
+
+    return lookup
+
+
+def _is_alarm_for(certificate: Certificate, other: Kept) -> bool:
+    """Whether drift that was found under `other` speaks against it: what is more often wrong than some share is more often
+    wrong than a smaller one, too."""
+    if other.suspended_at is None or other.certificate.fingerprint != certificate.fingerprint:
+        return False
+    later = certificate.issued_at is None or certificate.issued_at <= other.suspended_at
+    return other.certificate.id == certificate.id or (later and certificate.alpha <= other.certificate.alpha)
+
+
+def _too_old(certificate: Certificate, accept: Acceptance, now: float) -> str | None:
+    """A certificate that does not say when it was issued is too old for a guard that asks."""
+    if accept.max_age_s is None:
+        return None
+    issued_at = certificate.issued_at
+    return None if issued_at is not None and now < issued_at + accept.max_age_s else "it is older than max_age_s"
+
+
+def _covers(certificate: Certificate, accept: Acceptance) -> bool:
+    return certificate.alpha <= accept.alpha and certificate.delta <= accept.delta
+
+
+def _none_yet(name: str, accept: Acceptance, *, changed: bool) -> str:
+    why = (
+        "the guard changed since it was certified (prompt, schema, model, sampling, comparators, checks or plans)"
+        if changed
+        else "there is no certificate for this guard"
+    )
+    return f"{why}; review its audits, then: llmguard certify GUARD --alpha {accept.alpha:g} --delta {accept.delta:g}"

@@ -1,0 +1,136 @@
+"""Model rungs as a user gives them: names, models, and what differs from the guard's defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import TypeAlias, cast
+
+from llmguard.core.effects import Model
+from llmguard.core.errors import UsageError
+from llmguard.core.messages import Sampling
+from llmguard.engine.ladder import ModelRung, Retry
+from llmguard.guard.loaders import PromptSource, load_prompt
+from llmguard.models.openai.model import OpenAIModel
+from llmguard.prompts import Prompt
+from llmguard.voting import SelfConsistency
+
+ModelSource: TypeAlias = "str | Model | PartialRung"
+
+
+class Unset(Enum):
+    """An argument that was not given, where None says something."""
+
+    UNSET = "unset"
+
+
+UNSET = Unset.UNSET
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartialRung:
+    """A model rung with what differs from the guard's defaults; `rung(...)` makes it."""
+
+    model: str | Model | None = None
+    reasks: int | None = None
+    retry: Retry | None = None
+    sampling: Sampling | None = None
+    prompt: PromptSource | None = None
+    consistency: SelfConsistency | Unset | None = UNSET
+
+
+def rung(
+    model: str | Model | None = None,
+    *,
+    reasks: int | None = None,
+    retry: Retry | None = None,
+    sampling: Sampling | None = None,
+    prompt: PromptSource | None = None,
+    consistency: SelfConsistency | Unset | None = UNSET,
+) -> PartialRung:
+    """A model rung that overrides what stands on the guard: `models=["small", rung("large", reasks=0)]`.
+
+    `consistency=None` takes one sample where the guard votes. Without a model it is a variant of a vote:
+    `SelfConsistency(variants=[rung(prompt="..."), rung(sampling=Sampling(temperature=1.0))])`.
+    """
+    return PartialRung(
+        model=model, reasks=reasks, retry=retry, sampling=sampling, prompt=prompt, consistency=consistency
+    )
+
+
+def merge_sampling(base: Sampling, over: Sampling) -> Sampling:
+    return replace(base, **over.given())
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """What stands on the guard, for every model rung."""
+
+    name: str
+    prompt: Prompt
+    reasks: int
+    retry: Retry
+    sampling: Sampling
+    consistency: SelfConsistency | None
+
+
+def model_rung(given: ModelSource, usual: Usual) -> ModelRung:
+    part = given if isinstance(given, PartialRung) else PartialRung(model=given)
+    if part.model is None:
+        raise UsageError(
+            f"models= of guard {usual.name!r} has a rung(...) without a model. Name one: rung('gpt-5', ...)."
+        )
+    made = _drawing(part, usual, _model(part.model))
+    votes = usual.consistency if isinstance(part.consistency, Unset) else part.consistency
+    if votes is None:
+        return made
+    variants = tuple(_variant(each, made, usual) for each in votes.variants)
+    return replace(made, consistency=votes, variants=variants)
+
+
+def _drawing(part: PartialRung, usual: Usual, model: Model) -> ModelRung:
+    """A rung that takes one sample."""
+    prompt = None if part.prompt is None else _same_inputs(load_prompt(part.prompt, usual.name), usual)
+    base = merge_sampling(usual.sampling, getattr(model, "defaults", Sampling()))
+    return ModelRung(
+        model=model,
+        reasks=usual.reasks if part.reasks is None else part.reasks,
+        retry=part.retry or usual.retry,
+        sampling=merge_sampling(base, part.sampling or Sampling()),
+        prompt=prompt,
+    )
+
+
+def _variant(given: object, rung: ModelRung, usual: Usual) -> ModelRung:
+    """What takes a turn in a vote: the rung itself with another model, prompt or temperature."""
+    part = PartialRung(sampling=given) if isinstance(given, Sampling) else given
+    part = part if isinstance(part, PartialRung) else PartialRung(model=cast("str | Model", part))
+    if not isinstance(part.consistency, Unset):
+        raise UsageError(
+            f"variants= of guard {usual.name!r}: a variant takes samples for a vote, and has none of its own."
+        )
+    own = replace(usual, sampling=rung.sampling, reasks=rung.reasks, retry=rung.retry)
+    made = _drawing(part, own, rung.model if part.model is None else _model(part.model))
+    return made if part.prompt is not None else replace(made, prompt=rung.prompt)
+
+
+def _model(given: str | Model) -> Model:
+    model = OpenAIModel(given) if isinstance(given, str) else given
+    if not (hasattr(model, "call") and hasattr(model, "acall") and hasattr(model, "name")):
+        raise UsageError(
+            f"models= takes names and models, found {type(model).__name__}. A model has name, call and acall."
+        )
+    if prepare := getattr(model, "prepare", None):
+        prepare()
+    return model
+
+
+def _same_inputs(prompt: Prompt, usual: Usual) -> Prompt:
+    """A prompt in the place of the guard's: it is given the same inputs."""
+    own, others = prompt.variables, usual.prompt.variables
+    if own is not None and others is not None and (more := set(own) - set(others)):
+        raise UsageError(
+            f"a prompt of a rung or variant of guard {usual.name!r} asks for {', '.join(map(repr, sorted(more)))}, which the"
+            f" guard's own prompt does not take ({', '.join(sorted(others)) or 'no inputs'}). Use the same inputs."
+        )
+    return prompt

@@ -1,0 +1,159 @@
+"""What both logs do with reviews, audits and certificates, alike, on the few operations in which they differ."""
+
+from __future__ import annotations
+
+import os
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple, TypeAlias
+
+from llmguard.core.canonical import Json
+from llmguard.core.errors import LogError
+from llmguard.core.outcome import Outcome
+from llmguard.engine.policy import certified_part
+from llmguard.log.audits import Audit, Ended, audit_of
+from llmguard.log.reviews import (
+    UNSET,
+    Review,
+    Reviewed,
+    Unset,
+    Word,
+    checked,
+    in_order,
+    not_yet_there,
+)
+
+Which: TypeAlias = Literal["audited", "reviewed"]
+"""Of the finished calls of a guard: those drawn for audit, or those with a review."""
+
+
+class Found(NamedTuple):
+    """A call as a log knows it; `outcome` is None while it runs."""
+
+    call_id: str
+    guard: str
+    fingerprint: str
+    outcome: Outcome[Json] | None
+
+
+class ReviewedLog(ABC):
+    """A log in which people's judgements stand beside the outcomes."""
+
+    # --------------------------------------------------------------------------------------------- what a log can do
+
+    @abstractmethod
+    def explain(self, fingerprint: str) -> Json:
+        """`{"name": ..., "description": ...}` of the guard with this fingerprint; None where it is not known."""
+
+    @abstractmethod
+    def _look_up(self, call_id: str) -> Found | None:
+        """None where there is no such call."""
+
+    @abstractmethod
+    def _unknown(self, call_id: str) -> LogError:
+        """There is no such call in this log."""
+
+    @abstractmethod
+    def _keep_reviews(self, reviews: Sequence[Review]) -> None:
+        """In this order; on the disk on return, where the log has one."""
+
+    @abstractmethod
+    def _reviews(self, call_ids: Iterable[str]) -> list[Review]:
+        """All reviews of these calls, in any order."""
+
+    @abstractmethod
+    def _descriptions(self, guard: str) -> Mapping[str, Json]:
+        """What decided this guard's outcomes, by fingerprint."""
+
+    @abstractmethod
+    def _ended(self, guard: str, fingerprints: Sequence[str] | None, since: float | None, which: Which) -> list[Ended]:
+        """Finished calls with their reviews, by start; `fingerprints` None: whatever decided them."""
+
+    # --------------------------------------------------------------------------------------------- reviews
+
+    def review(
+        self,
+        call_id: str,
+        verdict: str,
+        *,
+        correction: Json | Unset = UNSET,
+        fields: Mapping[str, str] | None = None,
+        reviewer: str = "",
+        comment: str = "",
+        blind: bool = False,
+        at: float | None = None,
+    ) -> Review:
+        """A person's word on an outcome, which is on the disk when this returns. All are kept; the newest counts.
+
+        What is judged is the model's candidate (`outcome.candidate`), whatever rung answered; without one, the value that
+        was handed out. An outcome that has neither can be reviewed too: the correction then says what it should have been.
+
+        Args:
+            verdict: "right", "wrong" or "unsure", of the whole value.
+            correction: what the value should have been; it fits the schema by which the guard decided. None is null.
+            fields: verdicts on parts, by JSON Pointer: `{"/total": "wrong"}`.
+            blind: the reviewer did not see how sure the model was.
+            at: seconds since the epoch; None: now.
+
+        Raises:
+            LogError: there is no such call, or a correction where the log does not know the guard's schema.
+            UsageError: what was said cannot stand; the message says how to mend it.
+        """
+        word = Word(verdict, correction, fields, reviewer, comment, blind)
+        review = self.checked_review(call_id, word, at)
+        self._keep_reviews([review])
+        return review
+
+    def checked_review(self, call_id: str, word: Word, at: float | None = None) -> Review:
+        """The review that `review` would keep, and its errors; nothing is written."""
+        found = self._look_up(call_id)
+        if found is None:
+            raise self._unknown(call_id)
+        explained = self.explain(found.fingerprint) if word.correction is not UNSET else None
+        described = explained["description"].get("schema") if explained else None
+        call = Reviewed(call_id=found.call_id, guard=found.guard, outcome=found.outcome, described=described)
+        return checked(word, call, new_review_id(), time.time() if at is None else at)
+
+    def add_reviews(self, reviews: Sequence[Review]) -> int:
+        """Keeps those that the log does not have yet, and says how many. Two are the same if they say the same of one
+        call by one reviewer; given twice, a file of reviews adds nothing the second time."""
+        kept = self._reviews({review.call_id for review in reviews})
+        new = not_yet_there(reviews, kept)
+        if new:
+            self._keep_reviews(new)
+        return len(new)
+
+    def reviews_of(self, call_id: str) -> list[Review]:
+        """What people said of this call, oldest first: the last one counts."""
+        return in_order(self._reviews([call_id]))
+
+    # --------------------------------------------------------------------------------------------- audits
+
+    def audited(self, guard: str, certified: str, *, since: float | None = None) -> list[Audit]:
+        """The finished calls of a guard that were drawn for audit, reviewed or not, by start: all that were decided by a
+        guard whose certified part (`policy.certified_part`) is this one. `since`: seconds since the epoch."""
+        return [audit_of(call) for call in self._decided(guard, certified, since, "audited")]
+
+    def reviewed(self, guard: str, certified: str | None = None, *, since: float | None = None) -> list[Audit]:
+        """The finished calls of a guard that somebody reviewed, whyever, by start; `item.reason` says which were drawn.
+        `judged_pairs` sets the verdicts of its judges beside people's."""
+        if certified is None:
+            return [audit_of(call) for call in self._ended(guard, None, since, "reviewed")]
+        return [audit_of(call) for call in self._decided(guard, certified, since, "reviewed")]
+
+    def _decided(self, guard: str, certified: str, since: float | None, which: Which) -> list[Ended]:
+        """Begun and decided by such a guard: one that was resumed by a changed guard says nothing of either."""
+        fingerprints = self._certified(guard, certified)
+        found = self._ended(guard, fingerprints, since, which)
+        return [call for call in found if call.outcome.fingerprint in fingerprints]
+
+    def _certified(self, guard: str, certified: str) -> list[str]:
+        """The fingerprints with this certified part."""
+        described = self._descriptions(guard).items()
+        return [fingerprint for fingerprint, description in described if certified_part(description) == certified]
+
+
+def new_review_id() -> str:
+    """26 hexadecimal digits: nanoseconds since the epoch, then 40 random bits; sorts by time."""
+    return f"{time.time_ns():016x}{os.urandom(5).hex()}"

@@ -1,0 +1,4 @@
+"""The outcome store on SQLite.
+
+Read `tables`, then `store`, then `writer`.
+"""

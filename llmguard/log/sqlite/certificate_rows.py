@@ -1,0 +1,28 @@
+"""Certificates as rows of the log."""
+
+from __future__ import annotations
+
+from llmguard.certification.certificate import Certificate, Kept
+from llmguard.core.canonical import Json, decode, encode
+from llmguard.log.rows import Values, searchable
+
+
+def issued_at(certificate: Certificate, at: float) -> float:
+    """When it was issued, by itself or else by whoever keeps it: what decides which is the newest."""
+    return at if certificate.issued_at is None else certificate.issued_at
+
+
+def certificate_values(certificate: Certificate, at: float) -> Values:
+    """In the order of `tables.CERTIFICATE`."""
+    return (
+        certificate.id,
+        searchable(certificate.guard),
+        searchable(certificate.fingerprint),
+        encode(certificate.json()),
+        issued_at(certificate, at),
+        certificate.expires_at,
+    )
+
+
+def kept_of(row: Json) -> Kept:
+    return Kept(Certificate.from_json(decode(row.body)), row.suspended_at)

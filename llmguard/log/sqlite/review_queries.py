@@ -1,0 +1,108 @@
+"""Reviews, audited calls and certificates as they are read from the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from llmguard.certification.certificate import Kept
+from llmguard.core.canonical import Json, decode
+from llmguard.core.outcome import Outcome
+from llmguard.core.record import decode_outcome
+from llmguard.log.audits import Ended
+from llmguard.log.review_store import Found, Which
+from llmguard.log.reviews import Review, review_of
+from llmguard.log.rows import interrupted_call, opening_of, searchable
+from llmguard.log.sqlite.certificate_rows import kept_of
+from llmguard.log.sqlite.liveness import is_gone
+from llmguard.log.sqlite.tables import tables
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+MOST_IDS = 500
+"""Ids named in one question; SQLite takes 999 in its smallest build."""
+
+
+def look_up(connection: sa.Connection, call_id: str) -> Found | None:
+    calls = tables().calls
+    call = connection.execute(calls.select().where(calls.c.id == searchable(call_id))).one_or_none()
+    if call is None:
+        return None
+    return Found(call.id, call.guard, call.fingerprint, _outcome_of(call))
+
+
+def _outcome_of(call: Json) -> Outcome[Json] | None:
+    if call.outcome is not None:
+        return decode_outcome(call.outcome)
+    return interrupted_call(opening_of(call), ()) if is_gone(call.owner) else None
+
+
+def reviews_in(connection: sa.Connection, call_ids: Iterable[str]) -> list[Review]:
+    reviews = tables().reviews
+    ids = [searchable(call_id) for call_id in call_ids]
+    found: list[Review] = []
+    for start in range(0, len(ids), MOST_IDS):
+        asked = reviews.select().where(reviews.c.call_id.in_(ids[start : start + MOST_IDS]))
+        found += map(review_of, connection.execute(asked))
+    return found
+
+
+def descriptions_in(connection: sa.Connection, guard: str) -> dict[str, Json]:
+    guards = tables().guards
+    rows = connection.execute(guards.select().where(guards.c.name == searchable(guard)))
+    return {row.fingerprint: decode(row.description) for row in rows}
+
+
+def ended_in(
+    connection: sa.Connection, guard: str, fingerprints: Sequence[str] | None, since: float | None, which: Which
+) -> list[Ended]:
+    """Two questions, however many calls there are."""
+    import sqlalchemy as sa
+
+    made = tables()
+    calls, reviews = made.calls, made.reviews
+    meant = list(_meant(guard, fingerprints, since, which))
+    order = (calls.c.started_at, calls.c.id)
+    asked = sa.select(calls.c.id, calls.c.started_at, calls.c.outcome).where(*meant).order_by(*order)
+    said = sa.select(reviews).join(calls, calls.c.id == reviews.c.call_id).where(*meant).order_by(reviews.c.call_id)
+    by_call = {
+        call_id: [review_of(row) for row in rows]
+        for call_id, rows in groupby(connection.execute(said), lambda row: row.call_id)
+    }
+    return [
+        Ended(
+            call_id=call.id,
+            started_at=call.started_at,
+            outcome=decode_outcome(call.outcome),
+            reviews=by_call.get(call.id, ()),
+        )
+        for call in connection.execute(asked)
+    ]
+
+
+def _meant(
+    guard: str, fingerprints: Sequence[str] | None, since: float | None, which: Which
+) -> Iterator[sa.ColumnElement[bool]]:
+    import sqlalchemy as sa
+
+    made = tables()
+    calls = made.calls
+    yield calls.c.guard == searchable(guard)
+    yield calls.c.outcome.is_not(None)
+    if fingerprints is not None:
+        yield calls.c.fingerprint.in_(fingerprints)
+    if since is not None:
+        yield calls.c.started_at >= since
+    if which == "audited":
+        yield calls.c.review_reason == sa.literal_column("'audit'")  # as the index has it
+    else:
+        yield calls.c.id.in_(sa.select(made.reviews.c.call_id))
+
+
+def certificates_in(connection: sa.Connection, asked: sa.ColumnElement[bool]) -> list[Kept]:
+    """The newest first."""
+    made = tables().certificates
+    order = (made.c.issued_at.desc(), made.c.id)
+    return [kept_of(row) for row in connection.execute(made.select().where(asked).order_by(*order))]

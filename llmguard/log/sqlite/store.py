@@ -1,0 +1,545 @@
+"""The outcome log: every guarded call from its opening to its outcome, in a database."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llmguard.certification.certificate import Certificate, Kept
+from llmguard.core.canonical import Json, decode, encode
+from llmguard.core.errors import LogError
+from llmguard.core.messages import Usage
+from llmguard.core.outcome import Outcome
+from llmguard.core.record import Opening, Record, Step
+from llmguard.core.redaction import redact
+from llmguard.log.audits import Ended
+from llmguard.log.query import Query, clauses, newest_verdict, query
+from llmguard.log.review_store import Found, ReviewedLog, Which
+from llmguard.log.reviews import Review, review_values
+from llmguard.log.rows import (
+    RUNNING,
+    Row,
+    interrupted_call,
+    opening_of,
+    opening_values,
+    outcome_values,
+    record_of,
+    row_of,
+    searchable,
+    step_of,
+    step_values,
+    unknown_opening_values,
+)
+from llmguard.log.sqlite.certificate_rows import certificate_values
+from llmguard.log.sqlite.database import (
+    REVISIONS,
+    Database,
+    has_wal_reset_bug,
+    open_database,
+    path_of,
+    sqlite_version,
+)
+from llmguard.log.sqlite.liveness import is_foreign, is_gone
+from llmguard.log.sqlite.paging import PAGE, Place, places_after, records_at
+from llmguard.log.sqlite.review_queries import certificates_in, descriptions_in, ended_in, look_up, reviews_in
+from llmguard.log.sqlite.statements import Statements, compile_statements
+from llmguard.log.sqlite.tables import Tables, tables
+from llmguard.log.sqlite.writer import Entry, Writer
+from llmguard.log.stats import GuardStats, Tally
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+MOST_TRIED = 20
+"""Calls that `last_good` looks at; if people found as many wrong in a row, there is no good value."""
+
+GOOD = ("accepted", "recovered")
+LAST_CHARACTER = "\U0010ffff"
+
+
+class OutcomeLog(ReviewedLog):
+    """The log at one URL. All logs of one file in one process share its one writing connection.
+
+    `begin` and `step` return at once, and their rows are on the disk within 5 ms; `finish` returns when the outcome and
+    everything before it is on the disk. If that fails, nobody loses a value: `LogWarning`, and the rows are kept and
+    tried again.
+    """
+
+    def __init__(self, database: Database, statements: Statements, writer: Writer) -> None:
+        self._database, self._statements, self._writer = database, statements, writer
+        self._openings: dict[str, Entry] = {}
+        self._guards: set[str] = set()
+
+    @classmethod
+    def open(cls, url: str) -> OutcomeLog:
+        """The log at `sqlite:///FILE`, made if it is not there. Calls whose process died are marked interrupted.
+
+        Raises:
+            UsageError: the URL names no SQLite file.
+            LogError: the file cannot be opened or written, or is no log.
+        """
+        log = _shared(path_of(url))
+        log.mark_interrupted()
+        return log
+
+    @property
+    def path(self) -> Path:
+        return self._database.path
+
+    # --------------------------------------------------------------------------------------------- writing
+
+    def guard(self, fingerprint: str, name: str, description: Json) -> None:
+        """What decided the outcomes of this fingerprint; kept once, so that an old outcome can be explained."""
+        if fingerprint not in self._guards:
+            self._guards.add(fingerprint)
+            values = (searchable(fingerprint), searchable(name), redact(encode(description)))
+            self._writer.put(Entry(self._statements.guard, values))
+
+    def begin(self, opening: Opening) -> None:
+        """The intent. A call that is in the log already, interrupted or undecided, is taken over by this process."""
+        entry = Entry(self._statements.begin, opening_values(opening, self._writer.owner))
+        self._openings[opening.id] = entry
+        self._writer.put(entry)
+
+    def step(self, call_id: str, step: Step) -> None:
+        """An answer, as it comes."""
+        self._writer.put(Entry(self._statements.step, step_values(call_id, step, time.time_ns())))
+
+    def finish(self, call_id: str, outcome: Outcome[Json], finished_at: float) -> None:
+        """The outcome, which is on the disk when this returns."""
+        self._writer.wait_for(self._ending(call_id, outcome, finished_at))
+
+    async def afinish(self, call_id: str, outcome: Outcome[Json], finished_at: float) -> None:
+        """`finish` on the running event loop, which goes on meanwhile. If the caller is cancelled, the row is not lost."""
+        loop = asyncio.get_running_loop()
+        written: asyncio.Future[None] = loop.create_future()
+
+        def tell() -> None:
+            try:
+                loop.call_soon_threadsafe(_settle, written)
+            except RuntimeError:  # the loop is closed: nobody waits any more
+                return
+
+        self._writer.put_urgently(self._ending(call_id, outcome, finished_at, tell))
+        await asyncio.shield(written)
+
+    def feedback(self, call_id: str, key: str, value: Json, at: float) -> None:
+        """A word of a user about an outcome; the same key at another time is another word. On the disk on return.
+
+        Raises:
+            LogError: there is no such outcome.
+        """
+        if not self._has(call_id):
+            raise self._unknown(call_id)
+        values = (searchable(call_id), searchable(key), at, redact(encode(value)))
+        self._writer.wait_for(Entry(self._statements.feedback, values, durable=True))
+
+    def keep_certificate(self, certificate: Certificate, at: float) -> None:
+        """On the disk on return; kept again, one that was suspended stays so. `at`: seconds since the epoch, now."""
+        self._writer.wait_for(Entry(self._statements.certificate, certificate_values(certificate, at), durable=True))
+
+    def suspend(self, certificate_id: str, at: float) -> bool:
+        """No call is accepted by it any more, from this return on. False where there is none, or it is suspended."""
+        with self._looking() as connection:
+            found = certificates_in(connection, tables().certificates.c.id == certificate_id)
+        if not found or found[0].suspended_at is not None:
+            return False
+        self._writer.wait_for(Entry(self._statements.suspend, (at, certificate_id), durable=True))
+        return True
+
+    def _keep_reviews(self, reviews: Sequence[Review]) -> None:
+        entries = [Entry(self._statements.review, review_values(review), durable=True) for review in reviews]
+        self._write_all(entries)
+
+    def _write_all(self, entries: list[Entry]) -> None:
+        """On the disk on return, in as few transactions as may be."""
+        for entry in entries[:-1]:
+            self._writer.put(entry)
+        for entry in entries[-1:]:
+            self._writer.wait_for(entry)
+
+    def flush(self) -> bool:
+        """Writes what is queued; False where the log cannot be written now."""
+        return self._writer.flush()
+
+    def close(self) -> None:
+        """Writes what is queued and closes the connection. Whoever uses the log later opens it again."""
+        self._writer.close()
+
+    def _ending(
+        self, call_id: str, outcome: Outcome[Json], finished_at: float, told: Callable[[], object] | None = None
+    ) -> Entry:
+        opening = self._openings.pop(call_id, None)
+        began = opening.values if opening else unknown_opening_values(call_id, outcome, finished_at, self._writer.owner)
+        values = began + outcome_values(outcome, finished_at)
+        return Entry(self._statements.finish, values, durable=True, opening=opening, told=told)
+
+    # --------------------------------------------------------------------------------------------- reading
+
+    def get(self, call_id: str) -> Record | None:
+        """The whole record; `outcome` is None while the call runs. None where there is no such call."""
+        made = tables()
+        with self._looking() as connection:
+            call = connection.execute(made.calls.select().where(made.calls.c.id == searchable(call_id))).one_or_none()
+            if call is None:
+                return None
+            return record_of(call, _steps(connection, made, call.id), call.status is None and is_gone(call.owner))
+
+    def ids(self, prefix: str, limit: int = 10) -> list[str]:
+        """The ids that begin so, for people who type the first digits."""
+        import sqlalchemy as sa
+
+        calls = tables().calls
+        begin = searchable(prefix)
+        within = calls.c.id.between(begin, begin + LAST_CHARACTER)  # which an index answers, as it does no LIKE
+        asked = sa.select(calls.c.id).where(within, calls.c.id.startswith(begin, autoescape=True))
+        with self._looking() as connection:
+            return list(connection.execute(asked.order_by(calls.c.id).limit(limit)).scalars())
+
+    def find(
+        self,
+        *,
+        guard: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        finished_since: float | None = None,
+        status: str | Sequence[str] | None = None,
+        meta: Mapping[str, Json] | None = None,
+        where: str | None = None,
+        limit: int | None = 100,
+        newest_first: bool = True,
+    ) -> list[Row]:
+        """Calls by start. `since` is included, `until` is not (seconds since the epoch); `meta` values are compared as
+        they are written (`42` finds 42 and "42"); `where`: see `llmguard.log.query`.
+
+        Raises:
+            UsageError: what cannot be asked.
+        """
+        asked = query(guard, since, until, finished_since, status, meta, where)
+        calls = tables().calls
+        with self._looking() as connection:
+            shown = _shown(calls, self._gone(connection))
+            more = (shown.label("shown"), newest_verdict(calls).label("review"))
+            found = calls.select().add_columns(*more).where(*clauses(asked, calls, shown)).limit(limit)
+            order = (calls.c.started_at, calls.c.id)
+            rows = connection.execute(found.order_by(*(each.desc() if newest_first else each for each in order)))
+            return [row_of(row) for row in rows]
+
+    def places(
+        self,
+        *,
+        guard: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        finished_since: float | None = None,
+        status: str | Sequence[str] | None = None,
+        meta: Mapping[str, Json] | None = None,
+        where: str | None = None,
+        after: Place | None = None,
+        limit: int = PAGE,
+    ) -> list[Place]:
+        """Start and id of the next `limit` calls after the place `after`, by start: what a page of records is asked by."""
+        asked = query(guard, since, until, finished_since, status, meta, where)
+        with self._looking() as connection:
+            shown = _shown(tables().calls, self._gone(connection))
+            return places_after(connection, asked, shown, after, limit)
+
+    def records_of(self, ids: Sequence[str], *, evidence: bool = True) -> list[Record]:
+        """The records with these ids, in their order; ids that are not in the log are passed over. Without `evidence`
+        no reply has its `raw` body, and reading costs half as much."""
+        with self._looking() as connection:
+            return records_at(connection, ids, evidence=evidence)
+
+    def records(
+        self,
+        *,
+        guard: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        finished_since: float | None = None,
+        status: str | Sequence[str] | None = None,
+        meta: Mapping[str, Json] | None = None,
+        where: str | None = None,
+        after: Place | None = None,
+        evidence: bool = True,
+    ) -> Iterator[Record]:
+        """All such calls by start, in the memory of a page. Each page is one look at the log: calls that come in while
+        it is read may be among them."""
+        query(guard, since, until, finished_since, status, meta, where)  # misuse is told now, not at the first record
+        asked = {"guard": guard, "since": since, "until": until, "status": status, "meta": meta, "where": where}
+        return self._pages(asked | {"finished_since": finished_since}, after, evidence)
+
+    def _pages(self, asked: Json, after: Place | None, evidence: bool) -> Iterator[Record]:
+        while found := self.places(**asked, after=after):
+            yield from self.records_of([place.id for place in found], evidence=evidence)
+            after = found[-1]
+
+    def last_good(self, guard: str, inputs_digest: str, not_before: float) -> Json:
+        """`{"value": ..., "id": ...}` of the newest call with these inputs that a model answered well, and that nobody has
+        reviewed as wrong; else None."""
+        import sqlalchemy as sa
+
+        calls = tables().calls
+        asked = (
+            sa.select(calls.c.id, calls.c.outcome)
+            .where(calls.c.guard == guard, calls.c.inputs_digest == inputs_digest, calls.c.status.in_(GOOD))
+            .where(calls.c.started_at >= not_before)
+            .order_by(calls.c.started_at.desc())
+            .limit(MOST_TRIED)
+        )
+        with self._looking() as connection:
+            rows = connection.execute(asked).all()
+        found = next((row for row in rows if not self._is_wrong(row.id)), None)
+        return None if found is None else {"value": decode(found.outcome).get("json"), "id": found.id}
+
+    def _is_wrong(self, call_id: str) -> bool:
+        """By its newest review."""
+        return any(review.verdict == "wrong" for review in self.reviews_of(call_id)[-1:])
+
+    def stats(
+        self,
+        *,
+        guard: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        finished_since: float | None = None,
+        status: str | Sequence[str] | None = None,
+        meta: Mapping[str, Json] | None = None,
+        where: str | None = None,
+    ) -> tuple[GuardStats, ...]:
+        """One for each guard that has such calls, by name."""
+        asked = query(guard, since, until, finished_since, status, meta, where)
+        tallies: dict[str, Tally] = {}
+        with self._looking() as connection:
+            gone = self._gone(connection)
+            for call in connection.execute(_calls_of(asked, gone)):
+                tally = tallies.setdefault(call.guard, Tally(call.guard))
+                tally.call(call.shown, (call.failures or "").split(), call.duration_s)
+            for use in connection.execute(_models_of(asked, gone)):
+                usage = Usage(input_tokens=use.input, output_tokens=use.output, estimated=bool(use.estimated))
+                tallies[use.guard].use(use.model, use.requests, usage)
+        return tuple(tallies[name].stats() for name in sorted(tallies))
+
+    def explain(self, fingerprint: str) -> Json:
+        """`{"name": ..., "description": ...}` of the guard with this fingerprint; None where it is not known."""
+        guards = tables().guards
+        with self._looking() as connection:
+            found = connection.execute(guards.select().where(guards.c.fingerprint == fingerprint)).one_or_none()
+        return None if found is None else {"name": found.name, "description": decode(found.description)}
+
+    def feedback_of(self, call_id: str) -> list[Json]:
+        """`{"key": ..., "value": ..., "at": ...}`, oldest first."""
+        given = tables().feedback
+        with self._looking() as connection:
+            rows = connection.execute(given.select().where(given.c.call_id == searchable(call_id)).order_by(given.c.at))
+            return [{"key": row.key, "value": decode(row.value), "at": row.at} for row in rows]
+
+    def certificates(self, guard: str, certified: str | None = None) -> list[Kept]:
+        """Those of a guard, the newest first; of one fingerprint, if it is named."""
+        made = tables().certificates
+        asked = made.c.guard == searchable(guard)
+        if certified is not None:
+            asked &= made.c.fingerprint == searchable(certified)
+        with self._looking() as connection:
+            return certificates_in(connection, asked)
+
+    def _reviews(self, call_ids: Iterable[str]) -> list[Review]:
+        with self._looking() as connection:
+            return reviews_in(connection, call_ids)
+
+    def _look_up(self, call_id: str) -> Found | None:
+        with self._looking() as connection:
+            return look_up(connection, call_id)
+
+    def _descriptions(self, guard: str) -> Mapping[str, Json]:
+        with self._looking() as connection:
+            return descriptions_in(connection, guard)
+
+    def _ended(self, guard: str, fingerprints: Sequence[str] | None, since: float | None, which: Which) -> list[Ended]:
+        with self._looking() as connection:
+            return ended_in(connection, guard, fingerprints, since, which)
+
+    def _unknown(self, call_id: str) -> LogError:
+        return LogError(f"no call {call_id!r} in the log {str(self.path)!r}. `llmguard log list` shows the ids.")
+
+    @cached_property
+    def secret(self) -> bytes:
+        """32 random bytes that were made with the log: they draw the outcomes to review."""
+        import sqlalchemy as sa
+
+        meta = tables().meta
+        with self._looking() as connection:
+            return bytes.fromhex(connection.execute(sa.select(meta.c.value).where(meta.c.key == "secret")).scalar_one())
+
+    def facts(self) -> dict[str, Json]:
+        """What `llmguard doctor` may want to say of this log."""
+        import sqlalchemy as sa
+
+        with self._looking() as connection:
+            calls = connection.execute(sa.select(sa.func.count()).select_from(tables().calls)).scalar_one()
+        return {
+            "path": str(self.path),
+            "bytes": self.path.stat().st_size,
+            "revision": REVISIONS[-1],
+            "calls": calls,
+            "rows_in_memory": self._writer.kept,
+            "sqlite": sqlite_version(),
+            "wal_reset_bug": has_wal_reset_bug(),
+        }
+
+    # --------------------------------------------------------------------------------------------- the living and the dead
+
+    def unfinished(self) -> list[Row]:
+        """Calls that run now, in processes that live (or may live: see `liveness`); oldest first."""
+        return self.find(status=RUNNING, limit=None, newest_first=False)
+
+    def mark_interrupted(self, *, foreign_before: float | None = None) -> int:
+        """Gives every undecided call whose process is gone the outcome `interrupted`, with the answers it paid for.
+
+        `foreign_before`: also calls begun before this time by processes in another container, which cannot be judged
+        from here. Returns how many calls were marked.
+        """
+        with self._looking() as connection:
+            undecided = [row for row in _undecided(connection) if _is_over(row, foreign_before)]
+            entries = [self._settlement(connection, row) for row in undecided]
+        self._write_all(entries)
+        return len(entries)
+
+    def _settlement(self, connection: sa.Connection, call: Json) -> Entry:
+        steps = [step_of(row) for row in _steps(connection, tables(), call.id)]
+        values = outcome_values(interrupted_call(opening_of(call), steps), None)
+        return Entry(self._statements.settle, (*values, call.id, call.owner), durable=True)
+
+    def _gone(self, connection: sa.Connection) -> list[str]:
+        """The owners of undecided calls that live no more and are not settled yet."""
+        import sqlalchemy as sa
+
+        calls = tables().calls
+        owners = connection.execute(sa.select(calls.c.owner).where(calls.c.status.is_(None)).distinct()).scalars()
+        return [owner for owner in owners if is_gone(owner)]
+
+    def _has(self, call_id: str) -> bool:
+        import sqlalchemy as sa
+
+        calls = tables().calls
+        with self._looking() as connection:
+            return (
+                connection.execute(sa.select(calls.c.id).where(calls.c.id == searchable(call_id))).first() is not None
+            )
+
+    @contextmanager
+    def _looking(self) -> Iterator[sa.Connection]:
+        """A connection that sees all that this process has logged."""
+        import sqlalchemy as sa
+
+        self._writer.flush()
+        with self._writer.looking:
+            try:
+                with self._database.reading() as connection:
+                    yield connection
+            except sa.exc.DBAPIError as error:
+                raise LogError(
+                    f"the log {str(self.path)!r} cannot be read: {error.orig}. See that the file is there, whole, and yours to"
+                    " read; `llmguard doctor` looks at it."
+                ) from error
+
+
+def _settle(written: asyncio.Future[None]) -> None:
+    if not written.done():
+        written.set_result(None)
+
+
+def _shown(calls: sa.Table, gone: list[str]) -> sa.ColumnElement[str]:
+    """The status as lists show it."""
+    import sqlalchemy as sa
+
+    return sa.case(
+        (calls.c.status.is_not(None), calls.c.status),
+        (calls.c.owner.in_(gone), sa.literal("interrupted")),
+        else_=sa.literal(RUNNING),
+    )
+
+
+def _steps(connection: sa.Connection, made: Tables, call_id: str) -> list[Json]:
+    steps = made.steps
+    return list(connection.execute(steps.select().where(steps.c.call_id == call_id).order_by(steps.c.seq)))
+
+
+def _undecided(connection: sa.Connection) -> list[Json]:
+    calls = tables().calls
+    return list(connection.execute(calls.select().where(calls.c.status.is_(None))))
+
+
+def _is_over(call: Json, foreign_before: float | None) -> bool:
+    if foreign_before is not None and is_foreign(call.owner):
+        return bool(call.started_at < foreign_before)
+    return is_gone(call.owner)
+
+
+def _calls_of(asked: Query, gone: list[str]) -> sa.Select[Json]:
+    import sqlalchemy as sa
+
+    calls = tables().calls
+    shown = _shown(calls, gone)
+    duration_s = (calls.c.finished_at - calls.c.started_at).label("duration_s")
+    found = sa.select(calls.c.guard, shown.label("shown"), calls.c.failures, duration_s)
+    return found.where(*clauses(asked, calls, shown))
+
+
+def _models_of(asked: Query, gone: list[str]) -> sa.Select[Json]:
+    """Requests and tokens by guard and model, from the answers."""
+    import sqlalchemy as sa
+
+    made = tables()
+    calls, steps = made.calls, made.steps
+    sums = (
+        sa.func.count().label("requests"),
+        sa.func.sum(steps.c.input_tokens).label("input"),
+        sa.func.sum(steps.c.output_tokens).label("output"),
+        sa.func.max(steps.c.estimated).label("estimated"),
+    )
+    return (
+        sa.select(calls.c.guard, steps.c.model, *sums)
+        .join(steps, steps.c.call_id == calls.c.id)
+        .where(steps.c.kind.in_(("reply", "failure")), *clauses(asked, calls, _shown(calls, gone)))
+        .group_by(calls.c.guard, steps.c.model)
+    )
+
+
+# ------------------------------------------------------------------------------------------------- one writer a process
+
+_writers: dict[Path, tuple[Database, Statements, Writer]] = {}
+_lock = threading.Lock()
+
+
+def _shared(path: Path) -> OutcomeLog:
+    """A log on the one writer of its file in this process."""
+    with _lock:
+        real = Path(os.path.realpath(path))
+        found = _writers.get(real)
+        if found is None or not found[2].is_connected:
+            database = open_database(real)
+            statements = compile_statements(database.engine.dialect)
+            found = _writers[real] = found or (database, statements, Writer(database, statements))
+    return OutcomeLog(*found)
+
+
+def _forget() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    # No fork while a database is being opened: SQLite's state in this process would be copied half-made.
+    os.register_at_fork(
+        before=lambda: _lock.acquire(),
+        after_in_parent=lambda: _lock.release(),
+        after_in_child=_forget,
+    )

@@ -1,0 +1,438 @@
+"""Rows to the database by one connection a process, several at a time; no call is acknowledged before its commit.
+
+Whoever waits for an outcome writes it, and all that is queued, in one transaction: in single-threaded use no thread is
+switched. Who comes while another is writing is served by the writer's thread, together with all who came meanwhile.
+That daemon thread also writes what coroutines await, and, LINGER_S after they came, the intents and answers that nobody
+waits for. Where nobody waits, the commit does not wait for the disk either: it survives the end of the process, if not
+that of the machine, and goes to the disk with the next outcome.
+
+What cannot be written stays in the queue, in order, and is tried again; this is said aloud, once each time it begins.
+Rows may be written twice (a commit that Ctrl-C interrupted, a repeated try): every statement has the same effect then.
+
+Before a fork the gate is taken and the connection is closed, so that the child inherits no transaction, no connection,
+and no lock that SQLite believes to hold and the child does not (https://sqlite.org/howtocorrupt.html, 2.6). The child
+forgets the queue, which is its parent's, and opens a connection of its own when it has something to write.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+import time
+import warnings
+import weakref
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+
+from llmguard.log.rows import Values
+from llmguard.log.sqlite.database import Connection, Database, open_database
+from llmguard.log.sqlite.liveness import this_process
+from llmguard.log.sqlite.statements import Statements
+
+LINGER_S = 0.004
+"""How long an intent or an answer may wait to be written with others; with the commit it stays under 5 ms."""
+BATCH = 2_000
+"""Rows of one transaction."""
+RETRY_S = 1.0
+"""Between two tries while the log cannot be written. Calls that end meanwhile do not wait."""
+
+logger = logging.getLogger("llmguard")
+
+
+class LogWarning(UserWarning):
+    """The log cannot be written at the moment. Calls go on; what they came to is kept in memory."""
+
+
+class Entry:
+    """One row to write. `opening` is, for an outcome, the entry of the call's opening; where both are written at once
+    they are one row. `durable`: its commit waits for the disk. `told` is called, in any thread and perhaps twice, when
+    the row is on the disk or has to wait for better times."""
+
+    __slots__ = ("at", "done", "durable", "opening", "sql", "told", "values")
+
+    def __init__(
+        self,
+        sql: str,
+        values: Values,
+        *,
+        durable: bool = False,
+        opening: Entry | None = None,
+        told: Callable[[], object] | None = None,
+    ) -> None:
+        self.sql, self.values, self.durable, self.opening, self.told = sql, values, durable, opening, told
+        self.at = time.monotonic()
+        self.done = False
+
+
+class Writer:
+    """The queue of one database, and its way to the disk. Who reads holds `looking`, so that no fork comes between."""
+
+    def __init__(self, database: Database, statements: Statements) -> None:
+        self.database, self.statements = database, statements
+        self._begin_process()
+        _writers.add(self)
+
+    def _begin_process(self) -> None:
+        """The state at the start of a process, a forked one too."""
+        self.owner = this_process()
+        self.gate, self.looking, self._starting = threading.Lock(), threading.Lock(), threading.Lock()
+        self._entries: deque[Entry] = deque()
+        self._awaited: deque[Entry] = deque()
+        self._connection: Connection | None = None
+        self._file = (0, 0)
+        self._durable = True
+        self._suspect = self._failing = False
+        self._retry_at = 0.0
+        self._news: deque[Callable[[], None]] = deque()
+        self._thread: threading.Thread | None = None
+        self._bell = threading.Lock()
+        self._bell.acquire()
+        self._asleep = self._urgent = self._closing = False
+
+    # --------------------------------------------------------------------------------------------- from any thread
+
+    def put(self, entry: Entry) -> None:
+        """Have it written soon; nobody waits."""
+        self._entries.append(entry)
+        if self._asleep or self._thread is None:
+            self._ring()
+
+    def put_urgently(self, entry: Entry) -> None:
+        """Have it written at once, in the writer's thread, which then calls `entry.told`."""
+        self._awaited.append(entry)
+        self._entries.append(entry)
+        if self._failing:
+            self._excuse()
+        self._urgent = True
+        self._ring()
+
+    def wait_for(self, entry: Entry) -> None:
+        """Returns when the row is on the disk, or the log is known to be out of order."""
+        if self.gate.locked():
+            written = threading.Lock()
+            written.acquire()
+            entry.told = partial(_open, written)
+            self.put_urgently(entry)
+            written.acquire()
+            return
+        self._entries.append(entry)
+        try:
+            self._write_until(entry)
+        finally:
+            if not entry.done:  # a failing disk, or Ctrl-C: the writer's thread goes on with it
+                self._ring()
+            if self._news:
+                self._tell_news()
+
+    def flush(self) -> bool:
+        """Whether everything that was queued is on the disk."""
+        try:
+            last = self._entries[-1]
+        except IndexError:
+            return True
+        self._write_until(last)
+        self._tell_news()
+        return last.done
+
+    def _write_until(self, entry: Entry) -> None:
+        if not self._failing:  # else the gate may be held for as long as another process is waited for
+            with self.gate:
+                while not entry.done and not self._failing and self._commit():
+                    pass
+
+    def close(self) -> None:
+        """A last try to write what is queued; then thread and connection end. What is put later starts them again."""
+        with self.gate:
+            self._retry_at = 0.0
+            while self._entries and self._commit():
+                pass
+            self._disconnect()
+        self._tell_news()
+        if self._thread is not None:
+            self._closing = True
+            self._ring()
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the file that was opened is still there, and in use."""
+        return self._connection is not None and self.database.identity() == self._file
+
+    @property
+    def kept(self) -> int:
+        """Rows that are not on the disk yet."""
+        return len(self._entries)
+
+    # --------------------------------------------------------------------------------------------- behind the gate
+
+    def _commit(self) -> bool:
+        """Write the next batch; False where there is none, or it cannot be written now."""
+        entries = [self._entries[number] for number in range(min(len(self._entries), BATCH))]
+        if not entries or (self._failing and time.monotonic() < self._retry_at):
+            return False
+        try:
+            self._write(self._connected(), entries)
+        except Exception as error:
+            return self._mended(error, entries)
+        except BaseException:
+            self._roll_back()
+            raise
+        self._written(entries)
+        return True
+
+    def _write(self, connection: Connection, entries: list[Entry]) -> None:
+        durable = any(entry.durable for entry in entries)
+        if durable != self._durable:
+            self.database.set_durable(connection, durable)
+            self._durable = durable
+        execute = connection.execute
+        execute("BEGIN IMMEDIATE")
+        whole = {id(entry.opening) for entry in entries if entry.opening is not None and not entry.opening.done}
+        for entry in entries:
+            if id(entry.opening) in whole:
+                execute(self.statements.whole, entry.values)
+            elif id(entry) not in whole:
+                execute(entry.sql, entry.values)
+        execute("COMMIT")
+
+    def _written(self, entries: list[Entry]) -> None:
+        for entry in entries:
+            entry.done = True
+            if entry.told is not None:
+                entry.told()
+            self._entries.popleft()
+        try:
+            while self._awaited[0].done:
+                self._awaited.popleft()
+        except IndexError:
+            pass
+        if self._failing:
+            self._failing = False
+            self._news.append(partial(logger.warning, "the log %s is written again", self.database.path))
+
+    def _mended(self, error: Exception, entries: list[Entry]) -> bool:
+        """After an error: whether something was written all the same."""
+        self._roll_back()
+        if _is_fault_of_a_row(error):
+            return self._write_one_by_one(entries)
+        self._disconnect()
+        self._suspect = True
+        self._retry_at = time.monotonic() + RETRY_S
+        if not self._failing:
+            self._failing = True
+            self._news.append(partial(self._say_failing, error))
+        self._excuse()
+        return False
+
+    def _write_one_by_one(self, entries: list[Entry]) -> bool:
+        """One of them can never be written. It is left out, so that it does not block the others for ever."""
+        for entry in entries:
+            try:
+                self._write(self._connected(), [entry])
+            except Exception as error:
+                if not _is_fault_of_a_row(error):
+                    return self._mended(error, [])
+                self._roll_back()
+                self._news.append(partial(_say_left_out, entry, error))
+            self._written([entry])
+        return True
+
+    def _excuse(self) -> None:
+        """Nobody is to wait for better times."""
+        while self._awaited:
+            try:
+                entry = self._awaited.popleft()
+            except IndexError:  # another thread excused it
+                return
+            if entry.told is not None:
+                entry.told()
+
+    def _roll_back(self) -> None:
+        try:
+            if self._connection is not None:
+                self._connection.rollback()
+        except Exception as error:
+            logger.debug("rolling back: %s", error)
+
+    def _connected(self) -> Connection:
+        """The connection; a new one, to new tables if need be, where the file is no longer the one that was opened."""
+        if self._connection is not None:
+            if self.database.identity() == self._file:
+                return self._connection
+            self._disconnect()
+            self._news.append(self._say_replaced)
+            self._suspect = True
+        if self._suspect or self.database.identity() is None:
+            open_database(self.database.path)
+            self._suspect = False
+        self._connection, self._durable = self.database.writing(), True
+        self._file = self.database.identity() or (0, 0)
+        return self._connection
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        try:
+            if connection is not None:
+                connection.close()
+        except Exception as error:
+            logger.debug("closing the log: %s", error)
+
+    # --------------------------------------------------------------------------------------------- said aloud
+
+    def _tell_news(self) -> None:
+        """Outside the gate: a warning may be an error, and a line of a log may go anywhere."""
+        while self._news:
+            try:
+                tell = self._news.popleft()
+            except IndexError:  # another thread said it
+                return
+            tell()
+
+    def _say_failing(self, error: Exception) -> None:
+        said = str(error).rstrip(".")
+        _say(
+            f"the log {str(self.database.path)!r} cannot be written: {said}. Calls go on; what they came to is kept in"
+            " memory and tried again every second, and is lost if this process ends before. See to disk and permissions."
+        )
+
+    def _say_replaced(self) -> None:
+        path = str(self.database.path)
+        _say(f"the log {path!r} was removed or replaced while in use: earlier outcomes are not in it any more.")
+
+    # --------------------------------------------------------------------------------------------- the writer's thread
+
+    def _ring(self) -> None:
+        self._asleep = False
+        if self._thread is None:
+            self._start()
+        _open(self._bell)
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._thread is None:
+                thread = threading.Thread(target=self._serve, daemon=True, name="llmguard-log")
+                try:
+                    thread.start()
+                except RuntimeError:  # the interpreter ends, or no thread is left: whoever finishes a call writes
+                    return
+                self._thread = thread
+
+    def _serve(self) -> None:
+        while not self._may_end():
+            self._asleep = True
+            if not self._entries:
+                self._bell.acquire()
+            self._asleep = False
+            try:
+                self._serve_once()
+            except BaseException:
+                logger.exception("the log's writer goes on after an error")
+                time.sleep(RETRY_S)
+
+    def _may_end(self) -> bool:
+        """After `close`. A row that comes at the same moment starts another thread."""
+        if not self._closing or self._entries:
+            return False
+        self._closing, self._thread = False, None
+        if self._entries:
+            self._ring()
+        return True
+
+    def _serve_once(self) -> None:
+        """Until the queue is empty."""
+        while self._entries:
+            pause = self._pause()
+            if pause > 0 and not self._urgent:
+                self._bell.acquire(timeout=pause)
+                continue
+            self._urgent = False
+            with self.gate:
+                self._commit()
+            self._tell_news()
+
+    def _pause(self) -> float:
+        """Seconds until the oldest entry is due."""
+        try:
+            due = self._retry_at if self._failing else self._entries[0].at + LINGER_S
+        except IndexError:
+            return 0.0
+        return due - time.monotonic()
+
+    # --------------------------------------------------------------------------------------------- fork
+
+    def before_fork(self) -> None:
+        self.gate.acquire()
+        self.looking.acquire()
+        self._disconnect()
+
+    def after_fork_in_parent(self) -> None:
+        self.looking.release()
+        self.gate.release()
+
+    def after_fork_in_child(self) -> None:
+        _inherited.append(self._connection)
+        self._begin_process()
+
+
+def _open(lock: threading.Lock) -> None:
+    """Lets whoever waits for it go on; once it is open, it stays so."""
+    try:
+        lock.release()
+    except RuntimeError:
+        return
+
+
+def _is_fault_of_a_row(error: Exception) -> bool:
+    """Whether a row can never be written, whatever is done about disk and database."""
+    if isinstance(error, OverflowError | TypeError | ValueError):
+        return True
+    return type(error).__name__ in ("IntegrityError", "DataError", "ProgrammingError", "InterfaceError")
+
+
+def _say_left_out(entry: Entry, error: Exception) -> None:
+    _say(f"a row of call {entry.values[0]!r} can never be written and is left out of the log: {error}")
+
+
+def _say(message: str) -> None:
+    logger.error(message)
+    try:
+        warnings.warn(message, LogWarning, stacklevel=2)
+    except LogWarning:  # warnings are errors here; a call does not lose its value for that
+        return
+
+
+_writers: weakref.WeakSet[Writer] = weakref.WeakSet()
+_held: list[Writer] = []
+_inherited: list[Connection | None] = []
+"""Connections of a parent that forked without a word before (uWSGI): never used, and never closed."""
+
+
+def _before_fork() -> None:
+    for writer in list(_writers):
+        writer.before_fork()
+        _held.append(writer)
+
+
+def _after_fork_in_parent() -> None:
+    while _held:
+        _held.pop().after_fork_in_parent()
+
+
+def _after_fork_in_child() -> None:
+    _held.clear()
+    for writer in list(_writers):
+        writer.after_fork_in_child()
+
+
+def _close_all() -> None:
+    for writer in list(_writers):
+        writer.close()
+        if writer.kept:
+            logger.error("%s rows of the log %s are lost: it could not be written", writer.kept, writer.database.path)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+atexit.register(_close_all)

@@ -1,0 +1,166 @@
+"""An output schema as a server takes it: an object at the top, marked strict where OpenAI's strict decoding holds it.
+
+Another type at the top is wrapped as `{"value": …}`, and the reply is unwrapped by cutting, never by encoding anew: the
+parser judges the model's own text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from llmguard.core.canonical import Json
+from llmguard.core.messages import Message, OutputForm
+
+# OpenAI, "Structured model outputs", supported schemas; read in November 2026.
+_STRICT_KEYWORDS = {
+    *("type", "properties", "required", "additionalProperties", "items", "enum", "const", "anyOf"),
+    *("$ref", "$defs", "definitions", "title", "description", "pattern", "format", "multipleOf"),
+    *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems"),
+}
+_STRICT_FORMATS = frozenset(("date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"))
+_STRICT_DEPTH = 10
+_STRICT_PROPERTIES = 5_000
+_MAPS = ("properties", "$defs", "definitions", "patternProperties", "dependentSchemas")
+_SCHEMAS = ("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames")
+_LISTS = ("anyOf", "allOf", "oneOf", "prefixItems")
+_ANNOTATIONS = ("$schema", "$id", "$comment")
+_DEFINITIONS = ("$defs", "definitions")
+
+_NAME = re.compile("[^a-zA-Z0-9_-]")
+_WRAPPED = re.compile(r'\s*\{\s*"value"\s*:\s*')
+_IN_AN_OBJECT = '\nPut this value into a JSON object, as its only member: {"value": ...}.'
+_decoder = json.JSONDecoder()
+
+
+@dataclass(frozen=True, slots=True)
+class NativeForm:
+    """`schema` as it is sent. `is_wrapped`: the value stands under the key "value"."""
+
+    name: str
+    schema: Json = field(repr=False)
+    is_wrapped: bool
+    is_strict: bool
+    instruction: str = field(repr=False)
+
+    def words(self, technique: str) -> str:
+        """What a model is told that cannot be held to the schema."""
+        if technique == "prompted":
+            return self.instruction
+        if technique != "json_object":
+            return ""
+        return self.instruction + _IN_AN_OBJECT if self.is_wrapped else self.instruction
+
+
+def native_form(output: OutputForm) -> NativeForm:
+    schema = output.schema if isinstance(output.schema, dict) else {}
+    is_wrapped = schema.get("type") != "object"
+    sent = _wrapped(schema) if is_wrapped else _without(schema, _ANNOTATIONS)
+    name = _NAME.sub("_", output.name)[:64] or "output"
+    return NativeForm(name, sent, is_wrapped, _is_strict(sent), output.instruction)
+
+
+def instructed(messages: tuple[Message, ...], words: str) -> tuple[Message, ...]:
+    """The messages with `words` at the end of the last one that is not the assistant's."""
+    if not words:
+        return messages
+    for number in range(len(messages) - 1, -1, -1):
+        if messages[number].role != "assistant":
+            return (*messages[:number], _with_words(messages[number], words), *messages[number + 1 :])
+    return (*messages, Message("user", words))
+
+
+def _with_words(message: Message, words: str) -> Message:
+    if isinstance(message.content, str):
+        return Message(message.role, f"{message.content}\n\n{words}")
+    return Message(message.role, (*message.content, {"type": "text", "text": words}))
+
+
+def value_span(text: str) -> tuple[int, int]:
+    """Where the value stands in `{"value": …}`: start and end; of any other text, all of it.
+
+    >>> value_span('{"value": [1.50, 2e3]}'), value_span('{"value": 1, "note": 2}')
+    ((10, 21), (0, 23))
+    """
+    whole = (0, len(text))
+    start = _WRAPPED.match(text)
+    if start is None:
+        return whole
+    try:
+        _, end = _decoder.raw_decode(text, start.end())
+    except (ValueError, RecursionError):
+        return whole
+    return (start.end(), end) if text[end:].strip() == "}" else whole
+
+
+def _wrapped(schema: Json) -> Json:
+    """Definitions stay at the top, where `#/$defs/…` finds them; other references into the document move along."""
+    definitions = {name: _moved(schema[name]) for name in _DEFINITIONS if name in schema}
+    value = _moved(_without(schema, (*_ANNOTATIONS, *_DEFINITIONS)))
+    return {
+        "type": "object",
+        "properties": {"value": value},
+        "required": ["value"],
+        "additionalProperties": False,
+        **definitions,
+    }
+
+
+def _moved(node: Json) -> Json:
+    """The node with its references pointing below `#/properties/value`."""
+    if isinstance(node, list):
+        return [_moved(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    moved = {key: _moved(item) for key, item in node.items()}
+    reference = node.get("$ref")
+    if isinstance(reference, str) and reference.startswith("#") and not reference.startswith(("#/$defs/", "#/defin")):
+        moved["$ref"] = "#/properties/value" + reference[1:]
+    return moved
+
+
+def _without(schema: Json, names: tuple[str, ...]) -> Json:
+    return {key: item for key, item in schema.items() if key not in names}
+
+
+def _is_strict(schema: Json) -> bool:
+    """Whether OpenAI's strict decoding takes the schema; one that it refuses is sent as a hint instead."""
+    seen = properties = 0
+    for node, depth in _nodes(schema, 0):
+        seen += 1
+        if depth > _STRICT_DEPTH or not _is_strict_node(node):
+            return False
+        properties += len(node.get("properties", ()))
+    return seen > 0 and properties <= _STRICT_PROPERTIES
+
+
+def _is_strict_node(node: Json) -> bool:
+    if not isinstance(node, dict) or not node.keys() <= _STRICT_KEYWORDS:
+        return False
+    if "$ref" in node:
+        return len(node) == 1
+    if not ("type" in node or "anyOf" in node) or node.get("format", "date") not in _STRICT_FORMATS:
+        return False
+    kinds = node.get("type")
+    if "object" in (kinds if isinstance(kinds, list) else [kinds]) or "properties" in node:
+        closed = node.get("additionalProperties") is False
+        return closed and set(node.get("properties", ())) == set(node.get("required", ()))
+    return True
+
+
+def _nodes(schema: Json, depth: int) -> Iterator[tuple[Json, int]]:
+    """The schema and every schema inside it, with how many objects and arrays stand around each."""
+    yield schema, depth
+    if not isinstance(schema, dict):
+        return
+    for name in _MAPS:
+        for each in schema.get(name, {}).values():
+            yield from _nodes(each, depth + (name == "properties"))
+    for name in _LISTS:
+        for each in schema.get(name, ()):
+            yield from _nodes(each, depth)
+    for name in _SCHEMAS:
+        if name in schema and not isinstance(schema[name], bool):
+            yield from _nodes(schema[name], depth + (name == "items"))

@@ -1,0 +1,1 @@
+"""HTTP as every adapter needs it: one request, a deadline at each read, a limit of bytes."""

@@ -1,0 +1,96 @@
+"""One HTTP answer as it arrived: status, headers, and the bytes of its body up to a limit."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+
+import orjson
+
+from llmguard.core.canonical import Json
+
+EVIDENCE_LIMIT = 65_536
+"""Bytes kept of a body over the limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What a server answered. `body` is decompressed; `trouble` says why it is not the whole one, if it is not.
+
+    `headers` is asked with lower-case names.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    trouble: str = ""
+
+
+class CappedBody:
+    """Collects and decompresses a body, and holds at most `limit` bytes and one chunk of it.
+
+    A megabyte of zeros may arrive as a kilobyte of gzip, so what is inflated is counted, not what is received.
+    """
+
+    __slots__ = ("_inflate", "_limit", "_parts", "_size", "trouble")
+
+    def __init__(self, content_encoding: str, limit: int) -> None:
+        self._limit, self._size = limit, 0
+        self._parts: list[bytes] = []
+        self._inflate = _inflater(content_encoding) if content_encoding else None
+        self.trouble = ""
+
+    def add(self, chunk: bytes) -> bool:
+        """Takes a chunk as received; False where no other is wanted."""
+        if self._inflate is not None:
+            try:
+                chunk = self._inflate.decompress(chunk, self._limit + 1 - self._size)
+            except zlib.error as error:
+                self.trouble = f"the body is not compressed as its content-encoding says ({error})"
+                return False
+        self._parts.append(chunk)
+        self._size += len(chunk)
+        if self._size > self._limit:
+            self.trouble = self._too_large()
+        return not self.trouble
+
+    @property
+    def latest(self) -> bytes:
+        """The last chunk that was taken, decompressed."""
+        return self._parts[-1]
+
+    def taken(self) -> bytes:
+        body = b"".join(self._parts) if len(self._parts) != 1 else self._parts[0]
+        return body[:EVIDENCE_LIMIT] if self._size > self._limit else body
+
+    def _too_large(self) -> str:
+        digest = sha256(b"".join(self._parts)).hexdigest()
+        return (
+            f"too_large: the body is over {self._limit} bytes; kept are the first {EVIDENCE_LIMIT} of the"
+            f" {self._size} that were read (sha256 {digest})"
+        )
+
+
+def _inflater(content_encoding: str) -> Json:
+    """For gzip and deflate, which a server may send unasked; another encoding is left as it is, and is no JSON."""
+    encoding = content_encoding.strip().lower()
+    if encoding in ("gzip", "x-gzip"):
+        return zlib.decompressobj(zlib.MAX_WBITS | 16)
+    return zlib.decompressobj() if encoding == "deflate" else None
+
+
+def parse(body: bytes) -> Json:
+    """The JSON of a body; ValueError where it is none.
+
+    orjson refuses what a careless server may send and Python reads: a lone surrogate, NaN in an unimportant field.
+    """
+    try:
+        return orjson.loads(body)
+    except ValueError:
+        try:
+            return json.loads(body)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None

@@ -1,0 +1,71 @@
+"""A reply and a schema to a value, each repair named; never a value where the reply leaves a doubt."""
+
+from __future__ import annotations
+
+from llmguard.core.messages import ModelReply
+from llmguard.core.outcome import Violation
+from llmguard.parsing.coerce.candidate_results import Trial
+from llmguard.parsing.coerce.choice import choose
+from llmguard.parsing.coerce.echoes import may_echo
+from llmguard.parsing.coerce.result import Reading, found, none
+from llmguard.parsing.coerce.rules import STANDARD, ReadingRules
+from llmguard.parsing.coerce.schema_plan import plan_of
+from llmguard.parsing.syntax import parse
+from llmguard.parsing.syntax.strict import NotStrict, load, too_deep, violation
+from llmguard.schema import Schema
+
+_WHITE = " \t\r\n\ufeff\u200b\u200c\u200d\u2060\x00\xa0"
+
+
+def read(reply: ModelReply, schema: Schema, rules: ReadingRules = STANDARD) -> Reading:
+    """The value of `reply`: exactly `json.loads` where its text is valid JSON that fits, else a repaired one, else none.
+
+    A reply that was cut off is read only where the rules allow it; one that a content filter ended never is.
+
+    >>> from llmguard.schema import compile_schema
+    >>> price = compile_schema({"type": "object", "properties": {"price": {"type": "number"}}, "required": ["price"]})
+    >>> read(ModelReply('{"Price": "$1,250.40",}'), price).value
+    {'price': 1250.4}
+    >>> read(ModelReply('{"price": "about 1250"}'), price).violations[0].message
+    "'about 1250' is not exact"
+    """
+    text = reply.text
+    if reply.finish_reason != "stop" or not text or len(text) > rules.max_chars:
+        if (failed := _failed(reply, rules)) is not None:
+            return failed
+    elif not too_deep(text, rules.max_depth):
+        try:
+            value = load(text)
+        except NotStrict:
+            pass
+        else:
+            if not schema.violations(value) and not may_echo(text, value, plan_of(schema.verdicts)):
+                return found(value)
+    return _read_slowly(text, schema, rules, cut=reply.finish_reason == "length")
+
+
+def _failed(reply: ModelReply, rules: ReadingRules) -> Reading | None:
+    """Why a reply is not read at all."""
+    if reply.finish_reason == "content_filter":
+        return none("content_filter", Violation("", "content_filter", "the provider's content filter ended the reply"))
+    if not reply.text.strip(_WHITE):
+        return none("empty", Violation("", "empty", "the reply holds no text", "one JSON value"))
+    if len(reply.text) > rules.max_chars:
+        return none("malformed", violation("too_large", found=len(reply.text)))
+    if reply.finish_reason == "length" and not rules.allow_truncated:
+        told = Violation("", "truncated", "the reply was cut off at its token limit", "a whole reply")
+        return none("truncated", told)
+    return None
+
+
+def _read_slowly(text: str, schema: Schema, rules: ReadingRules, *, cut: bool) -> Reading:
+    """The answer among all that the text holds, unless it needs a repair that is not allowed."""
+    if not text.strip(_WHITE):
+        return none("empty", Violation("", "empty", "the reply holds no text", "one JSON value"))
+    parsed = parse(text, max_depth=rules.max_depth, max_chars=rules.max_chars, cut=cut)
+    if parsed.violation:
+        return none("unparsable", parsed.violation)
+    reading = choose(parsed, Trial(text, schema, rules.max_depth))
+    if reading.failure is None and (refused := rules.refused(reading.repairs, cut=cut)):
+        return Reading(None, refused, reading.repairs, "unparsable", reading.candidate)
+    return reading

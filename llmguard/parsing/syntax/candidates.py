@@ -1,0 +1,43 @@
+"""What a reply's text holds: candidate values with what was said of each, or why there are none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llmguard.core.canonical import Json
+from llmguard.core.outcome import Repair, Violation
+from llmguard.parsing.syntax.roles import NO_ANSWER, Role
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One value found in a reply, from `start` to `end` (indices of characters).
+
+    `complete`: its closing bracket stood there. `refused`: why the broken text there has no single reading; `value` is
+    then None. `unsure`: JSON Pointers of containers whose last entries may belong outside, because a closer is missing.
+    `role`: what the words around it say. `gap`: nothing but white space and commas since the last one.
+    """
+
+    value: Json
+    repairs: tuple[Repair, ...] = ()
+    start: int = 0
+    end: int = 0
+    complete: bool = True
+    role: Role = "plain"
+    refused: Violation | None = None
+    gap: bool = False
+    unsure: tuple[str, ...] = ()
+
+    @property
+    def may_be_answer(self) -> bool:
+        return self.role not in NO_ANSWER
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """What a reply holds: candidates in the order of the text. `violation`: the text cannot be read at all. `bare`: the
+    text without fences and thoughts, where no bracket was found, for a schema of one scalar."""
+
+    candidates: tuple[Candidate, ...] = ()
+    violation: Violation | None = None
+    bare: str = ""

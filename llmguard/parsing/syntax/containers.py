@@ -1,0 +1,160 @@
+"""The containers that are open while broken text is read: what an entry, a closer and the end of the text do to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llmguard.core.canonical import Json
+from llmguard.core.patterns import Pattern
+from llmguard.parsing.syntax.notes import Ledger, pointer
+from llmguard.parsing.syntax.strict import same
+from llmguard.parsing.syntax.strings import OPENING, Unreadable
+
+_CLOSER = {"{": "}", "[": "]", "(": ")", "call": ")"}
+_MONEY_TUPLE = Pattern(r"\(\s*-?[$€£]?[0-9]{1,3}(?:,[0-9]{3})++(?:\.[0-9]*)?\s*\)")
+_GOES_ON = Pattern(rf"[\s\]}}]*+,\s*+(?:[{OPENING}\-0-9]|true|false|null)")
+_CLOSES_MORE = Pattern(r"\s*+[\]}]")
+_BEGUN_LINE = Pattern(r"\n[ \t]++\Z")
+_LOOK_BACK = 200
+
+
+@dataclass(slots=True, eq=False)
+class Frame:
+    """An open container. `ready`: the last entry is whole and a comma or the closer is due; `comma`: one stood there;
+    `bare`: how many of its texts had no quotes."""
+
+    opener: str
+    value: Json
+    at: int
+    key: str | int = ""
+    ready: bool = False
+    comma: bool = False
+    bare: int = 0
+
+    @property
+    def is_object(self) -> bool:
+        return self.opener in ("{", "call")
+
+
+class Containers:
+    """The open containers, innermost last, and the value that the outermost becomes.
+
+    `unsure`: pointers of containers whose last entries may belong outside; `early`: where one was closed by the closer
+    of another around it, -1 where none was.
+    """
+
+    def __init__(self, text: str, max_depth: int) -> None:
+        self.text, self.max_depth = text, max_depth
+        self.frames: list[Frame] = []
+        self.ledger = Ledger()
+        self.result: Json = None
+        self.unsure: list[str] = []
+        self.early = -1
+        self.closed = True
+
+    def open(self, opener: str, at: int) -> None:
+        value: Json = {} if opener in ("{", "call") else []
+        if not self.frames:
+            self.result = value
+        if len(self.frames) >= self.max_depth:
+            raise Unreadable("too_deep", f"brackets nest deeper than {self.max_depth} levels", at)
+        self.frames.append(Frame(opener, value, at))
+
+    def put(self, value: Json, at: int) -> None:
+        """`value` becomes the entry that is due in the innermost container."""
+        frame = self.frames[-1]
+        if frame.is_object:
+            key = frame.key
+            if key in frame.value and not same(frame.value[key], value):
+                raise Unreadable("duplicate_key", f"the key {key!r} stands twice with different values", at)
+            frame.value[key] = value
+        else:
+            frame.value.append(value)
+        frame.ready, frame.comma = True, False
+
+    def close(self, closer: str, at: int) -> None:
+        """A closing bracket: of the innermost container, or of an outer one, whose inner ones were forgotten."""
+        if closer != _CLOSER[self.frames[-1].opener]:
+            self._close_forgotten(closer, at)
+        if self.frames[-1].comma:
+            self.note("trailing_comma", ",", "")
+        self._end(at + 1)
+        if not self.frames and self.early >= 0 and self._is_doubtful_end(at + 1):
+            raise Unreadable("ambiguous_brackets", "it is not clear which bracket was forgotten", at + 1)
+
+    def finish(self, at: int, *, cut: bool) -> None:
+        """The text, or the fence around it, ends at `at` while containers are open."""
+        frame = self.frames[-1]
+        if cut:
+            self.note("truncated", self.text[-40:], "")
+        elif not frame.ready or frame.comma or _BEGUN_LINE.search(self.text):
+            raise Unreadable("unterminated", "the text ends in the middle of a value", len(self.text))
+        else:
+            self._doubt_inner_closers(at)
+        while self.frames:
+            self.note("missing_closer", "", _CLOSER[self.frames[-1].opener])
+            if cut and self._is_half_an_item():
+                self.frames.pop()
+            else:
+                self._end(at)
+        self.closed = False
+
+    def note(self, rule: str, before: Json, after: Json) -> None:
+        """A receipt for a repair of the entry that is being read."""
+        if self.ledger.wants(rule):
+            self.ledger.add(rule, pointer(self._steps()), before, after)
+
+    def _steps(self) -> list[str | int]:
+        return [frame.key if frame.is_object else max(len(frame.value) - frame.ready, 0) for frame in self.frames]
+
+    def _is_half_an_item(self) -> bool:
+        return len(self.frames) > 1 and self.frames[-1].opener != "[" and self.frames[-2].opener == "["
+
+    def _close_forgotten(self, closer: str, at: int) -> None:
+        if all(closer != _CLOSER[frame.opener] for frame in self.frames):
+            raise Unreadable("stray_closer", f"{closer!r} closes nothing", at)
+        while closer != _CLOSER[self.frames[-1].opener]:
+            self.note("missing_closer", "", _CLOSER[self.frames[-1].opener])
+            self._doubt_inner_closers(at)
+            self._end(at)
+            self.early = at if self.early < 0 else self.early
+
+    def _is_doubtful_end(self, end: int) -> bool:
+        """Whether it matters which bracket was forgotten: more follows, or more came after the forgotten one."""
+        if _GOES_ON.match(self.text, end):
+            return True
+        only_closers = not self.text[self.early : end].strip("]}) \t\r\n,")
+        return not only_closers and bool(_CLOSES_MORE.match(self.text, end))
+
+    def _end(self, at: int) -> None:
+        frame = self.frames.pop()
+        if frame.opener == "(":
+            self._check_tuple(frame)
+        if frame.bare and frame.opener == "[" and sum(isinstance(item, str) for item in frame.value) > frame.bare:
+            raise Unreadable("ambiguous_value", "a list of texts with and without quotes", frame.at, at)
+        if self.frames:
+            self.put(frame.value, at)
+
+    def _check_tuple(self, frame: Frame) -> None:
+        if (len(frame.value) < 2 and not frame.comma) or _MONEY_TUPLE.match(self.text, frame.at):
+            raise Unreadable("ambiguous_parentheses", "parentheses may mean a negative amount", frame.at)
+        self.note("tuple", "(", "[")
+
+    def _doubt_inner_closers(self, at: int) -> None:
+        """Containers of the same kind that closed just before one whose closer is missing: the missing one may be
+        theirs, and their last entries may belong outside. Only a schema can tell."""
+        if self.text[max(0, at - _LOOK_BACK) : at].rstrip()[-1:] not in ("]", "}"):
+            return
+        outer = self.frames[-1].value
+        steps: list[str | int] = [
+            frame.key if isinstance(frame.value, dict) else len(frame.value) for frame in self.frames[:-1]
+        ]
+        while outer:
+            last = next(reversed(outer)) if isinstance(outer, dict) else len(outer) - 1
+            inner = outer[last]
+            if type(inner) is not type(outer):
+                return
+            steps.append(last)
+            if len(inner) > 1:
+                self.unsure.append(pointer(steps))
+            outer = inner

@@ -1,0 +1,282 @@
+"""Where in a text the values are: one walk from mark to mark over thoughts, fences and brackets."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from re import IGNORECASE
+
+from llmguard.core.canonical import Json
+from llmguard.core.outcome import Repair, Violation
+from llmguard.core.patterns import Pattern
+from llmguard.parsing.syntax.candidates import Candidate, Parsed
+from llmguard.parsing.syntax.notes import Ledger, around, clipped
+from llmguard.parsing.syntax.roles import Role, role_after_correction, role_of, taken_back
+from llmguard.parsing.syntax.strict import NotStrict, load_at
+from llmguard.parsing.syntax.strings import Unreadable
+from llmguard.parsing.syntax.tolerant import Found, Tolerant
+
+MOST_CANDIDATES = 1000
+
+_STRICT_TRIES = 16
+"""Values after the first that are tried strictly before they are read tolerantly; a text of fragments is not tried on."""
+
+_NEAR = 400
+"""Characters before and after a value that say what it is."""
+
+_MOST_WORK = 4
+"""A text may be read so many times over in all, where broken values in it are tried again from their next line."""
+
+_INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060\x00"
+_FENCES = ("```", "~~~")
+_THOUGHT = (
+    r"think|thinking|thought|thoughts|reasoning|reason|reflection|scratchpad|analysis|chain_of_thought|cot"
+    r"|inner_monologue|antthinking|plan|draft|example"
+)
+_MARK = Pattern(
+    rf"(?P<open><(?:{_THOUGHT})\b[^<>\n]{{0,80}}+>|\[THINK\]|◁think▷|<\|channel\|>(?:analysis|commentary))"
+    rf"|(?P<close></(?:{_THOUGHT})>|\[/THINK\]|◁/think▷|<\|channel\|>final)"
+    r"|(?P<fence>```++[^\n`{\[]{0,40}+|~~~++[^\n~{\[]{0,40}+)|(?P<value>[{\[])",
+    IGNORECASE,
+)
+_MEMBERS_ONLY = Pattern(r"""\s*+["“'][^"”'\n]{1,100}+["”']\s*+:""")
+_AFTER = Pattern(r"[ \t\r\n]*+([\]}]++)")
+_KEY = r"""["'“][^"'”\n]{0,200}+["'”]\s*+:"""
+_GOES_ON = Pattern(rf"""[\s\]}}]*+(?:,?+\s*+["“][^"”\n]{{0,200}}+["”]\s*+:|,\s*+(?:{_KEY}|[A-Za-z_]\w*+\s*+:)|:)""")
+_MORE = Pattern(r"""[\s\]}]*+,\s*+(?:["“'\-0-9]|(?:true|false|null|True|False|None)\b)""")
+_LITERALS = "true|false|null|True|False|None"
+_JSON_LIKE = Pattern(
+    r"""\{\s*+(?:["“'„«`]|[\w ]++[:="]|\Z|,)"""
+    rf"""|\[\s*+(?:[{{\["“']|(?:-?[0-9][0-9.eE+\-]*+|{_LITERALS})\s*+[,\n]|\Z)"""
+)
+_DOUBLED = Pattern(r"\{\s*+\{")
+_WORDS_ONLY = Pattern(r"\{\s*+\w[\w ]*+\}")
+_CODE = Pattern(
+    r"(?:python|py|javascript|js|typescript|ts|java|go|rust|sh|bash|sql|c|cpp|csharp|ruby|php|html|xml)\s*$"
+)
+_IN_CODE = Pattern(r"[(,]\s*$|\breturn\s*$|=>\s*$")
+_GAP = Pattern(r"[\s,]*+(?:(?:[-*•]|[0-9]{1,4}+[.)])\s++)?+\Z")
+_KEY_BEFORE = Pattern(r"""["'”]\s*+:\s*+\Z""")
+_CALLED = Pattern(r"\s*+([A-Za-z_][\w.]*+\(\s*+[A-Za-z_]\w*+\s*+=(?!=))")
+_TUPLE = Pattern(r"\s*+\((?:\s*+['\"]|.*,)")
+
+
+def candidates_in(text: str, *, max_depth: int, cut: bool, prefix: tuple[Json, int] | None = None) -> Parsed:
+    """The candidates of a text that is no strict JSON as a whole. `prefix`: the strict value that it starts with, and
+    where that ends."""
+    body = _unfenced(text)
+    if _MEMBERS_ONLY.match(body):
+        body = body.rstrip() + "\n"
+        return _alone(text, body, Tolerant(body, 0, max_depth=max_depth, cut=cut, braces=False))
+    if called := _CALLED.match(body) or _TUPLE.match(body):
+        start = called.start(1) if called.lastindex else body.index("(")
+        return _alone(text, body, Tolerant(body, start, max_depth=max_depth, cut=cut))
+    return _Search(text, max_depth, cut, prefix).run()
+
+
+def _alone(text: str, body: str, reader: Tolerant) -> Parsed:
+    """A text that is one value as a whole: members without their braces, a call, or a tuple. Brackets in it are its."""
+    try:
+        found = reader.run()
+    except Unreadable as error:
+        return Parsed((Candidate(None, refused=Violation("", error.rule, error.message)),))
+    if body[found.end :].strip(" \t\r\n;"):
+        return Parsed((Candidate(None, refused=Violation("", "ambiguous_brackets", "text after the value")),))
+    return Parsed((Candidate(found.value, found.ledger.listed(), 0, len(text), found.closed, unsure=found.unsure),))
+
+
+class _Search:
+    """One walk. `first`: where a value may start that the text is about; `last`: where the last value ended."""
+
+    def __init__(self, text: str, max_depth: int, cut: bool, prefix: tuple[Json, int] | None) -> None:
+        self.text, self.max_depth, self.cut, self.prefix = text, max_depth, cut, prefix
+        self.first = len(text) - len(text.lstrip())
+        if _DOUBLED.match(text, self.first):
+            self.first = text.index("{", self.first + 1)
+        self.found: list[Candidate] = []
+        self.last = 0
+        self.fence = ""
+        self.thoughts: list[tuple[int, int]] = []
+        self.thought_since = -1
+        self.all_thoughts = 0  # so many candidates from the first on are thoughts
+        self.strict_tries = _STRICT_TRIES
+        self.work = 0
+
+    def run(self) -> Parsed:
+        position = 0
+        while mark := _MARK.search(self.text, position):
+            position = self.step(mark)
+            if len(self.found) > MOST_CANDIDATES:
+                return Parsed(tuple(self.found), violation=_too_many())
+        if self.thought_since >= 0:
+            self.thoughts.append((self.thought_since, len(self.text)))
+        deep = next((one.refused for one in self.found if one.refused and one.refused.rule == "too_deep"), None)
+        if deep:
+            return Parsed(violation=deep)
+        return Parsed(self.with_words_after(), bare=self.bare())
+
+    # -- marks
+
+    def step(self, mark: re.Match[str]) -> int:
+        """What a mark is the start of; where to look on."""
+        if mark["open"]:
+            self.thought_since = mark.start() if self.thought_since < 0 else self.thought_since
+        elif mark["close"]:
+            self.end_thought(mark)
+        elif mark["fence"]:
+            self.fence = "" if self.fence else mark["fence"]
+        elif not self.is_prose(mark.start()):
+            return self.value(mark.start())
+        return mark.end()
+
+    def is_prose(self, start: int) -> bool:
+        """Whether a bracket starts no value: one that is doubled, or that holds nothing but words."""
+        return bool(_DOUBLED.match(self.text, start)) or (
+            start != self.first and bool(_WORDS_ONLY.match(self.text, start))
+        )
+
+    def end_thought(self, mark: re.Match[str]) -> None:
+        """A closing tag; without an opening one, all that came before it was thought."""
+        start = max(self.thought_since, 0)
+        self.thoughts.append((start, mark.end()))
+        number = len(self.found)
+        while number > self.all_thoughts and self.found[number - 1].start >= start:
+            number -= 1
+            self.found[number] = replace(self.found[number], role="thought")
+        if number == self.all_thoughts:
+            self.all_thoughts = len(self.found)
+        self.thought_since = -1
+        self.last = mark.end()
+
+    def value(self, start: int) -> int:
+        """The value at `start` becomes a candidate, or a refused one; where to look on."""
+        try:
+            found = self.read(start)
+        except Unreadable as error:
+            return self.refused(start, error)
+        if found.closed and self.goes_on(found, start):
+            doubt = Unreadable("ambiguous_brackets", "the text goes on after the value was closed", found.end)
+            return self.refused(start, doubt)
+        extra = _AFTER.match(self.text, found.end) if found.closed else None
+        if extra:
+            found.ledger.wants("extra_closer")
+            found.ledger.add("extra_closer", "", extra[1], "")
+        end = extra.end() if extra else found.end
+        self.add(Candidate(found.value, found.ledger.listed(), start, end, found.closed, unsure=found.unsure))
+        return end
+
+    def goes_on(self, found: Found, start: int) -> bool:
+        """Whether what follows a value that was closed reads like a part of it."""
+        following = self.text[found.end : found.end + 1]
+        if found.ledger and (following.isalnum() or following == '"'):
+            return True
+        if _GOES_ON.match(self.text, found.end):
+            return True
+        return (found.doubtful or start == self.first) and bool(_MORE.match(self.text, found.end))
+
+    def read(self, start: int) -> Found:
+        """Strictly where that is cheap, then tolerantly."""
+        if self.prefix and start == self.first:
+            return Found(*self.prefix, True, Ledger())
+        if self.strict_tries and not self.cut and start != self.first:
+            try:
+                return Found(*load_at(self.text, start), True, Ledger())
+            except NotStrict:
+                self.strict_tries -= 1
+        return Tolerant(self.text, start, max_depth=self.max_depth, cut=self.cut).run()
+
+    def refused(self, start: int, error: Unreadable) -> int:
+        """Text that looks like JSON and cannot be read; other brackets are prose."""
+        if start == self.first or _JSON_LIKE.match(self.text, start) or error.rule == "too_deep":
+            snippet = clipped(self.text[max(start, error.at - 40) : error.at + 40])
+            reason = Violation("", error.rule, error.message, "one JSON value with one reading", snippet)
+            self.found.append(Candidate(None, (), start, error.at, False, self.role(start), reason))
+        self.work += error.seen - start
+        if self.work > _MOST_WORK * len(self.text):
+            return max(start + 1, error.seen)
+        if error.rule.startswith("unterminated"):
+            line = self.text.find("\n", start, error.seen)
+            if line >= 0:
+                return line
+        return max(start + 1, error.at)
+
+    # -- what is said of a value
+
+    def role(self, start: int) -> Role:
+        if self.thought_since >= 0:
+            return "thought"
+        before = self.text[max(self.last, start - _NEAR) : start]
+        if _KEY_BEFORE.search(before[-40:]):
+            return "plain"  # a member of an object that could not be read: its key is no word of the model's
+        if self.found and taken_back(before):
+            return role_after_correction(before)
+        if _CODE.search(self.fence.lower()) and _IN_CODE.search(before[-80:]):
+            return "code"
+        return role_of(before)
+
+    def add(self, candidate: Candidate) -> None:
+        between = self.text[self.last : candidate.start]
+        if any(repair.rule == "unquoted_value" for repair in candidate.repairs) and not self.stands_alone(candidate):
+            return
+        gap = bool(self.found) and bool(_GAP.match(between))
+        before = between if self.found else self.text[: candidate.start]
+        role = self.role(candidate.start)
+        noted = candidate.repairs + self.surroundings(before, candidate) + self.set_aside(role)
+        self.found.append(replace(candidate, repairs=noted, role=role, gap=gap))
+        self.last = candidate.end
+
+    def set_aside(self, role: Role) -> tuple[Repair, ...]:
+        """The receipt for a thought before an answer."""
+        if not self.thoughts or role == "thought":
+            return ()
+        start, end = self.thoughts[-1]
+        return (around("thought", self.text[start : min(end, start + _NEAR)]),)
+
+    def stands_alone(self, candidate: Candidate) -> bool:
+        """Words in brackets within a sentence are no JSON."""
+        line = self.text.rfind("\n", 0, candidate.start) + 1
+        before = self.text[line : candidate.start].strip()
+        return not before or before.startswith(_FENCES) or before.endswith((":", "="))
+
+    def surroundings(self, before: str, candidate: Candidate) -> tuple[Repair, ...]:
+        """The receipt for what stands around a value."""
+        after = self.text[candidate.end : candidate.end + _NEAR]
+        outside = before.strip() + after.strip()
+        if not outside.strip(_INVISIBLE):
+            return (around("invisible_character", ascii(clipped(outside))),) if outside else ()
+        rule = "fence" if any(fence in outside for fence in _FENCES) else "prose"
+        return (around(rule, before.strip() or after.strip()),)
+
+    def with_words_after(self) -> tuple[Candidate, ...]:
+        """Each candidate with what is said right after it: a value that was taken back is no answer."""
+        ends = [*(one.start for one in self.found[1:]), len(self.text)][: len(self.found)]
+        return tuple(
+            replace(one, role="retracted")
+            if one.may_be_answer and taken_back(self.text[one.end : min(end, one.end + _NEAR)])
+            else one
+            for one, end in zip(self.found, ends, strict=True)
+        )
+
+    def bare(self) -> str:
+        """The text without thoughts and fences, where it holds no value in brackets."""
+        if self.found:
+            return ""
+        parts, position = [], 0
+        for start, end in self.thoughts:
+            parts.append(self.text[position:start])
+            position = max(position, end)
+        return _unfenced("".join((*parts, self.text[position:]))).strip(" \t\r\n" + _INVISIBLE)
+
+
+def _unfenced(text: str) -> str:
+    """The inside of a text that is one fenced block as a whole; else the text."""
+    stripped = text.strip(" \t\r\n" + _INVISIBLE)
+    for mark in _FENCES:
+        if stripped.startswith(mark) and stripped.endswith(mark) and stripped.count(mark) == 2:
+            first, _, rest = stripped[3:-3].partition("\n")
+            return rest if rest and len(first.split()) <= 1 else stripped[3:-3].removeprefix("json")
+    return text
+
+
+def _too_many() -> Violation:
+    return Violation("", "too_many_values", f"more than {MOST_CANDIDATES} values", "one value")

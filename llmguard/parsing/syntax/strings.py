@@ -1,0 +1,248 @@
+"""Where a string of broken JSON ends, and what it says: only where the text has one reading."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from json.decoder import scanstring  # type: ignore[attr-defined]
+from re import escape
+from typing import Literal, NamedTuple, TypeAlias
+
+from llmguard.core.patterns import Pattern
+
+Place: TypeAlias = Literal["key", "member", "item"]
+
+
+class Unreadable(ValueError):
+    """The text has no reading, or more than one. `rule` and `message` say which; `at` is the index in the text, and
+    `seen` how far the text was read to find that out."""
+
+    def __init__(self, rule: str, message: str, at: int, seen: int = 0) -> None:
+        super().__init__(message)
+        self.rule, self.message, self.at, self.seen = rule, message, at, max(at, seen)
+
+
+class Text(NamedTuple):
+    """A string that was read: its value, where it ends, and the rules by which it was mended."""
+
+    value: str
+    end: int
+    rules: tuple[str, ...] = ()
+
+
+CLOSERS = {
+    '"': '"',
+    "'": "'",
+    "`": "`",
+    "´": "´",
+    "“": "”",
+    "”": "”",
+    "„": "“”",
+    "«": "»",
+    "»": "«",
+    "‹": "›",
+    "‘": "’",
+    "’": "’",
+    "‚": "‘’",
+    "「": "」",
+    "『": "』",
+    "＂": "＂",
+    "＇": "＇",
+}
+OPENING = "".join(CLOSERS)
+_ANY_QUOTE = OPENING + "›」』"
+_TRIPLE = ('"""', "'''", "```")
+
+_W = r"[\s\ufeff\u200b-\u200d\u2060\x00]*+"
+_NEW_LINE = r"(?=[^\S\n]*+\n)\s*+"
+_COMMENT = r"//|\#|/\*|<!--"
+_QUOTED_KEY = rf"[{OPENING}][^{_ANY_QUOTE}\n]{{0,200}}+[{_ANY_QUOTE}]{_W}(?:[:=：])"
+_BARE_KEY = rf"[^\W\d][\w$.\-]{{0,100}}+{_W}(?:[:=：])"
+_KEY_NEXT = rf"(?:{_QUOTED_KEY}|{_BARE_KEY}|{_COMMENT}|\.\.\.|…)"
+_ITEM_NEXT = rf"(?:[{OPENING}\[{{+\-.0-9]|(?:true|false|null|True|False|None)\b|{_COMMENT}|…)"
+# After the last closer nothing may follow on the same line but more structure: `"b"} now"` is text, not an end.
+_TAIL = rf"[\]}})](?:[^\S\n]|[\]}}),;])*+(?:\Z|\n|[{_ANY_QUOTE}<{{\[]|{_COMMENT})"
+
+_LOOSE = {
+    "key": Pattern(rf"{_W}(?:[:：]|=>?)"),
+    "member": Pattern(rf"{_W}(?:[,;}}\])，]|\Z|```|~~~|{_COMMENT}|{_QUOTED_KEY})|{_NEW_LINE}{_BARE_KEY}"),
+    "item": Pattern(rf"{_W}(?:[,;}}\])，]|\Z|```|~~~|{_COMMENT})|\s++[{OPENING}]|{_NEW_LINE}[{{\[0-9\-]"),
+}
+_STRONG = {
+    "key": Pattern(rf"{_W}:"),
+    "member": Pattern(rf"{_W}(?:[,;]?{_W}(?:{_TAIL}|\Z)|[,;]{_W}{_KEY_NEXT})|{_NEW_LINE}{_QUOTED_KEY}"),
+    "item": Pattern(rf"{_W}(?:[,;]?{_W}(?:{_TAIL}|\Z)|[,;]{_W}{_ITEM_NEXT})"),
+}
+_VALID = Pattern(r'[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+"')
+_ESCAPES = Pattern(r"(?:\\(?:[\"\\/bfnrt]|u[0-9a-fA-F]{4}))++")
+_RUN = {opener: Pattern(rf"[^{escape(opener + closers)}\\\x00-\x1f]*+") for opener, closers in CLOSERS.items()}
+_HEX = Pattern(r"\\x([0-9a-fA-F]{2})")
+_LONG_CODE = Pattern(r"\\U[0-9a-fA-F]{8}|\\N\{")
+_LETTER_ESCAPE = Pattern(r"\\[bfnrtu]")
+_LANGUAGE = Pattern(r"\w+\n")
+_NO_STRUCTURE = Pattern(r"[^,:{}\[\]]*+\Z")
+_ONLY_GLUE = Pattern(r"[\s+]*+\Z")
+_INNER_MEMBER = Pattern(rf"[,;]{_W}$")
+
+
+def read_string(text: str, start: int, place: Place) -> Text:
+    """The string whose opening quote stands at `start`; Unreadable where its end or its escapes are in doubt."""
+    quote = text[start]
+    if quote == '"' and (found := _VALID.match(text, start + 1)) and _LOOSE[place].match(text, end := found.end()):
+        if end == start + 2 and text.startswith('"""', start):
+            return _triple(text, start)
+        return Text(scanstring(text, start + 1)[0], end)
+    if text.startswith(_TRIPLE, start):
+        return _triple(text, start)
+    end = _end_of_run(text, start)
+    if (
+        quote != '"'
+        and text[end : end + 1] in CLOSERS[quote]
+        and _LOOSE[place].match(text, end + 1)
+        and end < len(text)
+    ):
+        return Text(text[start + 1 : end], end + 1, (_style(quote),))
+    return _Scan(text, start, quote, place).run()
+
+
+def _end_of_run(text: str, start: int) -> int:
+    """Where the first sign stands that a string does not simply hold: a quote of its kind, an escape, a control character."""
+    found = _RUN[text[start]].match(text, start + 1)
+    return found.end() if found else start + 1
+
+
+def _triple(text: str, start: int) -> Text:
+    """A Python-like string in three quotes: it has no escapes here, so a backslash leaves it in doubt."""
+    end = text.find(text[start : start + 3], start + 3)
+    if end < 0:
+        raise Unreadable("unterminated_string", "a string in three quotes has no end", start, len(text))
+    inside = text[start + 3 : end]
+    if "\\" in inside or (text[start] == "`" and _LANGUAGE.match(inside)) or text[end + 3 : end + 4] == text[start]:
+        raise Unreadable("ambiguous_string", "a string in three quotes has more than one reading", start)
+    return Text(inside, end + 3, ("triple_quotes",))
+
+
+class _Scan:
+    """One pass over a string that is not plain; `inner` are the quotes met that do not end it."""
+
+    def __init__(self, text: str, start: int, quote: str, place: Place) -> None:
+        self.text, self.start, self.quote, self.place = text, start, quote, place
+        self.closers = CLOSERS[quote]
+        self.parts: list[str] = []
+        self.rules = {} if quote == '"' else {_style(quote): None}
+        self.inner: list[int] = []
+        self.nested = 0
+        self.odd_escape = self.letter_escape = self.sign_escape = self.code_escape = False
+
+    def run(self) -> Text:
+        text, position, run = self.text, self.start + 1, _RUN[self.quote].match
+        while True:
+            end = run(text, position).end()  # type: ignore[union-attr]
+            self.parts.append(text[position:end])
+            if end == len(text):
+                raise Unreadable("unterminated_string", "a string has no end", self.start, end)
+            sign = text[end]
+            if sign == "\\":
+                position = self.escape(end)
+            elif sign in self.closers and self.closes(end):
+                return self.done(end + 1)
+            else:
+                self.keep(sign, end)
+                position = end + 1
+
+    def keep(self, sign: str, at: int) -> None:
+        """A quote or a control character that belongs to the string."""
+        self.parts.append(sign)
+        if sign < " ":
+            self.rules["control_character"] = None
+        elif sign in self.closers:
+            self.inner.append(at)
+            self.rules["unescaped_quote"] = None
+        else:
+            self.nested += 1
+
+    def escape(self, at: int) -> int:
+        if found := _ESCAPES.match(self.text, at):
+            escapes = found[0]
+            self.letter_escape = self.letter_escape or bool(_LETTER_ESCAPE.search(escapes))
+            self.parts.append(scanstring(escapes + '"', 0)[0])
+            return found.end()
+        following = self.text[at + 1 : at + 2]
+        if following and (following in self.closers or following == self.quote or following == "'"):
+            self.parts.append(following)
+            self.rules["escape"] = None
+        elif following == "_" and self.place == "key":  # Markdown's escape of the underscore
+            self.parts.append("_")
+            self.rules["escape"] = None
+        elif found := _HEX.match(self.text, at):
+            self.parts.append(chr(int(found[1], 16)))
+            self.code_escape = True
+            self.rules["escape"] = None
+            return found.end()
+        elif (
+            following.isalpha() and following not in "ux" and not _LONG_CODE.match(self.text, at)
+        ) or following in ".*[]()+?{}^$|-<>~#!&":
+            self.parts.append("\\" + following)
+            self.odd_escape = self.odd_escape or following.isalpha()
+            self.sign_escape = self.sign_escape or not following.isalpha()
+            self.rules["escape"] = None
+        else:
+            raise Unreadable("ambiguous_escape", f"the escape {self.text[at : at + 2]!r} has more than one reading", at)
+        return at + 2
+
+    def closes(self, at: int) -> bool:
+        inner = len(self.inner)
+        if not inner and not self.nested:
+            return bool(_LOOSE[self.place].match(self.text, at + 1))
+        if not _STRONG[self.place].match(self.text, at + 1):
+            return False
+        if len(self.closers) == 1 and self.closers != self.quote:
+            return inner == self.nested
+        self.refuse_doubtful_quotes(at)
+        return True
+
+    def refuse_doubtful_quotes(self, at: int) -> None:
+        """Inner quotes have one reading where they stand in pairs around words, or are apostrophes or inches."""
+        marks = [mark for mark in self.inner if not self.is_mark_of_its_own(mark)]
+        pairs = list(zip(marks[::2], marks[1::2], strict=False))
+        if len(marks) % 2 or not all(self.opens(one) and self.ends(other) for one, other in pairs):
+            raise Unreadable(
+                "ambiguous_string", "a string has quotes in it that leave its end in doubt", self.start, at
+            )
+        edges = [self.start, *self.inner, at]
+        for one, other in pairwise(edges):
+            between = self.text[one + 1 : other]
+            if (one != self.start or other != at) and between and _ONLY_GLUE.match(between) and not between.isalnum():
+                raise Unreadable("ambiguous_string", "two strings stand side by side", self.start, at)
+        if self.place == "key" and not _NO_STRUCTURE.match(self.text, self.start, at):
+            raise Unreadable("ambiguous_string", "a key may hold a value, its colon missing", self.start, at)
+        if any(self.looks_like_member(one, other) for one, other in pairs):
+            raise Unreadable("ambiguous_string", "a string may hold the next member", self.start, at)
+
+    def is_mark_of_its_own(self, at: int) -> bool:
+        before, after = self.text[at - 1], self.text[at + 1 : at + 2]
+        if self.quote in "'’‘":
+            return before.isalpha() and (after.isalpha() or (before == "s" and after == " "))
+        return len(self.inner) == 1 and before.isdigit()
+
+    def opens(self, at: int) -> bool:
+        before, after = self.text[at - 1], self.text[at + 1 : at + 2]
+        return not before.isalnum() and not after.isspace()
+
+    def ends(self, at: int) -> bool:
+        before, after = self.text[at - 1], self.text[at + 1 : at + 2]
+        return not before.isspace() and not after.isalnum()
+
+    def looks_like_member(self, one: int, other: int) -> bool:
+        """`…, "key": …` inside a string: its closing quote may have been forgotten."""
+        follows = self.text[other + 1 : other + 20].lstrip()[:1]
+        return follows == ":" and bool(_INNER_MEMBER.search(self.text[max(0, one - 20) : one]))
+
+    def done(self, end: int) -> Text:
+        mixed = self.odd_escape and (self.letter_escape or self.code_escape)
+        if mixed or (self.sign_escape and not self.odd_escape):
+            raise Unreadable("ambiguous_escape", "a string mixes escapes with bare backslashes", self.start, end)
+        return Text("".join(self.parts), end, tuple(self.rules))
+
+
+def _style(quote: str) -> str:
+    return "single_quotes" if quote == "'" else "typographic_quotes"

@@ -1,0 +1,180 @@
+"""The async driver: each effect a task, bounded by its limit."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable
+from typing import TypeVar, cast
+
+from llmguard.core.canonical import crossed
+from llmguard.core.effects import Answer, Answers, Batch, Call, Effect, Flow, Returned
+from llmguard.core.messages import ModelAnswer
+from llmguard.core.outcome import Said, Void
+from llmguard.runtime.execution import (
+    NEVER,
+    Growing,
+    Run,
+    TimeLeft,
+    failed,
+    is_streamed,
+    overdue,
+    place_of,
+    shown_at_once,
+    timed,
+    voided,
+)
+from llmguard.runtime.inline import abandon, here
+from llmguard.runtime.threads import submit
+
+T = TypeVar("T")
+
+
+async def adrive(flow: Flow[T], run: Run) -> T:
+    """Run a flow on the running event loop."""
+    answers: Answers | None = None
+    try:
+        while True:
+            try:
+                batch = flow.send(cast(Answers, answers))
+            except StopIteration as done:
+                return cast(T, done.value)
+            if run.show is not None and is_streamed(batch):
+                for void in voided(run):
+                    run.show(void)
+            answers = await aperform(batch, run)
+    finally:
+        flow.close()
+
+
+async def aevents(flow: Flow[T], run: Run, finish: Callable[[T], None]) -> AsyncGenerator[Said, None]:
+    """`events` on the running loop. The driver runs in a task of its own: no cancel scope is open across a yield
+    (PEP 789); `finish` is told what it came to."""
+    inbox: asyncio.Queue[Growing | Void | None] = asyncio.Queue()
+    run.show = inbox.put_nowait
+    task = asyncio.create_task(adrive(flow, run))
+    task.add_done_callback(lambda _: inbox.put_nowait(None))
+    try:
+        while (item := await inbox.get()) is not None:
+            yield item.partial() if isinstance(item, Growing) else item
+        finish(task.result())
+    finally:
+        await end([task])
+
+
+async def aperform(batch: Batch, run: Run) -> Answers:
+    found: dict[int, Answer] = {}
+    tasks: dict[int, asyncio.Task[Answer]] = {}
+    try:
+        for number, effect in enumerate(batch):
+            answer = run.known(effect)
+            if answer is not None:
+                found[number] = answer
+            else:
+                tasks[number] = asyncio.create_task(bounded(effect, run, agrowing(batch, run)))
+        if tasks:
+            await asyncio.wait(tasks.values())
+    finally:
+        await end(tasks.values())
+    return tuple(found[number] if number in found else tasks[number].result() for number in range(len(batch)))
+
+
+def agrowing(batch: Batch, run: Run) -> Growing | None:
+    """What tells the viewer of an async stream, where there is one."""
+    show = run.show
+    if show is None or not is_streamed(batch):
+        return None
+
+    def tell(growing: Growing) -> None:
+        run.shown = growing.address
+        show(growing)
+
+    return Growing(cast(Call, batch[0]), tell)
+
+
+async def bounded(effect: Effect, run: Run, growing: Growing | None = None) -> Answer:
+    """One effect within its limit; what it leaves behind is cancelled, and not waited for long."""
+    limit = run.limit(effect)
+    task = asyncio.create_task(_ashielded(effect, run, limit, growing))
+    try:
+        await asyncio.wait((task,), timeout=None if limit == NEVER else max(0.0, limit - time.monotonic()))
+        if task.cancelled():  # a function that cancels itself; where the caller was cancelled, the wait above raised
+            answer = failed(effect, RuntimeError("it cancelled itself"))
+        else:
+            answer = task.result() if task.done() else overdue(effect, run)
+    finally:
+        await end((task,))
+    return run.heard(effect, answer)
+
+
+async def _ashielded(effect: Effect, run: Run, limit: float, growing: Growing | None) -> Answer:
+    left, pause = TimeLeft(limit), run.pause_before(effect)
+    if place_of(effect, run, alone=True) == "thread":
+        return await _in_thread(effect, left, pause, growing)
+    return await perform_on_loop(effect, left, pause, growing)
+
+
+async def perform_on_loop(effect: Effect, left: TimeLeft, pause: float, growing: Growing | None = None) -> Answer:
+    """One effect on the loop one is on; what it raises is an answer."""
+    if pause:
+        await asyncio.sleep(pause)
+    began = time.monotonic()
+    try:
+        if isinstance(effect, Call):
+            answer: Answer = await aasked(effect, left, growing)
+        else:
+            value = effect.function(*effect.arguments)
+            answer = Returned(crossed(await value if inspect.isawaitable(value) else value))
+    except Exception as error:
+        answer = failed(effect, error)
+    return timed(answer, began)
+
+
+async def aasked(effect: Call, left: TimeLeft, growing: Growing | None) -> ModelAnswer:
+    stream = getattr(effect.model, "astream", None)
+    if growing is None:
+        return await effect.model.acall(effect.request, left)
+    if stream is not None:
+        return cast(ModelAnswer, await stream(effect.request, left, growing.emit))
+    return shown_at_once(await effect.model.acall(effect.request, left), growing)
+
+
+async def _in_thread(effect: Effect, left: TimeLeft, pause: float, growing: Growing | None) -> Answer:
+    """In a daemon thread: the loop's own executor is joined when the loop closes, and would hang with its function."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Answer] = loop.create_future()
+    left.stoppable()
+
+    def settle(answer: Answer | None) -> None:
+        if answer is not None and not future.done():
+            future.set_result(answer)
+
+    def work() -> None:
+        answer = here(effect, left, pause, BaseException, growing and _from_thread(growing, loop))
+        try:
+            loop.call_soon_threadsafe(settle, answer)
+        except RuntimeError:  # the loop is closed: nobody waits any more
+            return
+
+    job = submit(work)
+    try:
+        return await future
+    except BaseException:
+        abandon(job, left)
+        raise
+
+
+def _from_thread(growing: Growing, loop: asyncio.AbstractEventLoop) -> Growing:
+    """Tells its viewer on the loop, whichever thread it grows in."""
+    growing.tells_by(lambda tell: loop.call_soon_threadsafe(tell, growing))
+    return growing
+
+
+async def end(tasks: Iterable[asyncio.Task[T]], grace_s: float = 0.5) -> None:
+    """Cancel what still runs; a function that ignores its cancellation is not waited for longer than `grace_s`."""
+    left = [task for task in tasks if not task.done()]
+    for task in left:
+        task.cancel()
+    if left:
+        await asyncio.wait(left, timeout=grace_s)

@@ -1,0 +1,209 @@
+"""What both drivers know: the run of one call, the time that is left, and what becomes of trouble."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from threading import Event, Lock
+from typing import TypeAlias, cast
+
+from llmguard.core.effects import Answer, Batch, Call, Crashed, Effect, Invoke, Place, Wait, Watcher
+from llmguard.core.messages import ModelAnswer, ModelFailure, ModelReply, Usage
+from llmguard.core.outcome import Partial, Void
+from llmguard.core.record import Step
+from llmguard.core.redaction import redact_text
+from llmguard.runtime.recorded import Recorded
+
+NEVER = float("inf")
+Hear: TypeAlias = Callable[[Step], None]
+Price: TypeAlias = Callable[[str, Usage], float | None]
+
+
+class TimeLeft:
+    """A deadline as adapters see it: the time left, and the news that nobody waits any more."""
+
+    __slots__ = ("_at", "_closers", "_stopped")
+
+    def __init__(self, at: float) -> None:
+        self._at = at
+        self._stopped: Event | None = None
+        self._closers: list[Callable[[], object]] = []
+
+    def remaining_s(self) -> float:
+        """Seconds, 0 where it has passed, infinity where there is none."""
+        return max(0.0, self._at - time.monotonic())
+
+    def passed(self) -> bool:
+        return (self._stopped is not None and self._stopped.is_set()) or time.monotonic() >= self._at
+
+    def on_stop(self, close: Callable[[], object]) -> None:
+        self._closers.append(close)
+
+    def stoppable(self) -> TimeLeft:
+        self._stopped = Event()
+        return self
+
+    def stop(self) -> None:
+        if self._stopped is not None:
+            self._stopped.set()
+        for close in self._closers:
+            try:
+                close()
+            except Exception:  # a connection that is gone already
+                continue
+
+    def pause(self, seconds: float) -> bool:
+        """Wait; False if nobody waits for the request any more."""
+        seconds = min(seconds, self.remaining_s())
+        if self._stopped is not None:
+            return not self._stopped.wait(seconds)
+        if seconds > 0:
+            time.sleep(seconds)
+        return True
+
+
+class Growing:
+    """A streamed reply, between whoever reads it and whoever is shown it. A slow viewer misses steps, not the last."""
+
+    def __init__(self, effect: Call, tell: Callable[[Growing], None]) -> None:
+        self.address = effect.address
+        self._watcher = cast(Callable[[], Watcher], effect.watch)()
+        self._tell, self._lock, self._told = tell, Lock(), False
+
+    def tells_by(self, way: Callable[[Callable[[Growing], None]], object]) -> None:
+        """Has its viewer told another way: on an event loop, from a thread."""
+        tell = self._tell
+        self._tell = lambda growing: cast(None, way(tell))
+
+    def emit(self, delta: str) -> bool:
+        with self._lock:
+            news = self._watcher.feed(delta) and not self._told
+            self._told |= news
+            goes_on = self._watcher.violation is None
+        if news:
+            self._tell(self)
+        return goes_on
+
+    def partial(self) -> Partial:
+        with self._lock:
+            self._told = False
+            return Partial(self.address, self._watcher.snapshot())
+
+
+@dataclass(slots=True)
+class Run:
+    """One guarded call in progress: what its driver knows of it."""
+
+    deadline_at: float = NEVER
+    hear: Hear | None = None
+    recorded: Recorded | None = None
+    price: Price | None = None
+    hard_deadline: bool = False
+    waits: bool = True
+    """False: back-off is evaluated and recorded, and not waited for (tests)."""
+    waited: dict[str, float] = field(default_factory=dict)
+    shown: str = ""
+    """The address of the partials that were shown last and are not void."""
+    show: Callable[[Growing | Void], None] | None = None
+    """Where the async driver puts what is to be shown."""
+
+    def known(self, effect: Effect) -> Answer | None:
+        """An answer that needs nobody: from the record, or that no time is left."""
+        if self.recorded is not None and (answer := self.recorded.answer(effect)) is not None:
+            return answer
+        if self.deadline_at != NEVER and time.monotonic() >= self.deadline_at and not _graced(effect):
+            return self.heard(effect, too_late(effect))
+        if isinstance(effect, Call) and effect.wait is not None:
+            return self._refused_wait(effect)
+        return None
+
+    def _refused_wait(self, effect: Call) -> Answer | None:
+        """Evaluates the wait; one that is longer than the time left is not begun."""
+        wait = cast(Wait, effect.wait)
+        try:
+            seconds = max(float(wait.strategy(wait.state)), wait.at_least_s)
+        except Exception as error:  # a strategy of the user's
+            return self.heard(effect, replace(cast(ModelFailure, failed(effect, error)), sent=False))
+        left = self.deadline_at - time.monotonic()
+        if seconds >= left:
+            said = f"a retry was due in {seconds:.1f} s, with {max(0.0, left):.1f} s left"
+            return self.heard(effect, ModelFailure("timeout", said, sent=False))
+        self.waited[effect.address] = seconds
+        return None
+
+    def pause_before(self, effect: Effect) -> float:
+        return self.waited.get(effect.address, 0.0) if self.waits and self.waited else 0.0
+
+    def limit(self, effect: Effect) -> float:
+        if isinstance(effect, Call):
+            return self.deadline_at
+        own = time.monotonic() + effect.timeout_s if effect.timeout_s is not None else NEVER
+        return own if effect.grace else min(own, self.deadline_at)
+
+    def heard(self, effect: Effect, answer: Answer) -> Answer:
+        """Every answer passes here, once."""
+        if self.price is not None and isinstance(effect, Call):
+            answer = _priced(effect, cast(ModelAnswer, answer), self.price)
+        if self.hear is not None:
+            waited_s = self.waited.get(effect.address, 0.0) if self.waited else 0.0
+            self.hear(Step(effect.address, effect.digest(), answer, waited_s))
+        return answer
+
+
+def voided(run: Run) -> Iterator[Void]:
+    """What was shown counts no more."""
+    if run.shown:
+        yield Void(run.shown)
+        run.shown = ""
+
+
+def _graced(effect: Effect) -> bool:
+    return isinstance(effect, Invoke) and effect.grace
+
+
+def _priced(effect: Call, answer: ModelAnswer, price: Price) -> ModelAnswer:
+    cost = price(effect.model.name, answer.usage) if answer.cost_usd is None else answer.cost_usd
+    return replace(answer, cost_usd=cost)
+
+
+def too_late(effect: Effect) -> Answer:
+    if isinstance(effect, Call):
+        return ModelFailure("deadline", "no answer came within the deadline")
+    return Crashed("deadline", "no time was left")
+
+
+def overdue(effect: Effect, run: Run) -> Answer:
+    """A job that did not answer in time: by the call's deadline, or by its own timeout."""
+    if isinstance(effect, Call) or (time.monotonic() >= run.deadline_at and not effect.grace):
+        return too_late(effect)
+    return Crashed("timeout", f"no answer within timeout_s={effect.timeout_s}")
+
+
+def failed(effect: Effect, error: BaseException) -> Answer:
+    """What a function or an adapter raised, as an answer."""
+    said = redact_text(f"{type(error).__name__}: {error}")[:500]
+    return ModelFailure("crashed", said) if isinstance(effect, Call) else Crashed("crashed", said)
+
+
+def timed(answer: Answer, began: float) -> Answer:
+    return replace(answer, latency_s=time.monotonic() - began)
+
+
+def is_streamed(batch: Batch) -> bool:
+    """Only a request that is alone can be shown as it grows: of several, nobody knows yet which one counts."""
+    return len(batch) == 1 and isinstance(batch[0], Call) and batch[0].watch is not None
+
+
+def place_of(effect: Effect, run: Run, alone: bool) -> Place:
+    """Where an effect is performed: a request that is not alone, or has a hard deadline, leaves the caller's thread."""
+    if isinstance(effect, Invoke):
+        return effect.place
+    place = effect.model.place
+    return "thread" if place == "inline" and (run.hard_deadline or not alone) else place
+
+
+def shown_at_once(answer: ModelAnswer, growing: Growing) -> ModelAnswer:
+    if isinstance(answer, ModelReply):
+        growing.emit(answer.text)
+    return answer

@@ -1,0 +1,118 @@
+"""What tests of guards need: a model whose replies are written down, and what an outcome must be.
+
+>>> from llmguard import Guard
+>>> model = ScriptedModel(["about 36", "36"])
+>>> guard = Guard("age", prompt="How old is {{ who }}?", schema=int, models=[model], log=None)
+>>> guard(who="Ada")
+36
+>>> assert_outcome(guard.run(who="Ada"), status="rejected", violations=["crashed"])
+
+`pytest` finds more with llmguard installed: docs/testing.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from llmguard.core.canonical import EncodingError, Json, crossed
+from llmguard.core.errors import UsageError
+from llmguard.core.messages import ModelFailure, ModelReply
+from llmguard.core.outcome import Outcome, Status, Violation
+from llmguard.core.safe_text import safe
+from llmguard.models.scripted import ScriptedModel
+from llmguard.parsing.syntax.strict import same
+
+__all__ = ["ModelFailure", "ModelReply", "ScriptedModel", "assert_outcome"]
+
+ANYTHING: Json = object()
+"""Of `assert_outcome`: the value may be anything."""
+
+
+def assert_outcome(
+    outcome: Outcome[Any],
+    *,
+    status: Status | Collection[Status] | None = None,
+    value: object = ANYTHING,
+    source: str | None = None,
+    violations: Collection[str] | None = None,
+    attempts: int | None = None,
+) -> None:
+    """An assertion that says everything that differs, and how the call went.
+
+    Args:
+        status: the status, or several of which it must be one.
+        value: what the outcome's value must equal, as its Python type or as JSON (where 1 is 1.0, and neither is true).
+        source: the label of the rung that gave the value.
+        violations: each a path (JSON Pointer) or a rule that must have been found wrong, in the end or at any attempt;
+            an empty list: nothing was ever found wrong.
+        attempts: the number of requests.
+
+    Raises:
+        AssertionError: something differs; the message lists it and ends with `outcome.explain()`.
+
+    >>> assert_outcome(Outcome(status="rejected"), status="accepted", attempts=1)
+    Traceback (most recent call last):
+    AssertionError: the outcome is not what was expected:
+      status: 'rejected', expected 'accepted'
+      attempts: 0, expected 1
+    the guard ended rejected
+    """
+    __tracebackhide__ = True
+    if not isinstance(outcome, Outcome):
+        raise UsageError(f"assert_outcome takes an outcome, found {type(outcome).__name__}. Use guard.run(...).")
+    differing = [
+        *_of_status(outcome, status),
+        *_of_value(outcome, value),
+        *_of(outcome.source, source, "source"),
+        *_of_violations(outcome, violations),
+        *_of(len(outcome.attempts), attempts, "attempts"),
+    ]
+    if differing:
+        lines = ["the outcome is not what was expected:", *(f"  {each}" for each in differing), outcome.explain()]
+        raise AssertionError(safe("\n".join(lines)))
+
+
+def _of_status(outcome: Outcome[Any], expected: Status | Collection[Status] | None) -> Iterator[str]:
+    if expected is None or isinstance(expected, str):
+        yield from _of(outcome.status, expected, "status")
+    elif outcome.status not in expected:
+        yield f"status: {outcome.status!r}, expected one of {', '.join(map(repr, expected))}"
+
+
+def _of_value(outcome: Outcome[Any], expected: object) -> Iterator[str]:
+    if expected is not ANYTHING and not _equals(outcome, expected):
+        yield f"value: {outcome.value!r}, expected {expected!r}"
+
+
+def _equals(outcome: Outcome[Any], expected: object) -> bool:
+    """Equal as JSON; what is no JSON value, by Python's ==."""
+    try:
+        return same(outcome.json, crossed(expected))
+    except EncodingError:
+        return bool(outcome.value == expected)
+
+
+def _of(found: object, expected: object, name: str) -> Iterator[str]:
+    if expected is not None and found != expected:
+        yield f"{name}: {found!r}, expected {expected!r}"
+
+
+def _of_violations(outcome: Outcome[Any], expected: Collection[str] | None) -> Iterator[str]:
+    if expected is None:
+        return
+    if isinstance(expected, str):
+        raise UsageError(f"violations= of assert_outcome takes a list of paths and rules. Write [{expected!r}].")
+    found = _all_violations(outcome)
+    said = ", ".join(sorted({f"{each.path or '(whole value)'} [{each.rule}]" for each in found})) or "none"
+    names = {name for each in found for name in (each.path, each.rule)}
+    for name in expected:
+        if name not in names:
+            yield f"violations: {said}, expected {name!r} among them"
+    if not expected and found:
+        yield f"violations: {said}, expected none"
+
+
+def _all_violations(outcome: Outcome[Any]) -> list[Violation]:
+    tried = [each for attempt in outcome.attempts for each in attempt.violations]
+    return [*outcome.violations, *outcome.flags, *tried]

@@ -1,0 +1,97 @@
+"""Whether the fields that a vote names are fields of the output schema: a misspelt pointer would compare nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from llmguard.core.canonical import Json
+from llmguard.core.errors import UsageError
+from llmguard.schema.keywords import as_pointer, as_tokens, from_fragment
+from llmguard.schema.words import nearest
+from llmguard.voting.self_consistency import SelfConsistency
+
+MAX_SCHEMAS = 1000
+"""Subschemas that are looked at for one level; recursive ones end here."""
+
+_ALTERNATIVES = ("allOf", "anyOf", "oneOf")
+_SINGLE = ("if", "then", "else")
+
+
+def refuse_unknown_fields(consistency: SelfConsistency, schema: Json) -> None:
+    """UsageError for the first pointer that names no property of `schema` (self-contained JSON Schema).
+
+    >>> refuse_unknown_fields(SelfConsistency(fields={"/totl": "money"}), {"properties": {"total": {}}})
+    Traceback (most recent call last):
+    llmguard.core.errors.UsageError: fields: there is no '/totl' in the schema; '' has total. Is '/total' meant?
+    """
+    _refuse(consistency.comparators, schema, "fields")
+    _refuse((pointer for group in consistency.groups for pointer in group), schema, "vote_together")
+
+
+def _refuse(pointers: Iterable[str], schema: Json, where: str) -> None:
+    for pointer in pointers:
+        here: Sequence[Json] = [schema]
+        tokens = as_tokens(pointer)
+        for depth, token in enumerate(tokens):
+            there = _below(here, token, schema)
+            if not there:
+                raise UsageError(_message(where, pointer, tokens[:depth], token, here, schema))
+            here = there
+
+
+def _below(schemas: Sequence[Json], name: str, root: Json) -> list[Json]:
+    """The schemas of property `name`, or `True` where any property may stand."""
+    found: list[Json] = []
+    closed = False
+    for schema in _applied(schemas, root):
+        properties = schema.get("properties")
+        if isinstance(properties, dict):
+            closed = True
+            found += [properties[name]] if name in properties else []
+        if any(keyword in schema for keyword in ("patternProperties", "$dynamicRef", "unevaluatedProperties")):
+            found.append(True)
+        if isinstance(schema.get("additionalProperties"), dict):
+            found.append(schema["additionalProperties"])
+        if "items" in schema or "prefixItems" in schema:
+            closed = True
+    return found if found or closed else [True]
+
+
+def _applied(schemas: Sequence[Json], root: Json) -> Iterator[dict[str, Json]]:
+    """All schemas that apply at one place, through references and alternatives, each once."""
+    waiting, seen = list(schemas), set[int]()
+    while waiting and len(seen) < MAX_SCHEMAS:
+        schema = waiting.pop()
+        if not isinstance(schema, dict) or id(schema) in seen:
+            continue
+        seen.add(id(schema))
+        yield schema
+        for keyword in _ALTERNATIVES:
+            waiting += schema.get(keyword) or []
+        waiting += [schema[keyword] for keyword in _SINGLE if keyword in schema]
+        if isinstance(schema.get("$ref"), str):
+            waiting.append(_target(root, schema["$ref"]))
+
+
+def _target(root: Json, ref: str) -> Json:
+    pointer = from_fragment(ref)
+    if pointer is None:
+        return {"patternProperties": {}}  # elsewhere: anything may stand there
+    here = root
+    for token in as_tokens(pointer):
+        here = here.get(token) if isinstance(here, dict) else here[int(token)] if isinstance(here, list) else None
+    return here
+
+
+def _message(where: str, pointer: str, above: tuple[str, ...], token: str, here: Sequence[Json], root: Json) -> str:
+    applied = list(_applied(here, root))
+    names = sorted({name for schema in applied for name in schema.get("properties") or {}})
+    at = as_pointer(above)
+    if not names:
+        return (
+            f"{where}: there is no {pointer!r} in the schema; {at!r} is a list. Compare it as a whole, with"
+            " list_of(key=..., fields=...) for its elements."
+        )
+    close = nearest(token, names)
+    meant = f" Is {as_pointer((*above, close))!r} meant?" if close else ""
+    return f"{where}: there is no {pointer!r} in the schema; {at!r} has {', '.join(names[:20])}.{meant}"

@@ -1,0 +1,359 @@
+"""Comparators for lists: as a set of elements, or aligned element by element and voted slot by slot.
+
+Both can change their mind about an element as samples arrive, so such a field is drawn a fixed number of times.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, TypeAlias
+
+from llmguard.core.canonical import Json, encode
+from llmguard.core.errors import UsageError
+from llmguard.core.outcome import Alternative
+from llmguard.schema.keywords import as_tokens
+from llmguard.voting.alignment import MAX_ALIGNED, assignment
+from llmguard.voting.normal_forms import Form, Forms
+from llmguard.voting.record_vote import EXACT, RecordVote, distance_of, vote_on
+from llmguard.voting.votes import (
+    ABSENT,
+    INVALID,
+    Ballot,
+    Class,
+    Comparator,
+    FieldVote,
+    Missing,
+    commonest,
+    elected,
+    marks,
+)
+
+Slot: TypeAlias = object
+Rows: TypeAlias = dict[int, list[Json]]
+"""The samples that are lists, by their number."""
+
+
+def _by_kind(ballots: Sequence[Ballot]) -> tuple[FieldVote, Rows]:
+    """First vote on whether there is a list at all (null, a text or nothing may win); then the samples that are lists."""
+    forms = Forms()
+    classes: list[Class | None] = []
+    for ballot in ballots:
+        if isinstance(ballot, Missing):
+            classes.append(None if ballot is INVALID else ballot)
+        else:
+            classes.append("a list" if isinstance(ballot, list) else ("other", forms.of(ballot)))
+    lists = {number: ballot for number, ballot in enumerate(ballots) if isinstance(ballot, list)}
+    return elected([[] if isinstance(each, list) else each for each in ballots], classes), lists
+
+
+@dataclass(frozen=True, slots=True)
+class SetOf:
+    """A list whose order and repetitions mean nothing: an element is kept if at least half of the lists have it.
+
+    Agreement is the mean Jaccard index of the samples to the result; a sample supports it where it has the same
+    elements. `ambiguous`: exactly half have an element.
+
+    >>> SetOf().vote([["a", "b"], ["b", "A"], ["a", "c"]]).value
+    ['a', 'b']
+    """
+
+    name: ClassVar[str] = "set"
+    version: ClassVar[int] = 1
+    monotone: ClassVar[bool] = False
+
+    def vote(self, ballots: Sequence[Ballot]) -> FieldVote:
+        kind, lists = _by_kind(ballots)
+        if kind.value != [] or not kind.present:
+            return kind
+        forms = Forms()
+        elements = {number: _elements(row, forms) for number, row in lists.items()}
+        counts = Counter(form for row in elements.values() for form in row)
+        kept = {form for form, count in counts.items() if 2 * count >= len(lists)}
+        half = any(2 * count == len(lists) for count in counts.values())
+        supporters = [number for number, row in elements.items() if row.keys() == kept]
+        others = Counter(frozenset(row) for row in elements.values() if row.keys() != kept)
+        return replace(
+            kind,
+            value=_in_usual_order(kept, list(elements.values())),
+            support=marks(len(ballots), supporters),
+            votes=len(supporters),
+            runner_up_votes=max(others.values(), default=0),
+            agreement=sum(_jaccard(row.keys(), kept) for row in elements.values()) / len(ballots),
+            alternatives=(*_left_out(counts, kept, elements), *kind.alternatives),
+            ambiguous=kind.ambiguous or half,
+        )
+
+    def distance(self, one: Json, other: Json) -> float:
+        forms = Forms()
+        if not isinstance(one, list) or not isinstance(other, list):
+            return float(forms.of(one) != forms.of(other))
+        return 1 - _jaccard(_elements(one, forms).keys(), _elements(other, forms).keys())
+
+    def description(self) -> Json:
+        return {"name": self.name, "version": self.version}
+
+
+Elements: TypeAlias = dict[Form, tuple[int, Json]]
+"""The distinct elements of a list: form → (place, value)."""
+
+
+def _elements(row: list[Json], forms: Forms) -> Elements:
+    found: Elements = {}
+    for place, value in enumerate(row):
+        found.setdefault(forms.of(value), (place, value))
+    return found
+
+
+def _jaccard(one: object, other: object) -> float:
+    mine, theirs = set(one), set(other)  # type: ignore[call-overload]
+    return len(mine & theirs) / len(mine | theirs) if mine or theirs else 1.0
+
+
+def _in_usual_order(kept: set[Form], rows: list[Elements]) -> list[Json]:
+    """The kept elements by their mean place, each in its commonest spelling."""
+    found = []
+    for form in kept:
+        seen = [row[form] for row in rows if form in row]
+        value = commonest([value for _, value in seen])
+        found.append((sum(place for place, _ in seen) / len(seen), encode(value), value))
+    return [value for _, _, value in sorted(found, key=lambda each: each[:2])]
+
+
+def _left_out(counts: Mapping[Form, int], kept: set[Form], elements: Mapping[int, Elements]) -> tuple[Alternative, ...]:
+    """The elements that were not kept, as lists of one, most frequent first."""
+    spelled: dict[Form, list[Json]] = {}
+    for row in elements.values():
+        for form, (_, value) in row.items():
+            if form not in kept:
+                spelled.setdefault(form, []).append(value)
+    found = sorted(((-counts[form], encode(commonest(values)), commonest(values)) for form, values in spelled.items()))
+    return tuple(Alternative([value], -count) for count, _, value in found[:5])
+
+
+# ------------------------------------------------------------------------------------------------- aligned lists
+
+
+@dataclass(frozen=True, slots=True)
+class ListOf:
+    """A list voted on slot by slot, each element field by field.
+
+    Elements of different samples share a slot where they have the same `key` (a property's name or a JSON Pointer
+    within the element; a key's second occurrence is a slot of its own), or, without a key, where an optimal assignment
+    to the medoid's elements puts them. A slot is kept where most lists have it; at exactly half the first list decides.
+    `fields` names comparators within an element, as on a guard. Agreement is the mean share of a sample's and the
+    result's slots in which they are the same.
+
+    >>> rows = [[{"sku": "A", "qty": 1}, {"sku": "B", "qty": 2}], [{"sku": "B", "qty": 2}], [{"sku": "B", "qty": 3}]]
+    >>> ListOf(key="sku").vote(rows).value
+    [{'sku': 'B', 'qty': 2}]
+    """
+
+    key: str = ""
+    fields: Mapping[str, Comparator] = field(default_factory=dict)
+    name: ClassVar[str] = "list"
+    version: ClassVar[int] = 1
+    monotone: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.key, str):
+            raise UsageError(f"list(key=...) wants the name of a property or a JSON Pointer, found {self.key!r}.")
+
+    def vote(self, ballots: Sequence[Ballot]) -> FieldVote:
+        kind, lists = _by_kind(ballots)
+        if kind.value != [] or not kind.present:
+            return kind
+        slots = self._aligned(lists)
+        first = min(lists)
+        chosen = {slot: self._chosen(column, len(lists), first) for slot, column in slots.items()}
+        rows = {number: _standing(number, slots, chosen) for number in lists}
+        supporters = [number for number, (same, of) in rows.items() if same == of]
+        return replace(
+            kind,
+            value=[each.vote.value for each in chosen.values() if each.kept],
+            support=marks(len(ballots), supporters),
+            votes=len(supporters),
+            agreement=sum(same / of if of else 1.0 for same, of in rows.values()) / len(ballots),
+            alternatives=_other_slots(chosen) + kind.alternatives,
+            ambiguous=kind.ambiguous or any(each.ambiguous for each in chosen.values()),
+        )
+
+    def _aligned(self, lists: Rows) -> dict[Slot, dict[int, Json]]:
+        """slot → sample → element; slots in the medoid's order, then those that it lacks by their mean place."""
+        forms = Forms()
+        middle = _medoid(lists, forms)
+        if self.key:
+            names = {number: self._keys(row, forms) for number, row in lists.items()}
+        else:
+            names = _assigned(lists, middle, forms, self.fields)
+        found: dict[Slot, dict[int, Json]] = {}
+        places: dict[Slot, list[int]] = {}
+        for number, row in lists.items():
+            for place, (slot, element) in enumerate(zip(names[number], row, strict=True)):
+                found.setdefault(slot, {})[number] = element
+                places.setdefault(slot, []).append(place)
+        lead = {slot: place for place, slot in enumerate(names[middle])}
+        order = sorted(found, key=lambda slot: _order(slot, lead, places[slot], found[slot]))
+        return {slot: found[slot] for slot in order}
+
+    def _keys(self, row: list[Json], forms: Forms) -> list[Slot]:
+        """Each element's key with how often it came before in this list."""
+        seen: Counter[Form] = Counter()
+        slots: list[Slot] = []
+        for element in row:
+            form = _key_form(element, self.key, forms)
+            slots.append((form, seen[form]))
+            seen[form] += 1
+        return slots
+
+    def _chosen(self, column: dict[int, Json], of: int, first: int) -> _Chosen:
+        present = 2 * len(column)
+        kept = present > of or (present == of and first in column)
+        numbers = sorted(column)
+        vote = vote_on([column[number] for number in numbers], self.fields)
+        supporters = {number for number, stands in zip(numbers, vote.support, strict=True) if stands}
+        return _Chosen(vote, kept, present == of or (kept and vote.ambiguous), supporters, len(column))
+
+    def distance(self, one: Json, other: Json) -> float:
+        forms = Forms()
+        if not isinstance(one, list) or not isinstance(other, list):
+            return float(forms.of(one) != forms.of(other))
+        return _bag_distance(_atoms(one, forms), _atoms(other, forms))
+
+    def description(self) -> Json:
+        fields = {pointer: comparator.description() for pointer, comparator in sorted(self.fields.items())}
+        return {"name": self.name, "version": self.version, "key": self.key, "fields": fields}
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """What became of a slot."""
+
+    vote: RecordVote
+    kept: bool
+    ambiguous: bool
+    supporters: set[int]
+    count: int
+
+
+def _standing(number: int, slots: Mapping[Slot, Mapping[int, Json]], chosen: Mapping[Slot, _Chosen]) -> tuple[int, int]:
+    """In how many of its own and the result's slots a sample is the same as the result, and how many these are."""
+    same = of = 0
+    for slot, column in slots.items():
+        each = chosen[slot]
+        if each.kept or number in column:
+            of += 1
+            same += each.kept and number in each.supporters
+    return same, of
+
+
+def _other_slots(chosen: Mapping[Slot, _Chosen]) -> tuple[Alternative, ...]:
+    """Elements that were left out, as lists of one, most frequent first."""
+    out = [Alternative([each.vote.value], each.count) for each in chosen.values() if not each.kept]
+    return tuple(sorted(out, key=lambda each: -each.votes)[:5])
+
+
+def _key_form(element: Json, key: str, forms: Forms) -> Form:
+    for token in as_tokens(key) if key.startswith("/") else (key,):
+        if not isinstance(element, dict) or token not in element:
+            return ("no key", forms.of(element))
+        element = element[token]
+    return forms.of(element)
+
+
+def _order(slot: Slot, lead: Mapping[Slot, int], places: list[int], column: Mapping[int, Json]) -> tuple[object, ...]:
+    if slot in lead:
+        return (0, lead[slot], b"")
+    return (1, sum(places) / len(places), min(map(encode, column.values())))
+
+
+# ------------------------------------------------------------------------------------------------- by assignment
+
+
+def _medoid(lists: Rows, forms: Forms) -> int:
+    """The list with the least total distance to the others; of equal ones the first in the order of encoding."""
+    atoms = {number: _atoms(row, forms) for number, row in lists.items()}
+    texts = {number: encode(row) for number, row in lists.items()}
+    copies = Counter(texts.values())
+    kinds = {text: atoms[number] for number, text in texts.items()}
+    far = {
+        text: sum(count * _bag_distance(mine, kinds[other]) for other, count in copies.items())
+        for text, mine in kinds.items()
+    }
+    return min(lists, key=lambda number: (far[texts[number]], texts[number], number))
+
+
+def _atoms(row: list[Json], forms: Forms) -> Counter[Form]:
+    """A list as a bag of what its elements say, property by property."""
+    return Counter(
+        (name, forms.of(value))
+        for element in row
+        for name, value in (element.items() if isinstance(element, dict) else (("", element),))
+    )
+
+
+def _bag_distance(one: Counter[Form], other: Counter[Form]) -> float:
+    most = max(one.total(), other.total())
+    return 1 - (one & other).total() / most if most else 0.0
+
+
+def _assigned(lists: Rows, middle: int, forms: Forms, fields: Mapping[str, Comparator]) -> dict[int, list[Slot]]:
+    """Each list's slots. Lists come by their distance to the medoid, so that submission order does not matter."""
+    heads: list[Json] = []
+    lead = _atoms(lists[middle], forms)
+    names: dict[int, list[Slot]] = {}
+    order = sorted(lists, key=lambda each: (_bag_distance(_atoms(lists[each], forms), lead), encode(lists[each]), each))
+    for number in [middle, *(each for each in order if each != middle)]:
+        names[number] = list[Slot](_slots_for(lists[number], heads, forms, fields))
+    return names
+
+
+def _slots_for(row: list[Json], heads: list[Json], forms: Forms, fields: Mapping[str, Comparator]) -> list[int]:
+    """A slot for each element of `row`: that of an equal head, else of the nearest by assignment, else a new one."""
+    taken = _equal_pairs(row, heads, forms)
+    left = [place for place in range(len(row)) if place not in taken]
+    free = [slot for slot in range(len(heads)) if slot not in taken.values()]
+    for place, slot in _nearest(row, left, heads, free, fields):
+        taken[place] = slot
+    for place in left:
+        if place not in taken:
+            heads.append(row[place])
+            taken[place] = len(heads) - 1
+    return [taken[place] for place in range(len(row))]
+
+
+def _equal_pairs(row: list[Json], heads: list[Json], forms: Forms) -> dict[int, int]:
+    """Equal elements belong together: with a metric, no assignment is better without these pairs."""
+    waiting: dict[Form, list[int]] = {}
+    for slot in range(len(heads) - 1, -1, -1):
+        waiting.setdefault(forms.of(heads[slot]), []).append(slot)
+    taken: dict[int, int] = {}
+    for place, element in enumerate(row):
+        slots = waiting.get(forms.of(element))
+        if slots:
+            taken[place] = slots.pop()
+    return taken
+
+
+def _nearest(
+    row: list[Json], left: list[int], heads: list[Json], free: list[int], fields: Mapping[str, Comparator]
+) -> list[tuple[int, int]]:
+    """Pairs (place, slot) of the least total distance. Elements with nothing in common are no pair; of more than
+    `MAX_ALIGNED` on a side, only the first ones are assigned, so that a model's long list costs no more."""
+    left, free = left[:MAX_ALIGNED], free[:MAX_ALIGNED]
+    costs = [[element_distance(row[place], heads[slot], fields) for slot in free] for place in left]
+    return [(left[i], free[j]) for i, j in assignment(costs) if costs[i][j] < 1]
+
+
+def element_distance(one: Json, other: Json, fields: Mapping[str, Comparator]) -> float:
+    """The share of properties in which two elements differ; the distance of the values where they are no objects."""
+    if not isinstance(one, dict) or not isinstance(other, dict):
+        return fields.get("", EXACT).distance(one, other)
+    names = {**one, **other}
+    if not names:
+        return 0.0
+    far = sum(
+        distance_of(fields.get(f"/{name}", EXACT), one.get(name, ABSENT), other.get(name, ABSENT)) for name in names
+    )
+    return far / len(names)

@@ -1,0 +1,300 @@
+"""Self-consistency as a guard is given it: what is drawn, how it is voted on, when it stops and what is accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias, cast
+
+from llmguard.core.canonical import Json
+from llmguard.core.errors import UsageError
+from llmguard.core.outcome import StopReason
+from llmguard.voting.comparators import GivenComparator, comparator
+from llmguard.voting.keyed_comparators import is_keyed
+from llmguard.voting.record_vote import Groups, Pointer, RecordVote, medoid, together_message, vote_on, votes_for
+from llmguard.voting.stopping import MAX_SAMPLES, Counts, Draw, Fixed, Plan, Predictive, Stop
+from llmguard.voting.votes import Ballot, Comparator, FieldVote
+
+OnInvalid: TypeAlias = Literal["dissent", "reask"]
+
+DEFAULT_PLAN = Plan(3, 2, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A vote that ended. `vote` is over the first `used` samples; `drawn` may be more, in an audit or a last batch."""
+
+    vote: RecordVote
+    accept: bool
+    reason: StopReason
+    used: int
+    drawn: int
+
+    @property
+    def agreement(self) -> float:
+        return self.vote.agreement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelfConsistency:
+    """Several samples of one request, voted on field by field.
+
+    `plan=(n0, k, c)` decides what is accepted: once n >= n0 + k*d, while the dissent d is at most c. `stop=Fixed(n)` or
+    `Predictive(eps)` draws for the answer instead; then it is accepted where agreement is more than half, or at least
+    `min_agreement`. `n_max` bounds the samples of a call, and is what an audited call draws. `fields` names a comparator
+    by JSON Pointer; a field without one is compared by `"exact"`. `vote_together=[("/id", "/name")]` keeps dependent
+    fields in one vote. `variants` (models, prompts, temperatures) take turns, sample by sample. An invalid sample is a
+    dissent, or first asked again (`on_invalid="reask"`).
+
+    >>> votes = SelfConsistency(fields={"/total": "money"})
+    >>> votes.next([])
+    Draw(count=3)
+    >>> ended = votes.next([{"total": 12}, {"total": 12.0}, {"total": "12.00"}])
+    >>> ended.accept, ended.reason, ended.vote.value
+    (True, 'accept_boundary', {'total': '12.00'})
+    """
+
+    n_max: int = 5
+    plan: Plan | tuple[int, int, int] | None = None
+    stop: Fixed | Predictive | None = None
+    fields: Mapping[Pointer, GivenComparator] = field(default_factory=dict)
+    vote_together: Sequence[Sequence[Pointer]] = ()
+    variants: Sequence[object] = ()
+    on_invalid: OnInvalid = "dissent"
+    min_agreement: float | None = None
+
+    def __post_init__(self) -> None:
+        _refuse_numbers(self)
+        _set(self, "plan", _plan_of(self))
+        _set(self, "fields", {_pointer(at, "fields"): comparator(given) for at, given in _items(self.fields)})
+        _set(self, "vote_together", _groups(self.vote_together))
+        _set(self, "variants", tuple(self.variants))
+        _refuse_what_never_accepts(self)
+        _refuse_fields(self)
+
+    # --------------------------------------------------------------------------------------- drawing
+
+    def next(self, samples: Sequence[Ballot]) -> Draw | Settled:
+        """What to do after `samples`, in submission order (`INVALID` for one that failed): the same after a batch as
+        after drawing one by one, because a batch is looked at sample by sample where it went beyond the dissent limit.
+        """
+        drawn = 0
+        while True:
+            vote = self.vote(samples[:drawn])
+            decision = self._decide(vote)
+            if isinstance(decision, Stop):
+                return self._settled(vote, decision, len(samples))
+            if drawn + decision.count > len(samples):
+                return Draw(drawn + decision.count - len(samples))
+            before, drawn = drawn, drawn + decision.count
+            if self.plan:
+                drawn = self._first_beyond(samples, before, drawn)
+
+    def ended(self, samples: Sequence[Ballot], reason: StopReason) -> Settled:
+        """The vote over what came in time, where budget or deadline end the drawing. It is not accepted by a plan."""
+        settled = self.next(samples)
+        if isinstance(settled, Settled):
+            return settled
+        return self._settled(self.vote(samples), Stop(reason, accept=False if self.plan else None), len(samples))
+
+    def missing(self, samples: Sequence[Ballot]) -> int:
+        """How many more an audited call draws, so that stricter plans can be judged later."""
+        return max(0, self.n_max - len(samples))
+
+    # --------------------------------------------------------------------------------------- voting
+
+    @property
+    def stopping(self) -> Plan | Fixed | Predictive:
+        """The one rule by which the drawing ends."""
+        rule = self.plan if self.stop is None else self.stop
+        assert isinstance(rule, Plan | Fixed | Predictive)
+        return rule
+
+    @property
+    def comparators(self) -> Mapping[Pointer, Comparator]:
+        return cast(Mapping[Pointer, Comparator], self.fields)
+
+    @property
+    def groups(self) -> Groups:
+        return cast(Groups, self.vote_together)
+
+    def vote(self, samples: Sequence[Ballot]) -> RecordVote:
+        """The vote over `samples`, field by field."""
+        return vote_on(samples, self.comparators, self.groups)
+
+    def medoid(self, samples: Sequence[Ballot]) -> int | None:
+        """The valid sample nearest to all others: what stands in where the assembled value does not fit its schema."""
+        return medoid(samples, self.comparators)
+
+    def votes_for(self, samples: Sequence[Ballot], number: int) -> dict[Pointer, FieldVote]:
+        """How each field's vote stands if sample `number` is the answer."""
+        return votes_for(samples, number, self.comparators)
+
+    def would_accept(self, drawn: int, dissent: int) -> bool:
+        """Whether a value that so many of `drawn` samples dissent from may be accepted."""
+        rule = self.stopping
+        if isinstance(rule, Plan):
+            return dissent <= rule.c and drawn >= rule.n0 + rule.k * dissent
+        share = 1 - dissent / drawn if drawn else 0.0
+        return share > 0.5 if self.min_agreement is None else share >= self.min_agreement
+
+    def same(self, one: Json, other: Json) -> bool:
+        """Whether two values are the same answer in every field."""
+        return self.vote((one, other)).dissent == 0
+
+    def accepts(self, vote: RecordVote) -> bool:
+        """Whether agreement suffices, where no plan decides."""
+        if not vote.found:
+            return False
+        return vote.agreement > 0.5 if self.min_agreement is None else vote.agreement >= self.min_agreement
+
+    def description(self) -> Json:
+        """All that decides, for the guard's fingerprint; `variants` are described by whoever knows them."""
+        return {
+            "n_max": self.n_max,
+            "stop": self.stopping.description(),
+            "fields": {pointer: each.description() for pointer, each in sorted(self.comparators.items())},
+            "vote_together": [list(group) for group in self.groups],
+            "on_invalid": self.on_invalid,
+            "min_agreement": self.min_agreement,
+        }
+
+    # --------------------------------------------------------------------------------------- inside
+
+    def _decide(self, vote: RecordVote) -> Draw | Stop:
+        fields = tuple((each.votes, each.runner_up_votes) for each in vote.fields.values())
+        counts = Counts(vote.drawn, vote.dissent, fields)
+        rule = self.stopping
+        return rule.decide(counts) if isinstance(rule, Plan) else rule.decide(counts, self.n_max)
+
+    def _settled(self, vote: RecordVote, decision: Stop, drawn: int) -> Settled:
+        accept = self.accepts(vote) if decision.accept is None else decision.accept and vote.found
+        return Settled(vote, accept, decision.reason, vote.drawn, drawn)
+
+    def _first_beyond(self, samples: Sequence[Ballot], low: int, high: int) -> int:
+        """The first sample of a batch that went beyond the dissent limit, or the batch's end. Dissent never falls."""
+        limit = cast(Plan, self.plan).c
+        if self.vote(samples[:high]).dissent <= limit:
+            return high
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self.vote(samples[:middle]).dissent > limit else (middle, high)
+        return high
+
+
+def _set(given: SelfConsistency, name: str, value: object) -> None:
+    object.__setattr__(given, name, value)
+
+
+# ------------------------------------------------------------------------------------------------- what is refused
+
+
+def _refuse_numbers(given: SelfConsistency) -> None:
+    if not isinstance(given.n_max, int) or isinstance(given.n_max, bool) or not 1 <= given.n_max <= MAX_SAMPLES:
+        raise UsageError(
+            f"SelfConsistency(n_max=...) wants a whole number from 1 to {MAX_SAMPLES}, found {given.n_max!r}."
+        )
+    if given.on_invalid not in ("dissent", "reask"):
+        raise UsageError(
+            f"SelfConsistency(on_invalid=...) is 'dissent' or 'reask', found {given.on_invalid!r}: an invalid sample"
+            " counts against the answer, or is asked again first."
+        )
+    share = given.min_agreement
+    if share is not None and (not isinstance(share, int | float) or isinstance(share, bool) or not 0 < share <= 1):
+        raise UsageError(f"SelfConsistency(min_agreement=...) wants a share above 0 and up to 1, found {share!r}.")
+
+
+def _plan_of(given: SelfConsistency) -> Plan | None:
+    if given.stop is None:
+        return DEFAULT_PLAN if given.plan is None else _as_plan(given.plan)
+    if given.plan is not None:
+        raise UsageError(
+            "SelfConsistency has a plan and a stop. A plan decides what is accepted, a stop only when the answer is"
+            " settled: give one of them."
+        )
+    if not isinstance(given.stop, Fixed | Predictive):
+        raise UsageError(f"SelfConsistency(stop=...) is Fixed(n) or Predictive(eps), found {given.stop!r}.")
+    return None
+
+
+def _as_plan(given: Plan | tuple[int, int, int]) -> Plan:
+    if isinstance(given, Plan):
+        return given
+    if not isinstance(given, tuple | list) or len(given) != 3:
+        raise UsageError(f"a plan is three numbers (n0, k, c), found {given!r}.")
+    return Plan(*given)
+
+
+def _refuse_what_never_accepts(given: SelfConsistency) -> None:
+    if isinstance(given.plan, Plan):
+        _refuse_plan(given.plan, given)
+    if isinstance(given.stop, Fixed) and given.stop.n > given.n_max:
+        raise UsageError(f"Fixed({given.stop.n}) draws more than n_max={given.n_max}: write n_max={given.stop.n}.")
+
+
+def _refuse_plan(plan: Plan, given: SelfConsistency) -> None:
+    if plan.most > given.n_max:
+        raise UsageError(
+            f"{plan} can never accept a vote with {plan.c} dissents within n_max={given.n_max}: it needs"
+            f" n0 + k*c = {plan.most} samples. Write n_max={plan.most}, or a plan with fewer."
+        )
+    if given.min_agreement is not None:
+        raise UsageError(
+            f"SelfConsistency has {plan} and min_agreement={given.min_agreement}. A plan accepts by its own boundary;"
+            " min_agreement goes with a stop."
+        )
+
+
+def _refuse_fields(given: SelfConsistency) -> None:
+    for pointer, each in given.comparators.items():
+        if not each.monotone and not isinstance(given.stop, Fixed):
+            raise UsageError(
+                f"fields: {pointer!r} is compared by {each.name!r}, whose dissent can fall as samples arrive, so a vote"
+                f" on it must not stop early. Write stop=Fixed({given.n_max}), or another comparator."
+            )
+    for group in given.groups:
+        for pointer in group:
+            if pointer in given.comparators and not is_keyed(given.comparators[pointer]):
+                raise UsageError(together_message(pointer, given.comparators[pointer]))
+    _refuse_overlaps([*given.comparators, *(pointer for group in given.groups for pointer in group)])
+
+
+def _refuse_overlaps(pointers: Sequence[Pointer]) -> None:
+    known = set(pointers)
+    for pointer in sorted(known):
+        inside = next((other for other in sorted(known) if other != pointer and other.startswith(pointer + "/")), None)
+        if inside is not None:
+            raise UsageError(
+                f"fields: {inside!r} lies within {pointer!r}, which is voted on as a whole. Name one of them, or for"
+                " the elements of a list give list_of(fields=...)."
+            )
+
+
+def _items(given: object) -> list[tuple[Pointer, GivenComparator]]:
+    if not isinstance(given, Mapping):
+        raise UsageError(f'fields= wants {{"/pointer": comparator}}, found {type(given).__name__}.')
+    return list(given.items())
+
+
+def _groups(given: object) -> Groups:
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise UsageError(f"vote_together= wants groups of JSON Pointers, found {given!r}.")
+    groups = tuple(_group(each) for each in given)
+    named = [pointer for group in groups for pointer in group]
+    twice = next((pointer for pointer in named if named.count(pointer) > 1), None)
+    if twice is not None:
+        raise UsageError(f"vote_together names {twice!r} twice; a field is in one group.")
+    return groups
+
+
+def _group(given: object) -> tuple[Pointer, ...]:
+    if isinstance(given, str) or not isinstance(given, Sequence) or len(given) < 2:
+        raise UsageError(f'vote_together wants groups of two or more, as in [("/id", "/name")]; found {given!r}.')
+    return tuple(_pointer(each, "vote_together") for each in given)
+
+
+def _pointer(given: object, where: str) -> Pointer:
+    if not isinstance(given, str) or (given and not given.startswith("/")):
+        mend = f" Write {('/' + given)!r}." if isinstance(given, str) else ""
+        raise UsageError(f'{where} names fields by JSON Pointer, as "/total"; found {given!r}.{mend}')
+    return given
