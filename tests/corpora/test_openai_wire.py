@@ -18,7 +18,7 @@ from llmguard.models.openai import chat_completions, responses
 from llmguard.models.openai.server_capabilities import Asked, Dialect
 from llmguard.models.transport.exchange import Exchange, parse
 from llmguard.models.transport.failures import complaint_of, failure_of
-from tests.world.asking import request
+from tests.support.asking import request
 
 FOLDER = os.environ.get("LLMGUARD_CORPORA", "")
 pytestmark = pytest.mark.skipif(not FOLDER, reason="LLMGUARD_CORPORA names no folder")

@@ -25,8 +25,8 @@ from llmguard.core.errors import UsageError
 from llmguard.core.messages import ModelAnswer, ModelFailure, ModelReply, Sampling, Usage
 from llmguard.models.openai.model import OpenAIModel
 from llmguard.runtime.execution import TimeLeft
-from tests.world.asking import Ask, ask_async, ask_sync, form, request
-from tests.world.fault_server import (
+from tests.support.asking import Ask, ask_async, ask_sync, form, request
+from tests.support.fault_server import (
     FaultServer,
     Request,
     Script,
@@ -609,7 +609,7 @@ def test_clients_close_with_their_owners() -> None:
     script = (
         "import logging, sys\n"
         "logging.disable()  # of asyncio's remarks on what was slow\n"
-        "from tests.world.asking import ask_async, ask_sync\n"
+        "from tests.support.asking import ask_async, ask_sync\n"
         "from llmguard.models.openai.model import OpenAIModel\n"
         "model = OpenAIModel('m', base_url=sys.argv[1])\n"
         "print(ask_sync(model).text, ask_async(model).text, ask_async(model).text)\n"

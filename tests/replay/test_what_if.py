@@ -19,7 +19,7 @@ from llmguard.engine.policy import Policy
 from llmguard.replay.what_if import fresh_names, what_if
 from llmguard.runtime.recorded import replay
 from llmguard.testing import ScriptedModel
-from tests.world.random_policies import is_audited, random_policy, run
+from tests.support.random_policies import is_audited, random_policy, run
 
 PROMPT = "How old is {{ who }}?"
 

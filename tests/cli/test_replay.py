@@ -20,8 +20,8 @@ from llmguard.core.canonical import Json, decode
 from llmguard.core.record import Opening
 from llmguard.log import OutcomeLog
 from llmguard.testing import ScriptedModel
-from tests.world.fault_server import FaultServer, answer, chat
-from tests.world.logged_calls import log_call, until
+from tests.support.fault_server import FaultServer, answer, chat
+from tests.support.logged_calls import log_call, until
 
 ROOT = Path(__file__).parent.parent.parent
 URL = "sqlite:///llmguard.db"

@@ -20,8 +20,8 @@ from llmguard.models.connections import Opening, listening
 from llmguard.models.network_guard import refusing
 from llmguard.models.openai.model import OpenAIModel
 from llmguard.runtime.execution import NEVER, TimeLeft
-from tests.world.asking import Ask, ask_async, ask_sync, form, request
-from tests.world.fault_server import FaultServer, answer, chat
+from tests.support.asking import Ask, ask_async, ask_sync, form, request
+from tests.support.fault_server import FaultServer, answer, chat
 
 pytestmark = pytest.mark.loopback
 FOREIGN = "http://llm.example/v1"

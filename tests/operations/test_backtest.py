@@ -42,8 +42,8 @@ from llmguard.operations.backtest.worker_pool import Pool
 from llmguard.replay.what_if import WhatIf
 from llmguard.schema import compile_schema
 from llmguard.testing import ModelFailure, ModelReply, ScriptedModel
-from tests.world.logged_calls import child, log_call, say
-from tests.world.random_policies import is_audited, random_policy, run
+from tests.support.logged_calls import child, log_call, say
+from tests.support.random_policies import is_audited, random_policy, run
 
 SCHEMA = {
     "type": "object",

@@ -17,8 +17,8 @@ from llmguard.models.openai.server_capabilities import Dialect, first_dialect
 from llmguard.models.openai.strict_schema import native_form, value_span
 from llmguard.models.transport.exchange import Exchange, parse
 from llmguard.models.transport.failures import complaint_of, failure_of, retry_after_s, short, words_of
-from tests.world.asking import SCHEMA, form, request
-from tests.world.fault_server import call_of, chat, response
+from tests.support.asking import SCHEMA, form, request
+from tests.support.fault_server import call_of, chat, response
 
 FORM = native_form(form())
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)

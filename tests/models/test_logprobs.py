@@ -25,8 +25,8 @@ from llmguard.models.openai.server_capabilities import Asked, Dialect
 from llmguard.models.transport.failures import Complaint
 from llmguard.runtime.execution import TimeLeft
 from llmguard.voting.confidence import field_confidence
-from tests.world.asking import form, request
-from tests.world.fault_server import call_of, chat, error, response
+from tests.support.asking import form, request
+from tests.support.fault_server import call_of, chat, error, response
 
 BASE = "https://llm.example/v1"
 OPENAI = "https://api.openai.com/v1"

@@ -14,7 +14,7 @@ import pytest
 
 from llmguard import Guard, OpenAIModel
 from llmguard.log import OutcomeLog
-from tests.world.fault_server import FaultServer, Script, answer, chat, hang
+from tests.support.fault_server import FaultServer, Script, answer, chat, hang
 
 SCHEMA = {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]}
 
@@ -56,7 +56,7 @@ def test_forked_children_get_their_own_replies_and_write_their_own_rows(tmp_path
 CALLS = """
 import sys
 from pathlib import Path
-from tests.world.test_processes import guard_of
+from tests.runtime.test_processes import guard_of
 guard = guard_of(sys.argv[1], Path(sys.argv[2]))
 number = 0
 while True:

@@ -18,8 +18,8 @@ from llmguard.core.errors import UsageError
 from llmguard.core.messages import ModelAnswer, ModelFailure, ModelReply, Usage
 from llmguard.models.openai.model import OpenAIModel
 from llmguard.runtime.execution import TimeLeft
-from tests.world.asking import ask_async, ask_sync, form, request
-from tests.world.fault_server import FaultServer, answer, call_of, chat, drip, error, hang, message, response
+from tests.support.asking import ask_async, ask_sync, form, request
+from tests.support.fault_server import FaultServer, answer, call_of, chat, drip, error, hang, message, response
 
 BASE = "https://llm.example/v1"
 KEY = "sk-proj-4f9a8b7c6d5e4f3a2b1c0d9e8f7a6b5c"

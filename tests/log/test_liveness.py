@@ -13,7 +13,7 @@ import pytest
 from llmguard.log import OutcomeLog
 from llmguard.log.sqlite import liveness
 from llmguard.log.sqlite.liveness import is_foreign, is_gone, this_process
-from tests.world.logged_calls import child, opening, replied, say
+from tests.support.logged_calls import child, opening, replied, say
 
 BOOT, NAMESPACE, PID, START = this_process().split("/")
 has_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")

@@ -15,7 +15,7 @@ from llmguard.models.function import FunctionModel
 from llmguard.models.scripted import ScriptedModel
 from llmguard.runtime import threads
 from llmguard.runtime.execution import TimeLeft
-from tests.world.asking import Ask, ask_async, ask_sync, request
+from tests.support.asking import Ask, ask_async, ask_sync, request
 
 BUSY = ModelFailure("overloaded", "busy", retry_after_s=2.0)
 

@@ -31,7 +31,7 @@ from llmguard.operations.datasets import (
 )
 from llmguard.testing import ScriptedModel
 from llmguard.voting import Fixed
-from tests.core.dataset_rules import wrong_with_chat, wrong_with_preference
+from tests.operations.dataset_rules import wrong_with_chat, wrong_with_preference
 
 SCHEMA = {"type": "object", "properties": {"colour": {"enum": ["red", "blue"]}}, "required": ["colour"]}
 PROMPT = """system:

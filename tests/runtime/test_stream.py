@@ -11,7 +11,7 @@ import pytest
 from llmguard import FunctionModel, Guard, ModelFailure, OpenAIModel, UsageError, constant
 from llmguard.core.outcome import Outcome, Partial, Said, Void
 from llmguard.testing import ScriptedModel
-from tests.world.fault_server import FaultServer, Script, hang
+from tests.support.fault_server import FaultServer, Script, hang
 
 PERSON = {
     "type": "object",
@@ -225,7 +225,7 @@ def test_a_server_that_hangs_amid_a_stream_ends_at_the_deadline() -> None:
 @pytest.mark.loopback
 def test_a_server_that_does_not_stream_is_read_all_the_same() -> None:
     """Its whole reply is one piece."""
-    from tests.world.fault_server import answer, chat
+    from tests.support.fault_server import answer, chat
 
     said, outcome, _ = served(answer(200, chat(GOOD)))
     assert said == [Partial(FIRST, json.loads(GOOD))]

@@ -24,7 +24,7 @@ from llmguard.core.canonical import Json
 from llmguard.core.errors import LogError
 from llmguard.log import LogWarning, OutcomeLog
 from llmguard.log.sqlite import database, writer
-from tests.world.logged_calls import child, lines_of, log_call, opening, outcome, replied, say, until
+from tests.support.logged_calls import child, lines_of, log_call, opening, outcome, replied, say, until
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -135,7 +135,7 @@ def test_a_closed_log_opens_again_when_it_is_used(log: OutcomeLog) -> None:
 def test_what_is_queued_is_written_at_exit(tmp_path: Path) -> None:
     """A program that ends right after `begin` leaves its intent, and with what it left the next one goes on."""
     script = (
-        "import sys; from llmguard.log import OutcomeLog; from tests.world.logged_calls import opening, replied\n"
+        "import sys; from llmguard.log import OutcomeLog; from tests.support.logged_calls import opening, replied\n"
         "log = OutcomeLog.open(sys.argv[1]); log.begin(opening('1')); log.step('1', replied())"
     )
     url = f"sqlite:///{tmp_path / 'log.db'}"

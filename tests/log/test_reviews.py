@@ -29,7 +29,7 @@ from llmguard.log.sqlite.database import REVISIONS
 from llmguard.schema import compile_schema, describe
 from llmguard.voting.normal_forms import value_form
 from llmguard.voting.votes import INVALID
-from tests.world.logged_calls import child, log_call, opening, outcome, replied, say
+from tests.support.logged_calls import child, log_call, opening, outcome, replied, say
 
 SCHEMA = {
     "type": "object",

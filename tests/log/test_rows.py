@@ -25,7 +25,7 @@ from llmguard.log.query import FIELDS, conditions
 from llmguard.log.sqlite import database
 from llmguard.log.sqlite.database import REVISIONS, has_wal_reset_bug, open_database
 from llmguard.log.sqlite.tables import tables
-from tests.world.logged_calls import USAGE, failed, log_call, missed, opening, outcome, replied
+from tests.support.logged_calls import USAGE, failed, log_call, missed, opening, outcome, replied
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -15,7 +15,7 @@ from llmguard.cli import app
 from llmguard.core.canonical import Json, decode, encode
 from llmguard.log.sqlite import database
 from llmguard.testing import ScriptedModel
-from tests.world.logged_calls import log_call
+from tests.support.logged_calls import log_call
 
 SCHEMA = {
     "type": "object",

@@ -10,7 +10,7 @@ import pytest
 from tenacity import stop_after_attempt, wait_none
 
 from llmguard import Guard, OpenAIModel, Retry, constant
-from tests.world.fault_server import FaultServer, Script, answer, chat, reset
+from tests.support.fault_server import FaultServer, Script, answer, chat, reset
 
 KEY = "sk-proj-" + "a1B2c3D4" * 5
 FAULTS: list[tuple[str, Script, str, int]] = [

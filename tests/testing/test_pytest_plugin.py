@@ -21,7 +21,7 @@ from llmguard.replay.case_result import judge_case
 from llmguard.replay.cases import Case, Expect, case_from_text, case_text
 from llmguard.testing import assert_outcome
 from llmguard.testing.pytest_plugin.case_run import case_at
-from tests.world.fault_server import FaultServer, answer, chat
+from tests.support.fault_server import FaultServer, answer, chat
 
 pytest_plugins = ["pytester"]
 

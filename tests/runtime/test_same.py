@@ -10,7 +10,7 @@ from llmguard.engine.flow import guarded
 from llmguard.runtime.execution import Run
 from llmguard.runtime.recorded import replay
 from llmguard.runtime.sync_driver import drive
-from tests.world.random_policies import SCHEMA, is_audited, random_policy, run
+from tests.support.random_policies import SCHEMA, is_audited, random_policy, run
 
 SEEDS = 500
 BLOCKS = 10

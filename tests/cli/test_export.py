@@ -19,7 +19,7 @@ from llmguard.core.messages import ModelFailure
 from llmguard.core.record import Opening
 from llmguard.log import OutcomeLog
 from llmguard.testing import ScriptedModel
-from tests.core.dataset_rules import lines_of, wrong_with_chat, wrong_with_preference
+from tests.operations.dataset_rules import lines_of, wrong_with_chat, wrong_with_preference
 
 LOG = "sqlite:///llmguard.db"
 SCHEMA = {"type": "object", "properties": {"colour": {"type": "string"}}, "required": ["colour"]}
