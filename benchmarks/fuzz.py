@@ -24,7 +24,7 @@ from llmguard.engine.ladder import ModelRung, SalvageRung
 from llmguard.engine.policy import Policy
 from llmguard.parsing.coerce import ReadingRules, reading_rules
 from llmguard.prompts import compile_prompt
-from llmguard.runtime.execution import Run
+from llmguard.runtime.execution import CallExecution
 from llmguard.runtime.sync_driver import drive
 from llmguard.schema import Schema, compile_schema
 from llmguard.testing import ScriptedModel
@@ -116,7 +116,9 @@ def tries(seconds: float, seed: int, folder: str | None = None) -> Iterator[tupl
         text = mutated(text, rng)
         reply = ModelReply(text, finish_reason=rng.choice(["stop", "stop", "stop", "length"]))
         try:
-            outcome = drive(guarded(policy(ScriptedModel([reply, reply]), schema, rng.choice(RULES)), {"n": 1}), Run())
+            outcome = drive(
+                guarded(policy(ScriptedModel([reply, reply]), schema, rng.choice(RULES)), {"n": 1}), CallExecution()
+            )
             assert outcome.status != "fallback" or outcome.repairs
             assert not outcome.has_value or not schema.violations(outcome.json)
             decode(encode(outcome.json))

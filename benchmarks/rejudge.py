@@ -21,7 +21,7 @@ from typing import Any
 from benchmarks.rejudge_guards import guard
 from llmguard.core.canonical import Json, decode
 from llmguard.core.outcome import Outcome
-from llmguard.core.record import Opening, Step
+from llmguard.core.record import CallStart, Step
 from llmguard.log.rows import opening_values, outcome_values, step_values
 from llmguard.log.sqlite.database import open_database
 from llmguard.log.sqlite.statements import compile_statements
@@ -47,7 +47,7 @@ class BulkLog:
         self.calls: list[tuple[Any, ...]] = []
         self.steps: list[tuple[Any, ...]] = []
 
-    def begin(self, opening: Opening) -> None:
+    def begin(self, opening: CallStart) -> None:
         self.openings[opening.id] = opening_values(opening, "bench")
 
     def step(self, call_id: str, step: Step) -> None:

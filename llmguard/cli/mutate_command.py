@@ -31,7 +31,7 @@ from llmguard.log import MemoryLog, OutcomeLog
 from llmguard.operations.datasets import Answer, Reviewed, answer_of
 from llmguard.operations.mutation import Report, Tried, mutants, objections_to
 from llmguard.operations.mutation.report import Ask, Tally
-from llmguard.runtime.execution import Run
+from llmguard.runtime.execution import CallExecution
 from llmguard.runtime.sync_driver import drive
 
 SHOWN_FIELDS = 40
@@ -91,7 +91,7 @@ def mutate(
 
 def asking(check: Check, value: Json, inputs: Json) -> Violations:
     """An effect check asked where it runs in a guarded call: inline, in a thread or on a loop; a judge asks its model."""
-    return heard(check, drive(outside(check, value, inputs, "mutate", Purse(Budget())), Run()))
+    return heard(check, drive(outside(check, value, inputs, "mutate", Purse(Budget())), CallExecution()))
 
 
 class Mutations:

@@ -17,7 +17,7 @@ from llmguard.core.canonical import Json
 from llmguard.core.effects import Crashed, Returned
 from llmguard.core.messages import ModelReply, Usage
 from llmguard.core.outcome import Attempt, Outcome, Repair, Violation
-from llmguard.core.record import Opening, Record, Step, answer_to_json, interrupted
+from llmguard.core.record import CallStart, Record, Step, answer_to_json, interrupted
 from llmguard.core.safe_text import clip, safe, safe_line
 from llmguard.guard.guard import price_of
 
@@ -128,7 +128,7 @@ def record_view(
     return [*lines, *reviews, *result_view(outcome, running=record.outcome is None)]
 
 
-def _headline(opening: Opening, outcome: Outcome[Json] | None, finished_at: float | None) -> RenderableType:
+def _headline(opening: CallStart, outcome: Outcome[Json] | None, finished_at: float | None) -> RenderableType:
     parts = [styled(opening.guard, "bold"), status_text(outcome.status if outcome else "running")]
     if outcome and outcome.source:
         parts.append(Text(f"by {safe_line(outcome.source)}"))

@@ -98,7 +98,7 @@ def _as_json(prompt: Prompt, rendered: Rendered) -> Json:
         "digest": prompt.digest,
         "variables": None if prompt.variables is None else sorted(prompt.variables),
         "defaults": dict(prompt.defaults),
-        "sampling": prompt.sampling.given(),
+        "sampling": prompt.sampling.set_fields(),
         "warnings": list(prompt.warnings),
         "missing": list(rendered.missing),
         "messages": [{"role": each.role, "content": _content(each)} for each in rendered.messages],

@@ -76,7 +76,7 @@ def digest_bytes(text: bytes) -> str:
     return blake2b(text, digest_size=16).hexdigest()
 
 
-def crossed(value: Json) -> Json:
+def json_roundtrip(value: Json) -> Json:
     """`value` as the other side of a record would see it; EncodingError where it cannot cross."""
     return decode(encode(value))
 

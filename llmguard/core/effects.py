@@ -18,7 +18,7 @@ from llmguard.core.redaction import redact
 
 T = TypeVar("T")
 
-Place: TypeAlias = Literal["inline", "thread", "loop"]
+RunsOn: TypeAlias = Literal["inline", "thread", "loop"]
 """Where a function runs: in the caller's thread, in a daemon thread, or on an event loop. Fixed when the guard is built."""
 
 
@@ -33,18 +33,18 @@ class Deadline(Protocol):
 class Model(Protocol):
     """The one seam to a language model: exactly one request per call, no retry, no sleep, no exception for trouble.
 
-    `place` is "inline" if `call` keeps the deadline by itself, "thread" if it has to be left behind when it does not.
+    `runs_on` is "inline" if `call` keeps the deadline by itself, "thread" if it has to be left behind when it does not.
     """
 
     @property
     def name(self) -> str: ...
     @property
-    def place(self) -> Place: ...
+    def runs_on(self) -> RunsOn: ...
     def call(self, request: ModelRequest, deadline: Deadline) -> ModelAnswer: ...
     async def acall(self, request: ModelRequest, deadline: Deadline) -> ModelAnswer: ...
 
 
-class Watcher(Protocol):
+class StreamValidator(Protocol):
     """Reads a reply while it grows: pure and incremental. `violation` is set once no continuation can mend it."""
 
     @property
@@ -88,13 +88,13 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Send one request to one model, after `wait`; streamed, and shown as it grows, where there is a `watch`."""
+    """Send one request to one model, after `wait`; streamed, and shown as it grows, where there is a `stream_validator`."""
 
     address: str
     model: Model
     request: ModelRequest
     wait: Wait | None = None
-    watch: Callable[[], Watcher] | None = None
+    stream_validator: Callable[[], StreamValidator] | None = None
 
     def digest(self) -> str:
         """Names what is asked: waits and deadlines left out, secrets redacted as in the record."""
@@ -103,20 +103,20 @@ class Call:
 
 def request_digest(request: ModelRequest) -> str:
     """What stands in a step for the request it answers."""
-    return digest_bytes(redact(encode(request.asked(), sort_keys=True)))
+    return digest_bytes(redact(encode(request.to_json(), sort_keys=True)))
 
 
 @dataclass(frozen=True, slots=True)
 class Invoke(Generic[T]):
-    """Run one function of the user's. `grace`: a deterministic rung, which may run after the deadline."""
+    """Run one function of the user's. `ignores_deadline`: a deterministic rung, which may run after the deadline."""
 
     address: str
     name: str
     function: Callable[..., object]
     arguments: tuple[Json, ...]
     timeout_s: float | None = None
-    place: Place = "inline"
-    grace: bool = False
+    runs_on: RunsOn = "inline"
+    ignores_deadline: bool = False
     decode: Callable[[Json], T] = cast("Callable[[Json], T]", lambda value: value)
 
     def digest(self) -> str:
@@ -159,9 +159,9 @@ def invoke(effect: Invoke[T]) -> Flow[T | Crashed]:
     return effect.decode(cast(Returned, answer).value)
 
 
-def together(*flows: Flow[T], heard: Callable[[Answers], object] | None = None) -> Flow[list[T]]:
+def together(*flows: Flow[T], on_answers: Callable[[Answers], object] | None = None) -> Flow[list[T]]:
     """Run sub-flows in step: their batches are merged, so a driver may perform them concurrently. Results in order.
-    `heard` is told the answers of each step before any sub-flow goes on."""
+    `on_answers` is told the answers of each step before any sub-flow goes on."""
     results: dict[int, T] = {}
     waiting: dict[int, Batch] = {}
 
@@ -177,8 +177,8 @@ def together(*flows: Flow[T], heard: Callable[[Answers], object] | None = None) 
         turn = list(waiting.items())
         waiting.clear()
         answers = yield tuple(effect for _, batch in turn for effect in batch)
-        if heard is not None:
-            heard(answers)
+        if on_answers is not None:
+            on_answers(answers)
         start = 0
         for index, batch in turn:
             advance(index, answers[start : start + len(batch)])

@@ -42,7 +42,7 @@ class Sampling:
     seed: int | None = None
     stop: tuple[str, ...] = ()
 
-    def given(self) -> dict[str, Json]:
+    def set_fields(self) -> dict[str, Json]:
         """What was set, by name."""
         return {name: value for name in self.__slots__ if (value := getattr(self, name)) not in (None, ())}
 
@@ -51,7 +51,7 @@ PROVIDERS_DEFAULTS = Sampling()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OutputForm:
+class ResponseFormat:
     """The form the reply shall have. `instruction` tells a model that cannot be constrained, in words; `digest` names
     the schema, so that it is not encoded anew for every request."""
 
@@ -67,17 +67,17 @@ class ModelRequest:
 
     model: str
     messages: tuple[Message, ...]
-    output: OutputForm | None = None
+    output: ResponseFormat | None = None
     sampling: Sampling = PROVIDERS_DEFAULTS
     sample: int = 0
 
-    def asked(self) -> Json:
+    def to_json(self) -> Json:
         """What the request says, as JSON: equal for equal requests."""
         return [
             self.model,
             [[message.role, message.content] for message in self.messages],
             self.output.digest if self.output else "",
-            self.sampling.given(),
+            self.sampling.set_fields(),
             self.sample,
         ]
 

@@ -34,7 +34,7 @@ RAW_LIMIT = 65_536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Opening:
+class CallStart:
     """The intent: written before the first request. `inputs_digest` finds calls with the same inputs."""
 
     id: str
@@ -61,7 +61,7 @@ class Step:
 class Record:
     """All that is kept of one call. `outcome` is None while it runs, or where its process died."""
 
-    opening: Opening
+    opening: CallStart
     steps: tuple[Step, ...]
     outcome: Outcome[Json] | None = None
 
@@ -77,22 +77,22 @@ _TAGS = {kind: tag for tag, kind in _ANSWERS.items()}
 
 def answer_to_json(answer: Answer) -> dict[str, Json]:
     """The answer without its raw bytes, which are kept beside it; fields at their default are left out."""
-    found = {"answer": _TAGS[type(answer)], **_given(answer, leave_out=("raw", "logprobs"))}
+    fields_set = {"answer": _TAGS[type(answer)], **_non_default_fields(answer, leave_out=("raw", "logprobs"))}
     if isinstance(answer, ModelReply) and answer.logprobs:
-        found["logprobs"] = [list(token) for token in answer.logprobs]
-    return found
+        fields_set["logprobs"] = [list(token) for token in answer.logprobs]
+    return fields_set
 
 
 def answer_from_json(data: dict[str, Json], raw: bytes = b"") -> Answer:
-    found = dict(data)
-    kind = _ANSWERS[found.pop("answer")]
-    if "usage" in found:
-        found["usage"] = Usage(**found["usage"])
-    if "logprobs" in found:
-        found["logprobs"] = tuple((token, logprob) for token, logprob in found["logprobs"])
+    fields_set = dict(data)
+    kind = _ANSWERS[fields_set.pop("answer")]
+    if "usage" in fields_set:
+        fields_set["usage"] = Usage(**fields_set["usage"])
+    if "logprobs" in fields_set:
+        fields_set["logprobs"] = tuple((token, logprob) for token, logprob in fields_set["logprobs"])
     if raw:
-        found["raw"] = raw
-    return kind(**found)
+        fields_set["raw"] = raw
+    return kind(**fields_set)
 
 
 def encode_answer(answer: Answer) -> bytes:
@@ -134,11 +134,11 @@ def decode_outcome(text: bytes | str) -> Outcome[Json]:
 
 def outcome_to_json(outcome: Outcome[Json]) -> dict[str, Json]:
     """`value` is left out: the value in the log is `json`. So are the attempts' texts: they stand in the steps."""
-    found = _given(outcome, leave_out=("value", "attempts", "fields", "_priced"))
-    found["attempts"] = [_given(attempt, leave_out=("text",)) for attempt in outcome.attempts]
+    fields_set = _non_default_fields(outcome, leave_out=("value", "attempts", "fields", "_priced"))
+    fields_set["attempts"] = [_non_default_fields(attempt, leave_out=("text",)) for attempt in outcome.attempts]
     if outcome.fields:
-        found["fields"] = {path: _given(support) for path, support in outcome.fields.items()}
-    return found
+        fields_set["fields"] = {path: _non_default_fields(support) for path, support in outcome.fields.items()}
+    return fields_set
 
 
 def with_texts(outcome: Outcome[Json], steps: Iterable[Step]) -> Outcome[Json]:
@@ -149,17 +149,17 @@ def with_texts(outcome: Outcome[Json], steps: Iterable[Step]) -> Outcome[Json]:
 
 
 def outcome_from_json(data: dict[str, Json]) -> Outcome[Json]:
-    found = dict(data)
+    fields_set = dict(data)
     for name, one in _PARTS:
-        if name in found:
-            found[name] = tuple(one(item) for item in found[name])
-    if "usage" in found:
-        found["usage"] = Usage(**found["usage"])
-    if "fields" in found:
-        found["fields"] = {path: _field_support(support) for path, support in found["fields"].items()}
-    if "vote" in found:
-        found["vote"] = _vote(found["vote"])
-    return Outcome(value=found.get("json"), **found)
+        if name in fields_set:
+            fields_set[name] = tuple(one(item) for item in fields_set[name])
+    if "usage" in fields_set:
+        fields_set["usage"] = Usage(**fields_set["usage"])
+    if "fields" in fields_set:
+        fields_set["fields"] = {path: _field_support(support) for path, support in fields_set["fields"].items()}
+    if "vote" in fields_set:
+        fields_set["vote"] = _vote(fields_set["vote"])
+    return Outcome(value=fields_set.get("json"), **fields_set)
 
 
 def interrupted(steps: Iterable[Step]) -> Outcome[Json]:
@@ -193,7 +193,7 @@ def record_to_json(record: Record) -> dict[str, Json]:
     """The whole record, with a version and a hash over everything else in it."""
     data: dict[str, Json] = {
         "version": RECORD_VERSION,
-        "opening": _given(record.opening),
+        "opening": _non_default_fields(record.opening),
         "steps": [step_to_json(step) for step in record.steps],
         "outcome": outcome_to_json(record.outcome) if record.outcome else None,
     }
@@ -215,7 +215,7 @@ def step_from_json(data: dict[str, Json]) -> Step:
 
 def record_from_json(data: dict[str, Json]) -> Record:
     return Record(
-        Opening(**data["opening"]),
+        CallStart(**data["opening"]),
         tuple(step_from_json(step) for step in data["steps"]),
         outcome_from_json(data["outcome"]) if data["outcome"] else None,
     )
@@ -230,12 +230,12 @@ def _repair(data: Json) -> Repair:
 
 
 def _attempt(data: Json) -> Attempt:
-    found = dict(data)
-    found["violations"] = tuple(_violation(item) for item in found.get("violations", ()))
-    found["repairs"] = tuple(_repair(item) for item in found.get("repairs", ()))
-    if "usage" in found:
-        found["usage"] = Usage(**found["usage"])
-    return Attempt(**found)
+    fields_set = dict(data)
+    fields_set["violations"] = tuple(_violation(item) for item in fields_set.get("violations", ()))
+    fields_set["repairs"] = tuple(_repair(item) for item in fields_set.get("repairs", ()))
+    if "usage" in fields_set:
+        fields_set["usage"] = Usage(**fields_set["usage"])
+    return Attempt(**fields_set)
 
 
 def _alternative(data: Json) -> Alternative:
@@ -276,7 +276,7 @@ _PARTS: tuple[tuple[str, Callable[[Json], object]], ...] = (
 )
 
 
-def _given(value: Any, leave_out: tuple[str, ...] = ()) -> dict[str, Json]:
+def _non_default_fields(value: Any, leave_out: tuple[str, ...] = ()) -> dict[str, Json]:
     """The fields of a dataclass that are not at their default."""
     get, defaults = _plan(type(value), leave_out)
     return {
@@ -290,7 +290,7 @@ def _plain(item: Json) -> Json:
     """Tuples and dataclasses are ours and are spelled out; lists and dicts are JSON already."""
     if isinstance(item, tuple):
         return [_plain(one) for one in item]
-    return _given(item) if is_dataclass(item) else item
+    return _non_default_fields(item) if is_dataclass(item) else item
 
 
 _AS_THEY_ARE = frozenset({str, int, float, bool, dict, list})
@@ -300,8 +300,8 @@ _plans: dict[tuple[type[Any], tuple[str, ...]], _Plan] = {}
 
 def _plan(kind: type[Any], leave_out: tuple[str, ...]) -> _Plan:
     """How the fields of a kind are fetched, and their defaults; worked out once."""
-    found = _plans.get((kind, leave_out))
-    if found is None:
+    fields_set = _plans.get((kind, leave_out))
+    if fields_set is None:
         kept = tuple((each.name, each.default) for each in fields(kind) if each.name not in leave_out)
-        found = _plans[kind, leave_out] = attrgetter(*(name for name, _ in kept)), kept
-    return found
+        fields_set = _plans[kind, leave_out] = attrgetter(*(name for name, _ in kept)), kept
+    return fields_set

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypeAlias, overload
 
 from llmguard.core.canonical import Json
-from llmguard.core.effects import Flow, Place
+from llmguard.core.effects import Flow, RunsOn
 from llmguard.core.errors import UsageError
 from llmguard.core.outcome import Attempt, Judgement, Severity, Violation, Violations
 from llmguard.engine.budget import Purse
@@ -53,11 +53,11 @@ class Check:
         return self.function(value, inputs)
 
     @property
-    def place(self) -> Place:
-        return place_of(self.function, self.timeout_s)
+    def runs_on(self) -> RunsOn:
+        return runs_on_of(self.function, self.timeout_s)
 
 
-def place_of(function: Callable[..., object], timeout_s: float | None) -> Place:
+def runs_on_of(function: Callable[..., object], timeout_s: float | None) -> RunsOn:
     """Where a function runs: a coroutine function on a loop, one with a timeout in a daemon thread, others inline."""
     if inspect.iscoroutinefunction(function):
         return "loop"

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from llmguard.core.canonical import Json, crossed
+from llmguard.core.canonical import Json, json_roundtrip
 from llmguard.core.effects import Call, Crashed, Flow, Invoke, RetryState, Wait, call, invoke, together
 from llmguard.core.messages import ModelAnswer, ModelFailure, ModelReply, ModelRequest
 from llmguard.core.outcome import Attempt, Outcome, Repair, Violation, Violations
@@ -89,15 +89,17 @@ def climb(policy: Policy, rung: ModelRung, inputs: Json, at: str, purse: Purse) 
         verdict = yield from confirm(policy, verdict, inputs, at, purse)
     verdict = allowed(policy, verdict, permit, inputs)
     if verdict.support.certificate is not None:
-        verdict = still_allowed(verdict, (yield from permitted(policy, f"{at}/{STILL}", grace=True)))
+        verdict = still_allowed(verdict, (yield from permitted(policy, f"{at}/{STILL}", ignores_deadline=True)))
     return blamed(verdict)
 
 
-def permitted(policy: Policy, at: str, *, grace: bool = False) -> Flow[Permit]:
+def permitted(policy: Policy, at: str, *, ignores_deadline: bool = False) -> Flow[Permit]:
     """The certificate that holds now: before anything is asked, because its plan says how many samples to draw, and again
     before the value is handed out, because a resumed call may have begun days ago."""
     assert policy.accept is not None
-    return permit_of((yield from invoke(Invoke(at, "certificate", policy.accept.lookup, (), grace=grace))))
+    return permit_of(
+        (yield from invoke(Invoke(at, "certificate", policy.accept.lookup, (), ignores_deadline=ignores_deadline)))
+    )
 
 
 def poll(policy: Policy, rung: ModelRung, inputs: Json, at: str, purse: Purse) -> Flow[Verdict]:
@@ -132,7 +134,7 @@ def draw(
     return (
         yield from together(
             *(sample(unseen, rung.drawing(number), inputs, f"{at}/s{number}", share, number) for number in numbers),
-            heard=share.hear,
+            on_answers=share.hear,
         )
     )
 
@@ -176,7 +178,7 @@ def ask(
         allowed = purse.take(request)
         if isinstance(allowed, ModelFailure):
             return (*tried, attempt_of(here, rung, allowed)), allowed
-        answer = yield from call(Call(here, rung.model, allowed, wait, question.watch))
+        answer = yield from call(Call(here, rung.model, allowed, wait, question.stream_validator))
         purse.pay(answer)
         tried = (*tried, attempt_of(here, rung, answer))
         if isinstance(answer, ModelReply) or not answer.retryable or downgrades > MAX_DOWNGRADES:
@@ -196,10 +198,10 @@ def supply(
     if isinstance(rung, ConstantRung):
         value = rung.value
     elif isinstance(rung, FunctionRung):
-        value = yield from invoke(Invoke(at, rung.name, rung.function, (inputs,), rung.timeout_s, rung.place, True))
+        value = yield from invoke(Invoke(at, rung.name, rung.function, (inputs,), rung.timeout_s, rung.runs_on, True))
     elif isinstance(rung, LastGoodRung):
         asked = (policy.name, inputs, rung.max_age_s)
-        value = found_in((yield from invoke(Invoke(at, rung.label, rung.lookup, asked, grace=True))))
+        value = found_in((yield from invoke(Invoke(at, rung.label, rung.lookup, asked, ignores_deadline=True))))
     else:
         value, repairs = salvaged(policy, told)
     if isinstance(value, Crashed):
@@ -217,10 +219,12 @@ def confirm(
     time for."""
     if not policy.effect_checks:
         return verdict
-    value = crossed(verdict.candidate[0])  # the user's code gets a copy: what was validated is what is handed out
+    value = json_roundtrip(
+        verdict.candidate[0]
+    )  # the user's code gets a copy: what was validated is what is handed out
     share = purse.split(sum(check.judge is not None for check in policy.effect_checks))
     asked = (outside(check, value, inputs, at, share) for check in policy.effect_checks)
-    answers = yield from together(*asked, heard=share.hear)
+    answers = yield from together(*asked, on_answers=share.hear)
     return confirmed(policy, verdict, answers, lenient=lenient)
 
 
@@ -228,5 +232,5 @@ def outside(check: Check, value: Json, inputs: Json, at: str, purse: Purse) -> F
     here = f"{at}/c:{check.name}"
     if check.judge is not None:
         return (yield from check.judge(value, inputs, here + "/", purse))
-    asked: Invoke[Json] = Invoke(here, check.name, check.function, (value, inputs), check.timeout_s, check.place)
+    asked: Invoke[Json] = Invoke(here, check.name, check.function, (value, inputs), check.timeout_s, check.runs_on)
     return (yield from invoke(asked))

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias, cast
 
 from llmguard.core.canonical import Json
-from llmguard.core.effects import Model, Place, RetryState
+from llmguard.core.effects import Model, RetryState, RunsOn
 from llmguard.core.errors import UsageError
 from llmguard.core.messages import PROVIDERS_DEFAULTS, Sampling
-from llmguard.engine.check import place_of
+from llmguard.engine.check import runs_on_of
 from llmguard.prompts import Prompt
 from llmguard.voting import SelfConsistency
 
@@ -97,8 +97,8 @@ class FunctionRung:
         return self.name
 
     @property
-    def place(self) -> Place:
-        return place_of(self.function, self.timeout_s)
+    def runs_on(self) -> RunsOn:
+        return runs_on_of(self.function, self.timeout_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ import inspect
 from dataclasses import dataclass, field
 
 from llmguard.core.canonical import Json, digest, digest_bytes, encode
-from llmguard.core.messages import OutputForm
+from llmguard.core.messages import ResponseFormat
 from llmguard.core.redaction import redact
 from llmguard.engine.acceptance_policy import Acceptance
 from llmguard.engine.budget import Budget
@@ -40,7 +40,7 @@ class Policy:
     name: str
     prompt: Prompt
     schema: Schema
-    output: OutputForm
+    output: ResponseFormat
     ladder: tuple[Rung, ...]
     checks: tuple[Check, ...] = ()
     reading: ReadingRules = STANDARD
@@ -121,7 +121,7 @@ def _describe_model_rung(rung: ModelRung) -> Json:
         "settings": getattr(rung.model, "settings", None),
         "reasks": rung.reasks,
         "retry": _describe_retry(rung.retry),
-        "sampling": rung.sampling.given(),
+        "sampling": rung.sampling.set_fields(),
     }
     if rung.prompt is not None:
         described["prompt"] = rung.prompt.description

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from llmguard.core.canonical import EncodingError, Json, decode, encode
-from llmguard.core.messages import Message, OutputForm
+from llmguard.core.messages import Message, ResponseFormat
 from llmguard.core.outcome import Violation, Violations
 from llmguard.prompts.tokens import estimate, trim
 
@@ -49,7 +49,7 @@ def reask_messages(
     prompt_messages: tuple[Message, ...],
     reply_text: str,
     violations: Violations,
-    part: OutputForm | None,
+    part: ResponseFormat | None,
     *,
     max_tokens: int = MAX_TOKENS,
 ) -> tuple[Message, ...]:
@@ -86,7 +86,7 @@ def by_relevance(violations: Violations) -> Violations:
     return tuple(sorted(found.values(), key=lambda each: each.path.count("/")))
 
 
-def _lines(violations: Violations, part: OutputForm | None, max_tokens: int) -> Iterator[str]:
+def _lines(violations: Violations, part: ResponseFormat | None, max_tokens: int) -> Iterator[str]:
     relevant = by_relevance(violations)
     shown = _as_data(relevant, max_tokens)
     yield OPENING
@@ -98,7 +98,7 @@ def _lines(violations: Violations, part: OutputForm | None, max_tokens: int) -> 
     yield _closing(part)
 
 
-def _closing(part: OutputForm | None) -> str:
+def _closing(part: ResponseFormat | None) -> str:
     if part is None:
         return CLOSING
     fields = _data(list(part.schema.get("properties", ()) if isinstance(part.schema, Mapping) else ()))

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import ParamSpec, TypeAlias, TypeVar
 
-from llmguard.core.canonical import Json, crossed
-from llmguard.core.effects import Crashed, Watcher
-from llmguard.core.messages import FailureKind, Message, ModelAnswer, ModelFailure, ModelReply, OutputForm
+from llmguard.core.canonical import Json, json_roundtrip
+from llmguard.core.effects import Crashed, StreamValidator
+from llmguard.core.messages import FailureKind, Message, ModelAnswer, ModelFailure, ModelReply, ResponseFormat
 from llmguard.core.outcome import (
     Alternative,
     Attempt,
@@ -29,7 +29,7 @@ from llmguard.engine.ladder import ModelRung
 from llmguard.engine.policy import Policy
 from llmguard.engine.reask import reask_messages, same_problem
 from llmguard.parsing.coerce import read
-from llmguard.parsing.stream import Watcher as Watching
+from llmguard.parsing.stream import JsonStreamValidator
 from llmguard.prompts.tokens import estimate
 from llmguard.schema import Schema, failed_part, merged, salvage
 from llmguard.voting.confidence import field_confidence
@@ -81,18 +81,18 @@ class Question:
     """What an attempt asks for: the whole value, or only the part of `base` (a tuple of one) that was wrong."""
 
     messages: tuple[Message, ...]
-    output: OutputForm
+    output: ResponseFormat
     schema: Schema
     base: tuple[Json, ...] = ()
     watched: bool = False
 
     @property
-    def watch(self) -> Callable[[], Watcher] | None:
+    def stream_validator(self) -> Callable[[], StreamValidator] | None:
         """Makes what reads the reply while it grows, where it is streamed."""
         return self.watcher if self.watched else None
 
-    def watcher(self) -> Watcher:
-        watcher = Watching(self.schema.json_schema)
+    def watcher(self) -> StreamValidator:
+        watcher = JsonStreamValidator(self.schema.json_schema)
         return PartWatcher(watcher, self.base[0]) if self.base else watcher
 
 
@@ -100,7 +100,7 @@ class Question:
 class PartWatcher:
     """Watches the part that is asked for again; what it shows is the whole, with what was right before."""
 
-    part: Watcher
+    part: StreamValidator
     base: Json
 
     @property
@@ -165,7 +165,7 @@ def examined(policy: Policy, value: Json, inputs: Json, repairs: tuple[Repair, .
     found = validated(policy.schema, value) if validate else ()
     if found:
         return Verdict(failure=kind_of(found, "schema"), violations=found, repairs=repairs, candidate=(value,))
-    shown = crossed(value) if policy.pure_checks else value  # a copy: what was validated is what is handed out
+    shown = json_roundtrip(value) if policy.pure_checks else value  # a copy: what was validated is what is handed out
     found = tuple(each for check in policy.pure_checks for each in objections(check, shown, inputs))
     rejected, flags = split(found)
     if rejected:
@@ -264,7 +264,7 @@ def _score(score: Score, verdict: Verdict, inputs: Json) -> float | None:
 
 def _told_score(score: Score, verdict: Verdict, inputs: Json) -> float | None:
     if callable(score):
-        return float(score(crossed(verdict.value), inputs))  # a copy: what was validated is what is handed out
+        return float(score(json_roundtrip(verdict.value), inputs))  # a copy: what was validated is what is handed out
     if score == "agreement":
         return verdict.support.vote.agreement if verdict.support.vote else None
     return least_confidence(verdict.support.fields)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import wraps
 from typing import Protocol, TypeAlias
 
-from llmguard.core.canonical import EncodingError, Json, crossed, digest
+from llmguard.core.canonical import EncodingError, Json, digest, json_roundtrip
 from llmguard.core.errors import UsageError
 from llmguard.core.messages import Sampling
 from llmguard.engine.acceptance_policy import Acceptance
@@ -136,7 +136,7 @@ def _fallback_rung(given: RungSource, schema: Schema, log: Log, name: str) -> Ru
 
 def _valid_constant(given: ConstantRung, schema: Schema, name: str) -> ConstantRung:
     try:
-        value = crossed(schema.dump(given.value))
+        value = json_roundtrip(schema.dump(given.value))
     except (EncodingError, TypeError, ValueError) as error:
         raise UsageError(f"constant of guard {name!r} is no JSON value: {error}.") from None
     if found := schema.violations(value):

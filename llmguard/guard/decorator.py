@@ -8,12 +8,12 @@ from contextvars import ContextVar, Token
 from functools import update_wrapper
 from typing import Generic, ParamSpec, TypeVar, Unpack
 
-from llmguard.core.canonical import EncodingError, Json, crossed, encode
-from llmguard.core.effects import Deadline, Place
+from llmguard.core.canonical import EncodingError, Json, encode, json_roundtrip
+from llmguard.core.effects import Deadline, RunsOn
 from llmguard.core.errors import UsageError
 from llmguard.core.messages import Message, ModelAnswer, ModelFailure, ModelReply, ModelRequest
 from llmguard.core.outcome import Outcome
-from llmguard.engine.check import place_of
+from llmguard.engine.check import runs_on_of
 from llmguard.guard.guard import Guard, Options, value_of
 from llmguard.guard.loaders import SchemaSource
 
@@ -32,7 +32,7 @@ class WrappedFunction:
 
     def __init__(self, function: Callable[..., object], name: str, timeout_s: float | None) -> None:
         self.function, self.name = function, name
-        self.place: Place = place_of(function, timeout_s)
+        self.runs_on: RunsOn = runs_on_of(function, timeout_s)
         self._feedback = FEEDBACK in inspect.signature(function).parameters
 
     def call(self, request: ModelRequest, deadline: Deadline) -> ModelAnswer:
@@ -99,7 +99,7 @@ class AsyncGuarded(Guarded[P, T]):
 def _recordable(value: object) -> Json:
     """The argument as JSON; what is none (a client, a session) is recorded by its type's name."""
     try:
-        return crossed(value)
+        return json_roundtrip(value)
     except EncodingError:
         return f"<{type(value).__qualname__}>"
 

@@ -59,7 +59,7 @@ def rung(
 
 
 def merge_sampling(base: Sampling, over: Sampling) -> Sampling:
-    return replace(base, **over.given())
+    return replace(base, **over.set_fields())
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from threading import Lock
 
 from llmguard.certification.certificate import Certificate, Kept
-from llmguard.core.canonical import Json, crossed
+from llmguard.core.canonical import Json, json_roundtrip
 from llmguard.core.errors import LogError
 from llmguard.core.messages import ModelFailure, ModelReply
 from llmguard.core.outcome import Outcome
-from llmguard.core.record import Opening, Record, Step
+from llmguard.core.record import CallStart, Record, Step
 from llmguard.log.audits import Ended
 from llmguard.log.query import Query, query
 from llmguard.log.review_store import Found, ReviewedLog, Which
@@ -26,7 +26,7 @@ GOOD = ("accepted", "recovered")
 
 @dataclass(slots=True)
 class _Kept:
-    opening: Opening
+    opening: CallStart
     steps: list[Step] = field(default_factory=list)
     outcome: Outcome[Json] | None = None
     finished_at: float | None = None
@@ -60,7 +60,7 @@ class MemoryLog(ReviewedLog):
     def explain(self, fingerprint: str) -> Json:
         return self._guards.get(fingerprint)
 
-    def begin(self, opening: Opening) -> None:
+    def begin(self, opening: CallStart) -> None:
         with self._lock:
             before = self._calls.pop(opening.id, None)
             kept = self._calls[opening.id] = _Kept(opening)
@@ -105,7 +105,7 @@ class MemoryLog(ReviewedLog):
         newest = max(found, key=lambda kept: kept.opening.started_at, default=None)
         if newest is None or newest.outcome is None:
             return None
-        return {"value": crossed(newest.outcome.json), "id": newest.opening.id}
+        return {"value": json_roundtrip(newest.outcome.json), "id": newest.opening.id}
 
     def find(
         self,
@@ -147,7 +147,7 @@ class MemoryLog(ReviewedLog):
     def feedback(self, call_id: str, key: str, value: Json, at: float) -> None:
         if call_id not in self._calls:
             raise self._unknown(call_id)
-        self._feedback.setdefault(call_id, []).append({"key": key, "value": crossed(value), "at": at})
+        self._feedback.setdefault(call_id, []).append({"key": key, "value": json_roundtrip(value), "at": at})
 
     def feedback_of(self, call_id: str) -> list[Json]:
         return list(self._feedback.get(call_id, ()))

@@ -12,7 +12,7 @@ from llmguard.core.errors import UsageError
 from llmguard.core.messages import NO_USAGE, ModelFailure, ModelReply, Usage
 from llmguard.core.outcome import Outcome, Violation
 from llmguard.core.record import (
-    Opening,
+    CallStart,
     Record,
     Step,
     decode_answer,
@@ -73,7 +73,7 @@ class Row:
 # ------------------------------------------------------------------------------------------------- to the tables
 
 
-def opening_values(opening: Opening, owner: str) -> Values:
+def opening_values(opening: CallStart, owner: str) -> Values:
     """In the order of `tables.OPENING`."""
     try:
         meta = redact(encode(opening.meta)).decode() if opening.meta else "{}"
@@ -203,8 +203,8 @@ def searchable(text: str) -> str:
 # ------------------------------------------------------------------------------------------------- from the tables
 
 
-def opening_of(row: Json) -> Opening:
-    return Opening(
+def opening_of(row: Json) -> CallStart:
+    return CallStart(
         id=row.id,
         guard=row.guard,
         fingerprint=row.fingerprint,
@@ -230,7 +230,7 @@ def record_of(call: Json, steps: Iterable[Json], owner_is_gone: bool) -> Record:
     return Record(opening, heard, outcome)
 
 
-def interrupted_call(opening: Opening, steps: Iterable[Step]) -> Outcome[Json]:
+def interrupted_call(opening: CallStart, steps: Iterable[Step]) -> Outcome[Json]:
     return replace(interrupted(steps), id=opening.id, guard=opening.guard, fingerprint=opening.fingerprint)
 
 

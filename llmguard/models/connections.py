@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class ConnectionAttempt:
     """A connection about to be opened, or a name about to be looked up for one."""
 
     host: str
@@ -24,7 +24,7 @@ class Opening:
     is_loopback: bool
 
 
-Listener: TypeAlias = Callable[[Opening], None]
+Listener: TypeAlias = Callable[[ConnectionAttempt], None]
 """Told before the connection is; what it raises, whoever asked for the connection gets."""
 
 _LOOKUPS = frozenset({"socket.getaddrinfo", "socket.gethostbyname"})
@@ -73,7 +73,7 @@ def _heard(event: str, arguments: tuple[Any, ...]) -> None:
 vars(_heard)["__cantrace__"] = True  # else a debugger, or coverage, would not see it run
 
 
-def _opening(event: str, arguments: tuple[Any, ...]) -> Opening | None:
+def _opening(event: str, arguments: tuple[Any, ...]) -> ConnectionAttempt | None:
     """None for other events, and for what is no internet address (a path, a packet on a connected socket)."""
     if event in _LOOKUPS:
         host = arguments[0]
@@ -82,4 +82,4 @@ def _opening(event: str, arguments: tuple[Any, ...]) -> Opening | None:
     else:
         return None
     name = host.decode("ascii", "replace") if isinstance(host, bytes | bytearray) else str(host or "")
-    return Opening(name, is_lookup=event in _LOOKUPS, is_loopback=is_loopback(host))
+    return ConnectionAttempt(name, is_lookup=event in _LOOKUPS, is_loopback=is_loopback(host))

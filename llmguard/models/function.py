@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from typing import TypeAlias, cast
 
-from llmguard.core.effects import Deadline, Place
+from llmguard.core.effects import Deadline, RunsOn
 from llmguard.core.errors import UsageError
 from llmguard.core.messages import ModelAnswer, ModelFailure, ModelReply, ModelRequest
 from llmguard.models.scripted import scripted_answer
@@ -53,7 +53,7 @@ class FunctionModel:
         return self._name
 
     @property
-    def place(self) -> Place:
+    def runs_on(self) -> RunsOn:
         """A coroutine function runs on a loop; with `timeout_s`, `call` keeps the deadline by itself."""
         return "loop" if inspect.iscoroutinefunction(self._function) else "inline"
 

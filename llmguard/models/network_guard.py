@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from llmguard.core.canonical import Json
 from llmguard.core.messages import ModelFailure
-from llmguard.models.connections import Opening, is_loopback, listening
+from llmguard.models.connections import ConnectionAttempt, is_loopback, listening
 
 if TYPE_CHECKING:
     from llmguard.models.openai.sdk_transport import Heard, Sent, Wire
@@ -42,7 +42,7 @@ class _Asked:
     left_for: str = ""
     looked_up: str = ""
 
-    def leaves(self, opening: Opening) -> bool:
+    def leaves(self, opening: ConnectionAttempt) -> bool:
         """A proxy on this machine passes on what it is sent."""
         return self.through_proxy or not opening.is_loopback
 
@@ -57,7 +57,7 @@ class _Refusal:
     told: Told
     in_progress: list[_Asked] = field(default_factory=list)
 
-    def listen(self, opening: Opening) -> None:
+    def listen(self, opening: ConnectionAttempt) -> None:
         asked = _asked.get()
         if asked in self.in_progress and asked is not None:
             if asked.leaves(opening):

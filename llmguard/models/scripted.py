@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import count
 from typing import TypeAlias
 
-from llmguard.core.effects import Deadline, Emit, Place
+from llmguard.core.effects import Deadline, Emit, RunsOn
 from llmguard.core.errors import UsageError
 from llmguard.core.messages import ModelAnswer, ModelFailure, ModelReply, ModelRequest, Usage
 from llmguard.prompts.tokens import count_messages, estimate
@@ -57,7 +57,7 @@ class ScriptedModel:
         return self._name
 
     @property
-    def place(self) -> Place:
+    def runs_on(self) -> RunsOn:
         return "inline"
 
     def call(self, request: ModelRequest, deadline: Deadline) -> ModelAnswer:

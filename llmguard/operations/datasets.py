@@ -23,7 +23,7 @@ from typing import Final, Literal, Protocol, TypeAlias
 from llmguard.core.canonical import Json, decode_plain, digest, digest_bytes, encode
 from llmguard.core.effects import request_digest
 from llmguard.core.errors import UsageError
-from llmguard.core.messages import Message, ModelFailure, ModelReply, ModelRequest, OutputForm, Sampling
+from llmguard.core.messages import Message, ModelFailure, ModelReply, ModelRequest, ResponseFormat, Sampling
 from llmguard.core.outcome import Outcome
 from llmguard.core.record import Record, Step
 from llmguard.engine.budget import Budget, Purse
@@ -196,7 +196,9 @@ def _digests(found: re.Match[str], messages: tuple[Message, ...], description: J
     request = ModelRequest(
         model=drawing["model"],
         messages=messages,
-        output=OutputForm(name="", schema=None, instruction="", digest=digest(description["schema"]["json_schema"])),
+        output=ResponseFormat(
+            name="", schema=None, instruction="", digest=digest(description["schema"]["json_schema"])
+        ),
         sampling=_sampling(drawing["sampling"], number if "consistency" in rung else 0),
         sample=number,
     )

@@ -102,7 +102,7 @@ def _of_text(text: str, name: str, where: str, is_file: bool, max_characters: in
     description = {
         "template": body.strip(),
         "defaults": dict(declared.defaults),
-        "sampling": declared.sampling.given(),
+        "sampling": declared.sampling.set_fields(),
     }
     return Prompt(
         name=name,

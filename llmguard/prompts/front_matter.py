@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
-from llmguard.core.canonical import EncodingError, Json, crossed
+from llmguard.core.canonical import EncodingError, Json, json_roundtrip
 from llmguard.core.errors import UsageError
 from llmguard.core.messages import PROVIDERS_DEFAULTS, Sampling
 
@@ -150,7 +150,7 @@ def _refuse_twice(node: Any, where: str, seen: set[int]) -> None:
 def _as_json(found: Json, where: str) -> Json:
     """YAML has dates, sets and keys that are no strings; a prompt's inputs are JSON."""
     try:
-        plain = crossed(found)
+        plain = json_roundtrip(found)
     except EncodingError as error:
         raise UsageError(f"{where}: the front matter holds what is no JSON: {error}. Put it in quotes.") from None
     if plain != found:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeAlias, cast, get_args
 
-from llmguard.core.canonical import EncodingError, Json, crossed, digest
+from llmguard.core.canonical import EncodingError, Json, digest, json_roundtrip
 from llmguard.core.errors import UsageError
 from llmguard.core.messages import Message, Role
 
@@ -50,7 +50,7 @@ def describe(function: PromptFunction) -> Json:
 def _bound(value: object) -> Json:
     """What partial() fixed: JSON as it is, of all else the type."""
     try:
-        return crossed(value)
+        return json_roundtrip(value)
     except EncodingError:
         return _name_of(type(value))
 
@@ -117,7 +117,7 @@ def _part(given: object, where: str) -> Json:
     if kind == "image_url" and not _is_image(given.get("image_url")):
         raise TypeError(f'{where} is of type image_url, expected {{"image_url": {{"url": "https://… or data:…"}}}}')
     try:
-        return crossed(given)
+        return json_roundtrip(given)
     except EncodingError as error:
         raise ValueError(f"{where} is no JSON: {error}") from None
 

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, cast
 
-from llmguard.core.canonical import Json, crossed
+from llmguard.core.canonical import Json, json_roundtrip
 from llmguard.core.effects import Answer, Answers, Batch, Call, Crashed, Effect, Flow, Invoke, Returned
 from llmguard.core.errors import LLMGuardError, ReplayMismatch, UsageError
 from llmguard.core.messages import ModelAnswer, ModelFailure, ModelReply
@@ -272,7 +272,7 @@ def run_here(effect: Invoke[Json]) -> Answer:
         value = effect.function(*effect.arguments)
         if inspect.isawaitable(value):
             value = asyncio.run_coroutine_threadsafe(_awaited(value), background_loop()).result(effect.timeout_s)
-        return Returned(crossed(value))
+        return Returned(json_roundtrip(value))
     except Exception as error:
         return Crashed("crashed", redact_text(f"{type(error).__name__}: {error}")[:ERROR_CHARS])
 

@@ -8,30 +8,30 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import TypeVar, cast
 
-from llmguard.core.canonical import crossed
+from llmguard.core.canonical import json_roundtrip
 from llmguard.core.effects import Answer, Answers, Batch, Call, Effect, Flow, Returned
 from llmguard.core.messages import ModelAnswer
 from llmguard.core.outcome import Said, Void
 from llmguard.runtime.execution import (
     NEVER,
-    Growing,
-    Run,
+    CallExecution,
+    StreamingReply,
     TimeLeft,
     failed,
     is_streamed,
-    overdue,
-    place_of,
+    runs_on_of,
     shown_at_once,
     timed,
+    timed_out,
     voided,
 )
-from llmguard.runtime.inline import abandon, here
+from llmguard.runtime.inline import cancel, perform
 from llmguard.runtime.threads import submit
 
 T = TypeVar("T")
 
 
-async def adrive(flow: Flow[T], run: Run) -> T:
+async def adrive(flow: Flow[T], execution: CallExecution) -> T:
     """Run a flow on the running event loop."""
     answers: Answers | None = None
     try:
@@ -40,39 +40,39 @@ async def adrive(flow: Flow[T], run: Run) -> T:
                 batch = flow.send(cast(Answers, answers))
             except StopIteration as done:
                 return cast(T, done.value)
-            if run.show is not None and is_streamed(batch):
-                for void in voided(run):
-                    run.show(void)
-            answers = await aperform(batch, run)
+            if execution.show is not None and is_streamed(batch):
+                for void in voided(execution):
+                    execution.show(void)
+            answers = await aperform(batch, execution)
     finally:
         flow.close()
 
 
-async def aevents(flow: Flow[T], run: Run, finish: Callable[[T], None]) -> AsyncGenerator[Said, None]:
+async def aevents(flow: Flow[T], execution: CallExecution, finish: Callable[[T], None]) -> AsyncGenerator[Said, None]:
     """`events` on the running loop. The driver runs in a task of its own: no cancel scope is open across a yield
     (PEP 789); `finish` is told what it came to."""
-    inbox: asyncio.Queue[Growing | Void | None] = asyncio.Queue()
-    run.show = inbox.put_nowait
-    task = asyncio.create_task(adrive(flow, run))
+    inbox: asyncio.Queue[StreamingReply | Void | None] = asyncio.Queue()
+    execution.show = inbox.put_nowait
+    task = asyncio.create_task(adrive(flow, execution))
     task.add_done_callback(lambda _: inbox.put_nowait(None))
     try:
         while (item := await inbox.get()) is not None:
-            yield item.partial() if isinstance(item, Growing) else item
+            yield item.partial() if isinstance(item, StreamingReply) else item
         finish(task.result())
     finally:
         await end([task])
 
 
-async def aperform(batch: Batch, run: Run) -> Answers:
+async def aperform(batch: Batch, execution: CallExecution) -> Answers:
     found: dict[int, Answer] = {}
     tasks: dict[int, asyncio.Task[Answer]] = {}
     try:
         for number, effect in enumerate(batch):
-            answer = run.known(effect)
+            answer = execution.known(effect)
             if answer is not None:
                 found[number] = answer
             else:
-                tasks[number] = asyncio.create_task(bounded(effect, run, agrowing(batch, run)))
+                tasks[number] = asyncio.create_task(bounded(effect, execution, agrowing(batch, execution)))
         if tasks:
             await asyncio.wait(tasks.values())
     finally:
@@ -80,42 +80,44 @@ async def aperform(batch: Batch, run: Run) -> Answers:
     return tuple(found[number] if number in found else tasks[number].result() for number in range(len(batch)))
 
 
-def agrowing(batch: Batch, run: Run) -> Growing | None:
+def agrowing(batch: Batch, execution: CallExecution) -> StreamingReply | None:
     """What tells the viewer of an async stream, where there is one."""
-    show = run.show
+    show = execution.show
     if show is None or not is_streamed(batch):
         return None
 
-    def tell(growing: Growing) -> None:
-        run.shown = growing.address
+    def tell(growing: StreamingReply) -> None:
+        execution.shown = growing.address
         show(growing)
 
-    return Growing(cast(Call, batch[0]), tell)
+    return StreamingReply(cast(Call, batch[0]), tell)
 
 
-async def bounded(effect: Effect, run: Run, growing: Growing | None = None) -> Answer:
+async def bounded(effect: Effect, execution: CallExecution, growing: StreamingReply | None = None) -> Answer:
     """One effect within its limit; what it leaves behind is cancelled, and not waited for long."""
-    limit = run.limit(effect)
-    task = asyncio.create_task(_ashielded(effect, run, limit, growing))
+    limit = execution.limit(effect)
+    task = asyncio.create_task(_ashielded(effect, execution, limit, growing))
     try:
         await asyncio.wait((task,), timeout=None if limit == NEVER else max(0.0, limit - time.monotonic()))
         if task.cancelled():  # a function that cancels itself; where the caller was cancelled, the wait above raised
             answer = failed(effect, RuntimeError("it cancelled itself"))
         else:
-            answer = task.result() if task.done() else overdue(effect, run)
+            answer = task.result() if task.done() else timed_out(effect, execution)
     finally:
         await end((task,))
-    return run.heard(effect, answer)
+    return execution.heard(effect, answer)
 
 
-async def _ashielded(effect: Effect, run: Run, limit: float, growing: Growing | None) -> Answer:
-    left, pause = TimeLeft(limit), run.pause_before(effect)
-    if place_of(effect, run, alone=True) == "thread":
+async def _ashielded(effect: Effect, execution: CallExecution, limit: float, growing: StreamingReply | None) -> Answer:
+    left, pause = TimeLeft(limit), execution.pause_before(effect)
+    if runs_on_of(effect, execution, alone=True) == "thread":
         return await _in_thread(effect, left, pause, growing)
     return await perform_on_loop(effect, left, pause, growing)
 
 
-async def perform_on_loop(effect: Effect, left: TimeLeft, pause: float, growing: Growing | None = None) -> Answer:
+async def perform_on_loop(
+    effect: Effect, left: TimeLeft, pause: float, growing: StreamingReply | None = None
+) -> Answer:
     """One effect on the loop one is on; what it raises is an answer."""
     if pause:
         await asyncio.sleep(pause)
@@ -125,13 +127,13 @@ async def perform_on_loop(effect: Effect, left: TimeLeft, pause: float, growing:
             answer: Answer = await aasked(effect, left, growing)
         else:
             value = effect.function(*effect.arguments)
-            answer = Returned(crossed(await value if inspect.isawaitable(value) else value))
+            answer = Returned(json_roundtrip(await value if inspect.isawaitable(value) else value))
     except Exception as error:
         answer = failed(effect, error)
     return timed(answer, began)
 
 
-async def aasked(effect: Call, left: TimeLeft, growing: Growing | None) -> ModelAnswer:
+async def aasked(effect: Call, left: TimeLeft, growing: StreamingReply | None) -> ModelAnswer:
     stream = getattr(effect.model, "astream", None)
     if growing is None:
         return await effect.model.acall(effect.request, left)
@@ -140,7 +142,7 @@ async def aasked(effect: Call, left: TimeLeft, growing: Growing | None) -> Model
     return shown_at_once(await effect.model.acall(effect.request, left), growing)
 
 
-async def _in_thread(effect: Effect, left: TimeLeft, pause: float, growing: Growing | None) -> Answer:
+async def _in_thread(effect: Effect, left: TimeLeft, pause: float, growing: StreamingReply | None) -> Answer:
     """In a daemon thread: the loop's own executor is joined when the loop closes, and would hang with its function."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Answer] = loop.create_future()
@@ -151,7 +153,7 @@ async def _in_thread(effect: Effect, left: TimeLeft, pause: float, growing: Grow
             future.set_result(answer)
 
     def work() -> None:
-        answer = here(effect, left, pause, BaseException, growing and _from_thread(growing, loop))
+        answer = perform(effect, left, pause, BaseException, growing and _from_thread(growing, loop))
         try:
             loop.call_soon_threadsafe(settle, answer)
         except RuntimeError:  # the loop is closed: nobody waits any more
@@ -161,13 +163,13 @@ async def _in_thread(effect: Effect, left: TimeLeft, pause: float, growing: Grow
     try:
         return await future
     except BaseException:
-        abandon(job, left)
+        cancel(job, left)
         raise
 
 
-def _from_thread(growing: Growing, loop: asyncio.AbstractEventLoop) -> Growing:
+def _from_thread(growing: StreamingReply, loop: asyncio.AbstractEventLoop) -> StreamingReply:
     """Tells its viewer on the loop, whichever thread it grows in."""
-    growing.tells_by(lambda tell: loop.call_soon_threadsafe(tell, growing))
+    growing.on_progress(lambda tell: loop.call_soon_threadsafe(tell, growing))
     return growing
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from threading import Event, Lock
 from typing import TypeAlias, cast
 
-from llmguard.core.effects import Answer, Batch, Call, Crashed, Effect, Invoke, Place, Wait, Watcher
+from llmguard.core.effects import Answer, Batch, Call, Crashed, Effect, Invoke, RunsOn, StreamValidator, Wait
 from llmguard.core.messages import ModelAnswer, ModelFailure, ModelReply, Usage
 from llmguard.core.outcome import Partial, Void
 from llmguard.core.record import Step
@@ -63,15 +63,15 @@ class TimeLeft:
         return True
 
 
-class Growing:
+class StreamingReply:
     """A streamed reply, between whoever reads it and whoever is shown it. A slow viewer misses steps, not the last."""
 
-    def __init__(self, effect: Call, tell: Callable[[Growing], None]) -> None:
+    def __init__(self, effect: Call, tell: Callable[[StreamingReply], None]) -> None:
         self.address = effect.address
-        self._watcher = cast(Callable[[], Watcher], effect.watch)()
+        self._watcher = cast(Callable[[], StreamValidator], effect.stream_validator)()
         self._tell, self._lock, self._told = tell, Lock(), False
 
-    def tells_by(self, way: Callable[[Callable[[Growing], None]], object]) -> None:
+    def on_progress(self, way: Callable[[Callable[[StreamingReply], None]], object]) -> None:
         """Has its viewer told another way: on an event loop, from a thread."""
         tell = self._tell
         self._tell = lambda growing: cast(None, way(tell))
@@ -92,7 +92,7 @@ class Growing:
 
 
 @dataclass(slots=True)
-class Run:
+class CallExecution:
     """One guarded call in progress: what its driver knows of it."""
 
     deadline_at: float = NEVER
@@ -105,7 +105,7 @@ class Run:
     waited: dict[str, float] = field(default_factory=dict)
     shown: str = ""
     """The address of the partials that were shown last and are not void."""
-    show: Callable[[Growing | Void], None] | None = None
+    show: Callable[[StreamingReply | Void], None] | None = None
     """Where the async driver puts what is to be shown."""
 
     def known(self, effect: Effect) -> Answer | None:
@@ -139,7 +139,7 @@ class Run:
         if isinstance(effect, Call):
             return self.deadline_at
         own = time.monotonic() + effect.timeout_s if effect.timeout_s is not None else NEVER
-        return own if effect.grace else min(own, self.deadline_at)
+        return own if effect.ignores_deadline else min(own, self.deadline_at)
 
     def heard(self, effect: Effect, answer: Answer) -> Answer:
         """Every answer passes here, once."""
@@ -151,15 +151,15 @@ class Run:
         return answer
 
 
-def voided(run: Run) -> Iterator[Void]:
+def voided(execution: CallExecution) -> Iterator[Void]:
     """What was shown counts no more."""
-    if run.shown:
-        yield Void(run.shown)
-        run.shown = ""
+    if execution.shown:
+        yield Void(execution.shown)
+        execution.shown = ""
 
 
 def _graced(effect: Effect) -> bool:
-    return isinstance(effect, Invoke) and effect.grace
+    return isinstance(effect, Invoke) and effect.ignores_deadline
 
 
 def _priced(effect: Call, answer: ModelAnswer, price: Price) -> ModelAnswer:
@@ -173,9 +173,9 @@ def too_late(effect: Effect) -> Answer:
     return Crashed("deadline", "no time was left")
 
 
-def overdue(effect: Effect, run: Run) -> Answer:
+def timed_out(effect: Effect, execution: CallExecution) -> Answer:
     """A job that did not answer in time: by the call's deadline, or by its own timeout."""
-    if isinstance(effect, Call) or (time.monotonic() >= run.deadline_at and not effect.grace):
+    if isinstance(effect, Call) or (time.monotonic() >= execution.deadline_at and not effect.ignores_deadline):
         return too_late(effect)
     return Crashed("timeout", f"no answer within timeout_s={effect.timeout_s}")
 
@@ -192,18 +192,18 @@ def timed(answer: Answer, began: float) -> Answer:
 
 def is_streamed(batch: Batch) -> bool:
     """Only a request that is alone can be shown as it grows: of several, nobody knows yet which one counts."""
-    return len(batch) == 1 and isinstance(batch[0], Call) and batch[0].watch is not None
+    return len(batch) == 1 and isinstance(batch[0], Call) and batch[0].stream_validator is not None
 
 
-def place_of(effect: Effect, run: Run, alone: bool) -> Place:
+def runs_on_of(effect: Effect, execution: CallExecution, alone: bool) -> RunsOn:
     """Where an effect is performed: a request that is not alone, or has a hard deadline, leaves the caller's thread."""
     if isinstance(effect, Invoke):
-        return effect.place
-    place = effect.model.place
-    return "thread" if place == "inline" and (run.hard_deadline or not alone) else place
+        return effect.runs_on
+    runs_on = effect.model.runs_on
+    return "thread" if runs_on == "inline" and (execution.hard_deadline or not alone) else runs_on
 
 
-def shown_at_once(answer: ModelAnswer, growing: Growing) -> ModelAnswer:
+def shown_at_once(answer: ModelAnswer, growing: StreamingReply) -> ModelAnswer:
     if isinstance(answer, ModelReply):
         growing.emit(answer.text)
     return answer

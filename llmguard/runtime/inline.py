@@ -5,19 +5,19 @@ from __future__ import annotations
 import time
 from typing import cast
 
-from llmguard.core.canonical import crossed
+from llmguard.core.canonical import json_roundtrip
 from llmguard.core.effects import Answer, Call, Effect, Returned
 from llmguard.core.messages import ModelAnswer
-from llmguard.runtime.execution import Growing, Run, TimeLeft, failed, shown_at_once, timed
+from llmguard.runtime.execution import CallExecution, StreamingReply, TimeLeft, failed, shown_at_once, timed
 from llmguard.runtime.threads import Job
 
 
-def here(
+def perform(
     effect: Effect,
     left: TimeLeft,
     pause: float,
     caught: type[BaseException] = Exception,
-    growing: Growing | None = None,
+    growing: StreamingReply | None = None,
 ) -> Answer | None:
     """Perform an effect in this thread, after a pause. None: nobody waits for it any more."""
     if not left.pause(pause):
@@ -27,13 +27,13 @@ def here(
         if isinstance(effect, Call):
             answer: Answer = asked(effect, left, growing)
         else:
-            answer = Returned(crossed(effect.function(*effect.arguments)))
+            answer = Returned(json_roundtrip(effect.function(*effect.arguments)))
     except caught as error:
         answer = failed(effect, error)
     return timed(answer, began)
 
 
-def asked(effect: Call, left: TimeLeft, growing: Growing | None) -> ModelAnswer:
+def asked(effect: Call, left: TimeLeft, growing: StreamingReply | None) -> ModelAnswer:
     """A model that cannot stream is shown at once, when it has answered."""
     stream = getattr(effect.model, "stream", None)
     if growing is None:
@@ -43,11 +43,11 @@ def asked(effect: Call, left: TimeLeft, growing: Growing | None) -> ModelAnswer:
     return shown_at_once(effect.model.call(effect.request, left), growing)
 
 
-def inline(effect: Effect, run: Run) -> Answer:
+def perform_inline(effect: Effect, execution: CallExecution) -> Answer:
     """In the caller's own thread, where its thread-locals and connections work; nothing here bounds it."""
-    return cast(Answer, here(effect, TimeLeft(run.deadline_at), run.pause_before(effect)))
+    return cast(Answer, perform(effect, TimeLeft(execution.deadline_at), execution.pause_before(effect)))
 
 
-def abandon(job: Job, left: TimeLeft) -> None:
+def cancel(job: Job, left: TimeLeft) -> None:
     job.leave()
     left.stop()

@@ -9,15 +9,15 @@ from dataclasses import replace
 from typing import Protocol
 
 from llmguard.certification import is_drawn
-from llmguard.core.canonical import Json, crossed, digest
+from llmguard.core.canonical import Json, digest, json_roundtrip
 from llmguard.core.effects import Flow
 from llmguard.core.errors import LogError
 from llmguard.core.outcome import Outcome, Said, Void
-from llmguard.core.record import Opening, Record, Step, interrupted
+from llmguard.core.record import CallStart, Record, Step, interrupted
 from llmguard.engine.flow import STILL, guarded
 from llmguard.engine.policy import Policy
 from llmguard.runtime.async_driver import adrive, aevents
-from llmguard.runtime.execution import NEVER, Price, Run, voided
+from llmguard.runtime.execution import NEVER, CallExecution, Price, voided
 from llmguard.runtime.recorded import Recorded
 from llmguard.runtime.sync_driver import drive, events
 
@@ -27,7 +27,7 @@ class Log(Protocol):
 
     @property
     def secret(self) -> bytes: ...
-    def begin(self, opening: Opening) -> None: ...
+    def begin(self, opening: CallStart) -> None: ...
     def step(self, call_id: str, step: Step) -> None: ...
     def finish(self, call_id: str, outcome: Outcome[Json], finished_at: float) -> None: ...
     async def afinish(self, call_id: str, outcome: Outcome[Json], finished_at: float) -> None: ...
@@ -69,7 +69,7 @@ class Session:
         self.policy, self.log, self.inputs = policy, log, inputs
         self.id = new_id()
         self.steps: list[Step] = []
-        self.run = Run(
+        self.execution = CallExecution(
             hear=Hearing(log, self.id, self.steps),
             price=price if policy.budget.usd is not None else None,
             hard_deadline=hard,
@@ -79,7 +79,7 @@ class Session:
 
     def open(self) -> None:
         self.log.begin(
-            Opening(
+            CallStart(
                 id=self.id,
                 guard=self.policy.name,
                 fingerprint=self.policy.fingerprint,
@@ -95,15 +95,15 @@ class Session:
         whether the certificate still holds."""
         self.id, self.inputs, self.meta = record.opening.id, record.opening.inputs, record.opening.meta
         self.steps = [step for step in record.steps if not step.address.endswith(f"/{STILL}")]
-        self.run.hear = Hearing(self.log, self.id, self.steps)
-        self.run.recorded = Recorded(self.steps)
+        self.execution.hear = Hearing(self.log, self.id, self.steps)
+        self.execution.recorded = Recorded(self.steps)
         self.log.begin(record.opening)  # from here on the call is this process's, for whoever reads the log
 
     def decide(self) -> Outcome[Json]:
         """Drive the flow in this thread; the outcome is on the disk when it returns."""
         self._set_deadline()
         try:
-            outcome = self._named(drive(self._flow(), self.run))
+            outcome = self._named(drive(self._flow(), self.execution))
         except BaseException:
             self.interrupt()
             raise
@@ -113,7 +113,7 @@ class Session:
     async def adecide(self) -> Outcome[Json]:
         self._set_deadline()
         try:
-            outcome = self._named(await adrive(self._flow(), self.run))
+            outcome = self._named(await adrive(self._flow(), self.execution))
         except BaseException:
             self.interrupt()
             raise
@@ -124,7 +124,7 @@ class Session:
         """`decide` that hands out what streamed replies show; `outcome` is set when it ends, also when it is closed."""
         self._set_deadline()
         try:
-            outcome = self._named((yield from events(self._flow(), self.run)))
+            outcome = self._named((yield from events(self._flow(), self.execution)))
         except BaseException:
             self.interrupt()
             raise
@@ -135,7 +135,7 @@ class Session:
     async def aevents(self) -> AsyncGenerator[Said, None]:
         self._set_deadline()
         found: list[Outcome[Json]] = []
-        said = aevents(self._flow(), self.run, found.append)
+        said = aevents(self._flow(), self.execution, found.append)
         try:
             async for each in said:
                 yield each
@@ -163,8 +163,8 @@ class Session:
         """Where the outcome is not what was shown last, that is void."""
         by_model = outcome.status in ("accepted", "recovered")
         own = [attempt.address for attempt in outcome.attempts if "/c:" not in attempt.address]  # and no judge's
-        if not (by_model and own[-1] == self.run.shown):
-            yield from voided(self.run)
+        if not (by_model and own[-1] == self.execution.shown):
+            yield from voided(self.execution)
 
     def _flow(self) -> Flow[Outcome[Json]]:
         """The story of this call; whether it is drawn for audit is known before anything is asked."""
@@ -174,7 +174,7 @@ class Session:
 
     def _set_deadline(self) -> None:
         bound = self.policy.deadline_s
-        self.run.deadline_at = NEVER if bound is None else time.monotonic() + bound
+        self.execution.deadline_at = NEVER if bound is None else time.monotonic() + bound
 
     def _named(self, outcome: Outcome[Json]) -> Outcome[Json]:
         return replace(outcome, id=self.id, guard=self.policy.name, fingerprint=self.policy.fingerprint)
@@ -192,4 +192,4 @@ def resumable(log: Log, call_id: str, policy: Policy) -> Record:
 
 def inputs_of(given: Mapping[str, object]) -> Json:
     """A user's inputs as JSON; EncodingError names the one that is none."""
-    return crossed(dict(given))
+    return json_roundtrip(dict(given))

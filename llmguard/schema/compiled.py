@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from llmguard.core.canonical import EncodingError, Json, crossed, digest
+from llmguard.core.canonical import EncodingError, Json, digest, json_roundtrip
 from llmguard.core.errors import UsageError
-from llmguard.core.messages import OutputForm
+from llmguard.core.messages import ResponseFormat
 from llmguard.core.outcome import Repair, Violations
 from llmguard.schema.explain import MAX_FOUND, MAX_VIOLATIONS, Explainer
 from llmguard.schema.form import instruction
@@ -54,7 +54,7 @@ class Schema:
     def violations(self, value: Json) -> Violations:
         """What is wrong with `value`, the most relevant first, at most twenty; () where it fits.
 
-        `value` is strict JSON of at most 512 levels, as `canonical.crossed` gives it. An exception of the type's own
+        `value` is strict JSON of at most 512 levels, as `canonical.json_roundtrip` gives it. An exception of the type's own
         validators, other than ValueError and AssertionError, passes.
 
         >>> compile_schema({"type": "integer", "minimum": 1}).violations(0)[0].message
@@ -80,10 +80,10 @@ class Schema:
         """The JSON of a Python value, say of what a fallback function returned; EncodingError where there is none."""
         return plain_json(value) if self._python is None else self._python.dump(value)
 
-    def output_form(self, name: str) -> OutputForm:
+    def output_form(self, name: str) -> ResponseFormat:
         """The schema as a request carries it."""
         words = instruction(self.json_schema, self._places)
-        return OutputForm(name=name, schema=self.json_schema, instruction=words, digest=self.digest)
+        return ResponseFormat(name=name, schema=self.json_schema, instruction=words, digest=self.digest)
 
 
 def compile_schema(given: object, *, registry: Mapping[str, Json] | None = None, where: str = "schema") -> Schema:
@@ -179,7 +179,7 @@ def _own_copy(given: Json, where: str) -> Json:
     """Frozen against later changes by the caller; strict JSON."""
     refuse_depth(given, where)
     try:
-        return crossed(given)
+        return json_roundtrip(given)
     except EncodingError as error:
         raise UsageError(f"{where} is no JSON: {error}. Expected a JSON Schema. Take it out.") from None
 

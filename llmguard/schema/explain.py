@@ -44,7 +44,7 @@ _RANK = {"type": 0, "required": 1, "enum": 2, "const": 2, "additionalProperties"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RunsOn:
     """A value and the schema that judges it, by the schema's pointer."""
 
     schema: str
@@ -57,7 +57,7 @@ class Findings:
     """What one look at a place gave: violations of the value itself, and where to look on."""
 
     violations: list[Violation] = field(default_factory=list)
-    deeper: list[Place] = field(default_factory=list)
+    deeper: list[RunsOn] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.violations or self.deeper)
@@ -73,7 +73,7 @@ class Explainer:
     def explain(self, value: Json, limit: int = MAX_VIOLATIONS) -> Violations:
         """At most `limit` violations, the most relevant first; never none."""
         found: list[Violation] = []
-        waiting = deque([Place("", value, ())])
+        waiting = deque([RunsOn("", value, ())])
         seen: set[tuple[str, Path]] = set()
         while waiting and len(found) < MAX_FOUND:
             place = waiting.popleft()
@@ -86,7 +86,7 @@ class Explainer:
         once = {(violation.path, violation.rule, violation.message): violation for violation in found}
         return tuple(sorted(once.values(), key=_relevance)[:limit])
 
-    def _inspect(self, place: Place) -> Findings:
+    def _inspect(self, place: RunsOn) -> Findings:
         """What is wrong here, and which parts, or further schemas for the same value, do not fit."""
         schema = self.verdicts.schema(place.schema)
         if not isinstance(schema, dict):
@@ -103,7 +103,7 @@ class Explainer:
             findings.violations += self._unevaluated(place, schema)
         return findings
 
-    def _violations(self, place: Place, schema: Json) -> Iterator[Violation]:
+    def _violations(self, place: RunsOn, schema: Json) -> Iterator[Violation]:
         for keyword in _ASSERTIONS:
             if keyword in schema and keyword in self._keywords and not is_flag(keyword, schema):
                 yield from self._broken(place, keyword, schema)
@@ -114,15 +114,15 @@ class Explainer:
         if "not" in schema and self.verdicts.fits(place.schema + "/not", place.value):
             yield _violation(place, "not", clause("not", None, place.value))
 
-    def _broken(self, place: Place, keyword: str, schema: Json) -> Iterator[Violation]:
+    def _broken(self, place: RunsOn, keyword: str, schema: Json) -> Iterator[Violation]:
         if not self.verdicts.keeps(place.schema, keyword, place.value):
             strict = COMPANIONS.get(keyword)
             said = strict if strict and schema.get(strict) is True else keyword
             yield _violation(place, keyword, clause(said, schema[keyword], place.value), schema[keyword])
 
-    def _misfits(self, place: Place, schema: Json) -> Iterator[Place]:
+    def _misfits(self, place: RunsOn, schema: Json) -> Iterator[RunsOn]:
         """The parts of the value, and the further schemas for all of it, that do not fit."""
-        parts: Iterable[Place] = ()
+        parts: Iterable[RunsOn] = ()
         if isinstance(place.value, dict):
             parts = self._properties(place, schema)
         elif isinstance(place.value, list):
@@ -130,9 +130,9 @@ class Explainer:
         yield from (part for part in parts if not self.verdicts.fits(part.schema, part.value))
         for pointer in self._in_place(place, schema):
             if not self.verdicts.fits(pointer, place.value):
-                yield Place(pointer, place.value, place.path)
+                yield RunsOn(pointer, place.value, place.path)
 
-    def _in_place(self, place: Place, schema: Json) -> Iterator[str]:
+    def _in_place(self, place: RunsOn, schema: Json) -> Iterator[str]:
         here = place.schema
         ref = from_fragment(schema.get("$ref", ""))
         if ref is not None and ref in self.verdicts.places:
@@ -150,7 +150,7 @@ class Explainer:
 
     # --- objects
 
-    def _properties(self, place: Place, schema: Json) -> Iterator[Place]:
+    def _properties(self, place: RunsOn, schema: Json) -> Iterator[RunsOn]:
         """Every property with every schema that judges it."""
         described = schema.get("properties", {})
         for name, value in place.value.items():
@@ -158,13 +158,13 @@ class Explainer:
             keywords = [("properties", name)] if name in described else []
             keywords += [("patternProperties", pattern) for pattern in self._patterns(schema, name)]
             if not keywords and isinstance(schema.get("additionalProperties"), dict):
-                yield Place(place.schema + "/additionalProperties", value, path)
-            yield from (Place(place.schema + as_pointer(tokens), value, path) for tokens in keywords)
+                yield RunsOn(place.schema + "/additionalProperties", value, path)
+            yield from (RunsOn(place.schema + as_pointer(tokens), value, path) for tokens in keywords)
 
     def _patterns(self, schema: Json, name: str) -> list[str]:
         return [pattern for pattern in schema.get("patternProperties", ()) if self.verdicts.matches(pattern, name)]
 
-    def _wrong_object(self, place: Place, schema: Json) -> Iterator[Violation]:
+    def _wrong_object(self, place: RunsOn, schema: Json) -> Iterator[Violation]:
         described = schema.get("properties", {})
         strangers = [name for name in islice(place.value, 500) if name not in described]
         missing = [name for name in schema.get("required", ()) if name not in place.value]
@@ -178,7 +178,7 @@ class Explainer:
         if "propertyNames" in schema and "propertyNames" in self._keywords:
             yield from islice(self._wrong_names(place), MAX_VIOLATIONS)
 
-    def _missing_dependents(self, place: Place, schema: Json) -> Iterator[Violation]:
+    def _missing_dependents(self, place: RunsOn, schema: Json) -> Iterator[Violation]:
         for keyword in ("dependentRequired", "dependencies"):
             needs = schema.get(keyword, {}) if keyword in self._keywords else {}
             for name, needed in needs.items():
@@ -187,23 +187,23 @@ class Explainer:
                     message = f"property {quoted(other)} is required where {quoted(name)} is present"
                     yield _violation(place, keyword, message, other)
 
-    def _unexpected(self, place: Place, schema: Json) -> Iterator[Violation]:
+    def _unexpected(self, place: RunsOn, schema: Json) -> Iterator[Violation]:
         described = schema.get("properties", {})
         for name in place.value:
             if name not in described and not self._patterns(schema, name):
                 yield _unexpected_property(place, name, described, "additionalProperties")
 
-    def _wrong_names(self, place: Place) -> Iterator[Violation]:
+    def _wrong_names(self, place: RunsOn) -> Iterator[Violation]:
         schema = place.schema + "/propertyNames"
         for name in place.value:
             if not self.verdicts.fits(schema, name):
-                found = self._inspect(Place(schema, name, ())).violations
+                found = self._inspect(RunsOn(schema, name, ())).violations
                 why, expected = (found[0].message, found[0].expected) if found else ("is not allowed", None)
                 yield _violation(place, "propertyNames", f"property name {brief(name)}: {why}", expected)
 
     # --- lists
 
-    def _items(self, place: Place, schema: Json) -> Iterator[Place]:
+    def _items(self, place: RunsOn, schema: Json) -> Iterator[RunsOn]:
         """Every item with the schema that judges it. Before 2020-12 `items` could be what `prefixItems` is now."""
         by_position = "items" if isinstance(schema.get("items"), list) else "prefixItems"
         for_the_rest = "additionalItems" if by_position == "items" else "items"
@@ -211,9 +211,9 @@ class Explainer:
         for number, value in enumerate(place.value):
             pointer = f"{place.schema}/{by_position}/{number}" if number < first else f"{place.schema}/{for_the_rest}"
             if pointer in self.verdicts.places:
-                yield Place(pointer, value, (*place.path, str(number)))
+                yield RunsOn(pointer, value, (*place.path, str(number)))
 
-    def _wrong_list(self, place: Place, schema: Json) -> Iterator[Violation]:
+    def _wrong_list(self, place: RunsOn, schema: Json) -> Iterator[Violation]:
         if "contains" not in schema or "contains" not in self._keywords:
             return
         fitting = sum(self.verdicts.fits(place.schema + "/contains", item) for item in place.value)
@@ -224,7 +224,7 @@ class Explainer:
         if fitting > most:
             yield _violation(place, "maxContains", f"must have at most {most} fitting 'contains'; {fitting} do", most)
 
-    def _unevaluated(self, place: Place, schema: Json) -> Iterator[Violation]:
+    def _unevaluated(self, place: RunsOn, schema: Json) -> Iterator[Violation]:
         if "unevaluatedProperties" in schema and isinstance(place.value, dict):
             for name in self.verdicts.unevaluated_properties(place.schema, place.value):
                 yield _unexpected_property(place, name, schema.get("properties", {}), "unevaluatedProperties")
@@ -234,7 +234,7 @@ class Explainer:
 
     # --- alternatives
 
-    def _look_into_branches(self, place: Place, keyword: str, count: int, findings: Findings) -> None:
+    def _look_into_branches(self, place: RunsOn, keyword: str, count: int, findings: Findings) -> None:
         branches = [f"{place.schema}/{keyword}/{number}" for number in range(count)]
         fitting = [branch for branch in branches if self.verdicts.fits(branch, place.value)]
         if len(fitting) > 1 and keyword == "oneOf":
@@ -244,7 +244,7 @@ class Explainer:
         elif not fitting:
             self._look_into_best(place, branches, findings)
 
-    def _look_into_best(self, place: Place, branches: list[str], findings: Findings) -> None:
+    def _look_into_best(self, place: RunsOn, branches: list[str], findings: Findings) -> None:
         """The branch that was probably meant; where none is for values of this type, all their types."""
         admitting = [branch for branch in branches if admits(self.verdicts, branch, place.value)]
         choices = [constants_of(self.verdicts, branch) for branch in admitting or branches]
@@ -257,43 +257,43 @@ class Explainer:
             types = list(dict.fromkeys(types))
             findings.violations.append(_violation(place, "type", clause("type", types, place.value), types))
 
-    def _look_into_meant(self, place: Place, branches: list[str], findings: Findings) -> None:
+    def _look_into_meant(self, place: RunsOn, branches: list[str], findings: Findings) -> None:
         told_apart = discriminators(self.verdicts, branches) if isinstance(place.value, dict) else {}
         for name, options in told_apart.items():
             if name not in place.value:
                 continue
             meant = [branch for branch, own in zip(branches, options, strict=True) if among(place.value[name], own)]
             if not meant:
-                wrong = Place("", place.value[name], (*place.path, name))
+                wrong = RunsOn("", place.value[name], (*place.path, name))
                 findings.violations.append(_wrong_choice(wrong, [option for own in options for option in own]))
                 return
             branches = meant
             break
         if len(branches) > 1:
             branches = sorted(branches[:MAX_BRANCHES], key=lambda branch: self._distance(branch, place))
-        findings.deeper.append(Place(branches[0], place.value, place.path))
+        findings.deeper.append(RunsOn(branches[0], place.value, place.path))
 
-    def _distance(self, branch: str, place: Place) -> int:
-        found = self._inspect(Place(self.verdicts.target(branch), place.value, place.path))
+    def _distance(self, branch: str, place: RunsOn) -> int:
+        found = self._inspect(RunsOn(self.verdicts.target(branch), place.value, place.path))
         return 2 * len(found.violations) + len(found.deeper)
 
 
-def _violation(place: Place, rule: str, message: str, expected: Json = None) -> Violation:
+def _violation(place: RunsOn, rule: str, message: str, expected: Json = None) -> Violation:
     return Violation(_pointer(place.path), rule, message, clipped(expected), clipped(place.value))
 
 
-def _wrong_choice(place: Place, options: list[Json]) -> Violation:
+def _wrong_choice(place: RunsOn, options: list[Json]) -> Violation:
     return _violation(place, "enum", clause("enum", options, place.value), options)
 
 
-def _unexpected_property(place: Place, name: str, described: Mapping[str, Json], rule: str) -> Violation:
+def _unexpected_property(place: RunsOn, name: str, described: Mapping[str, Json], rule: str) -> Violation:
     near = hint(name, [other for other in described if other not in place.value] or described)
     message = f"unexpected property {brief(name)}{near}"
     path = _pointer((*place.path, name))
     return Violation(path, rule, message, clipped(list(described)), clipped(place.value[name]))
 
 
-def _unexplained(place: Place) -> Violation:
+def _unexplained(place: RunsOn) -> Violation:
     at = f"#{place.schema}"
     return _violation(place, UNEXPLAINED, f"does not fit the schema at {brief(at)}; got {brief(place.value)}")
 

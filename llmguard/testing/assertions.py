@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from llmguard.core.canonical import EncodingError, Json, crossed
+from llmguard.core.canonical import EncodingError, Json, json_roundtrip
 from llmguard.core.errors import UsageError
 from llmguard.core.messages import ModelFailure, ModelReply
 from llmguard.core.outcome import Outcome, Status, Violation
@@ -88,7 +88,7 @@ def _of_value(outcome: Outcome[Any], expected: object) -> Iterator[str]:
 def _equals(outcome: Outcome[Any], expected: object) -> bool:
     """Equal as JSON; what is no JSON value, by Python's ==."""
     try:
-        return same(outcome.json, crossed(expected))
+        return same(outcome.json, json_roundtrip(expected))
     except EncodingError:
         return bool(outcome.value == expected)
 

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from llmguard.core.canonical import Json, crossed
+from llmguard.core.canonical import Json, json_roundtrip
 from llmguard.core.errors import UsageError
 from llmguard.core.outcome import FieldSupport
 from llmguard.prompts.function import describe as describe_function
@@ -33,7 +33,7 @@ class AgreesWith:
     def __call__(self, value: Json, inputs: Json) -> float:
         """From 0 to 1. A rule that raises, or has no answer, agrees with nothing; it never raises here."""
         try:
-            wanted = crossed(self.rule(inputs))
+            wanted = json_roundtrip(self.rule(inputs))
             compared = [] if wanted is None else [self._agrees(*both) for both in self._pairs(wanted, value)]
         except Exception:
             return 0.0

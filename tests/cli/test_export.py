@@ -16,7 +16,7 @@ from llmguard.cli.records import PAGE, records
 from llmguard.core.canonical import Json, decode, encode
 from llmguard.core.errors import UsageError
 from llmguard.core.messages import ModelFailure
-from llmguard.core.record import Opening
+from llmguard.core.record import CallStart
 from llmguard.log import OutcomeLog
 from llmguard.testing import ScriptedModel
 from tests.operations.dataset_rules import lines_of, wrong_with_chat, wrong_with_preference
@@ -140,7 +140,7 @@ def test_records_are_read_page_by_page(project: Path) -> None:
     moments = [1.0] * (PAGE + 7) + [2.0, 3.0] * 9
     for number, moment in enumerate(moments):
         log.begin(
-            Opening(
+            CallStart(
                 id=f"{number:06}", guard="g", fingerprint="", inputs={}, inputs_digest="", meta={}, started_at=moment
             )
         )

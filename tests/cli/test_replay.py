@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 from llmguard import Guard
 from llmguard.cli import app
 from llmguard.core.canonical import Json, decode
-from llmguard.core.record import Opening
+from llmguard.core.record import CallStart
 from llmguard.log import OutcomeLog
 from llmguard.testing import ScriptedModel
 from tests.support.fault_server import FaultServer, answer, chat
@@ -198,7 +198,7 @@ def test_only_the_calls_that_are_asked_for_are_judged(logged: OutcomeLog, option
     """As `log list` finds them, of this guard alone."""
     log_call(logged, "other", guard="triage")
     logged.begin(
-        Opening(id="live", guard="count", fingerprint="", inputs={}, inputs_digest="", meta={}, started_at=1e9)
+        CallStart(id="live", guard="count", fingerprint="", inputs={}, inputs_digest="", meta={}, started_at=1e9)
     )
     assert judged("replay_shop:today", *options)["calls"] == calls
 

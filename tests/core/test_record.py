@@ -12,7 +12,7 @@ from llmguard.core.messages import ModelFailure, ModelReply, Usage
 from llmguard.core.outcome import Alternative, Attempt, Outcome, Repair, Violation
 from llmguard.core.record import (
     RAW_LIMIT,
-    Opening,
+    CallStart,
     Record,
     Step,
     answer_from_json,
@@ -108,7 +108,7 @@ def test_every_outcome_comes_back_as_it_was(json, violations, repairs, attempts,
 @given(st.lists(ANSWERS, max_size=3), JSON)
 def test_a_whole_record_comes_back_as_it_was(answers, inputs) -> None:
     """Opening, steps and outcome, as one JSON value."""
-    opening = Opening(
+    opening = CallStart(
         id="x", guard="g", fingerprint="f", inputs=inputs, inputs_digest="d", meta={"user": "u"}, started_at=1.5
     )
     steps = tuple(Step(f"r{number}", "d", answer, 0.5) for number, answer in enumerate(answers))
@@ -119,7 +119,7 @@ def test_a_whole_record_comes_back_as_it_was(answers, inputs) -> None:
 
 def test_a_record_says_its_version_and_is_sealed() -> None:
     """The hash is tagged, and another record has another."""
-    opening = Opening(id="x", guard="g", fingerprint="f", inputs=1, inputs_digest="d", meta={}, started_at=1.0)
+    opening = CallStart(id="x", guard="g", fingerprint="f", inputs=1, inputs_digest="d", meta={}, started_at=1.0)
     one, other = record_to_json(Record(opening, ())), record_to_json(Record(opening, (Step("r0", "d", Returned(1)),)))
     assert one["version"] == 1
     assert one["hash"].startswith("blake2b-128:")

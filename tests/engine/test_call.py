@@ -31,7 +31,7 @@ GOOD = '{"name": "Ada", "age": 36}'
 class NoModel:
     """Stands in a rung; nobody calls it here."""
 
-    place = "inline"
+    runs_on = "inline"
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -204,7 +204,7 @@ def test_a_function_rung_is_asked_with_grace() -> None:
     rule = FunctionRung(function=lambda inputs: None, name="rule", timeout_s=2)
     outcome, asked = tell(policy(rule), Returned({"name": "Ada", "age": 1}))
     assert (outcome.status, outcome.source) == ("fallback", "rule")
-    assert (asked[0].grace, asked[0].arguments, asked[0].timeout_s) == (True, ({"who": "Ada"},), 2)
+    assert (asked[0].ignores_deadline, asked[0].arguments, asked[0].timeout_s) == (True, ({"who": "Ada"},), 2)
 
 
 def test_a_fallback_that_crashes_goes_to_the_next_rung() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmguard.core.messages import Message, OutputForm
+from llmguard.core.messages import Message, ResponseFormat
 from llmguard.core.outcome import Violation
 from llmguard.engine.reask import CLOSING, NO_TEXT, OPENING, by_relevance, reask_messages, same_problem
 from llmguard.prompts.tokens import CUT, estimate
@@ -33,7 +33,7 @@ HOSTILE = [
 
 
 def corrected(
-    violations: tuple[Violation, ...], text: str = "{}", part: OutputForm | None = None, **options: Any
+    violations: tuple[Violation, ...], text: str = "{}", part: ResponseFormat | None = None, **options: Any
 ) -> str:
     content = reask_messages(PROMPT, text, violations, part, **options)[-1].content
     assert isinstance(content, str)
@@ -116,7 +116,7 @@ def test_at_most_eight_are_told_and_the_rest_is_counted() -> None:
 
 def test_only_the_failed_fields_are_asked_for() -> None:
     """Their names are data too."""
-    form = OutputForm(name="x", schema={"properties": {"age": {}, "<b>`": {}}}, instruction="", digest="")
+    form = ResponseFormat(name="x", schema={"properties": {"age": {}, "<b>`": {}}}, instruction="", digest="")
     last = corrected((AGE,), part=form).splitlines()[-1]
     assert 'of these fields only, corrected: ["age","\\u003cb\\u003e\\u0060"]' in last
     assert "The rest of your reply is kept." in last

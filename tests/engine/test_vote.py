@@ -21,7 +21,7 @@ from llmguard.engine.ladder import ConstantRung, EscalateRung, ModelRung
 from llmguard.engine.policy import Policy, certified_part, describe, fingerprint
 from llmguard.models.scripted import ScriptedModel
 from llmguard.prompts import compile_prompt
-from llmguard.runtime.execution import Run
+from llmguard.runtime.execution import CallExecution
 from llmguard.runtime.sync_driver import drive
 from llmguard.schema import compile_schema
 from llmguard.voting import Fixed, Plan, Predictive, SelfConsistency, equivalent
@@ -58,7 +58,7 @@ def policy_of(model, votes: SelfConsistency | None, schema: Json = True, **parts
 
 
 def told(policy: Policy, *, audited: bool = False) -> Outcome[Json]:
-    outcome = drive(guarded(policy, {"x": 1}, audited=audited), Run(waits=False))
+    outcome = drive(guarded(policy, {"x": 1}, audited=audited), CallExecution(waits=False))
     assert decode_outcome(encode_outcome(outcome)) == replace(
         outcome, attempts=tuple(replace(each, text="") for each in outcome.attempts)
     ), "what was voted is kept in the log as it was"

@@ -16,7 +16,7 @@ import respx
 
 from llmguard import Guard, constant
 from llmguard.core.messages import ModelAnswer, ModelFailure, ModelReply
-from llmguard.models.connections import Opening, listening
+from llmguard.models.connections import ConnectionAttempt, listening
 from llmguard.models.network_guard import refusing
 from llmguard.models.openai.model import OpenAIModel
 from llmguard.runtime.execution import NEVER, TimeLeft
@@ -183,9 +183,9 @@ def test_refusing_ends_with_its_block(own_sockets: None) -> None:
 
 def test_a_listener_hears_what_is_looked_up_and_connected(own_sockets: None, tmp_path: Path) -> None:
     """Names, addresses and packets, as text or bytes, each before it happens; no path, and nothing after the block."""
-    heard: list[Opening] = []
+    heard: list[ConnectionAttempt] = []
 
-    def refuse(opening: Opening) -> None:
+    def refuse(opening: ConnectionAttempt) -> None:
         heard.append(opening)
         raise ConnectionError("no")
 

@@ -849,4 +849,4 @@ def test_a_model_shows_what_it_is_without_its_key() -> None:
     model = OpenAIModel("m", api_key=KEY, output="tool", base_url="http://127.0.0.1:1/v1", seed=3)
     assert repr(model) == "OpenAIModel('m', output='tool', base_url='http://127.0.0.1:1/v1')"
     assert model.settings == {"api": "chat", "output": "tool", "base_url": "http://127.0.0.1/v1", "extra_body": {}}
-    assert (model.name, model.place) == ("m", "inline")
+    assert (model.name, model.runs_on) == ("m", "inline")

@@ -242,9 +242,9 @@ def test_a_given_client_runs_where_it_can_be_left_behind() -> None:
     """A sync client goes to a thread; an async one alone, to a loop."""
     model = OpenAIModel("m", client=client)
     model.prepare()  # without OPENAI_API_KEY: the client has its own
-    assert model.place == "thread"
-    assert OpenAIModel("m", client=client, async_client=async_client).place == "thread"
-    assert OpenAIModel("m", async_client=async_client).place == "loop"
+    assert model.runs_on == "thread"
+    assert OpenAIModel("m", client=client, async_client=async_client).runs_on == "thread"
+    assert OpenAIModel("m", async_client=async_client).runs_on == "loop"
 
 
 def test_the_side_without_a_client_says_what_is_missing() -> None:

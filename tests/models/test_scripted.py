@@ -38,7 +38,7 @@ def test_replies_come_in_order(ask: Ask) -> None:
     found = [ask(model, each) for each in asked]
     assert [getattr(each, "text", each) for each in found] == ["said", "given", BUSY, "question 3", BUSY]
     assert (found[1], found[1].raw) == (given, b"the body")
-    assert (model.requests, model.name, model.place) == (asked, "double", "inline")
+    assert (model.requests, model.name, model.runs_on) == (asked, "double", "inline")
 
 
 def test_a_written_text_is_a_whole_reply(ask: Ask) -> None:
@@ -117,7 +117,7 @@ def test_a_function_answers(ask: Ask) -> None:
     """A text, a reply or a failure of its own is the answer; its name is the model's, unless another is given."""
     model = FunctionModel(loud)
     found = ask(model, request("hello"))
-    assert (found.text, model.name, model.place) == ("HELLO", "loud", "inline")
+    assert (found.text, model.name, model.runs_on) == ("HELLO", "loud", "inline")
     assert FunctionModel(loud, name="rules").name == "rules"
     assert ask(FunctionModel(lambda asked: BUSY)) == BUSY
     assert ask(FunctionModel(loud, timeout_s=5.0), request("hello")).text == "HELLO"
@@ -126,7 +126,7 @@ def test_a_function_answers(ask: Ask) -> None:
 def test_a_coroutine_function_runs_on_a_loop() -> None:
     """Its place is the loop, with or without a timeout."""
     for model in (FunctionModel(loud_later), FunctionModel(loud_later, timeout_s=5.0)):
-        assert model.place == "loop"
+        assert model.runs_on == "loop"
         assert ask_async(model, request("hello")).text == "HELLO"
 
 

@@ -21,7 +21,7 @@ from llmguard.core.canonical import Json, decode, encode
 from llmguard.core.errors import LogError, UsageError
 from llmguard.core.outcome import Attempt, Outcome
 from llmguard.core.record import (
-    Opening,
+    CallStart,
     Record,
     Step,
     decode_answer,
@@ -31,7 +31,7 @@ from llmguard.core.record import (
     with_texts,
 )
 from llmguard.log import MemoryLog, OutcomeLog
-from llmguard.log.sqlite.paging import Place
+from llmguard.log.sqlite.paging import RunsOn
 from llmguard.operations.backtest import Rejudged, Tally, compared, judged
 from llmguard.operations.backtest.backtesting import differences, explained, judged_page, lost, same_value
 from llmguard.operations.backtest.comparison import Allowance, Comparators, Fields, answered, drawn, paired
@@ -204,8 +204,8 @@ def test_the_same_guard_judges_the_same(block: int) -> None:
 
 def as_logged(fingerprint: str, inputs: Json, steps: list[Step], told: Outcome[Json]) -> Record:
     kept = tuple(replace(step, answer=decode_answer(encode_answer(step.answer))) for step in steps)
-    opening = Opening("1", "random", fingerprint, inputs, "", {}, 1.0) if False else None
-    opening = Opening(
+    opening = CallStart("1", "random", fingerprint, inputs, "", {}, 1.0) if False else None
+    opening = CallStart(
         id="1", guard="random", fingerprint=fingerprint, inputs=inputs, inputs_digest="", meta={}, started_at=1.0
     )
     return Record(opening, kept, with_texts(decode_outcome(encode_outcome(told)), kept))
@@ -231,7 +231,7 @@ def test_records_come_by_start_in_pages_of_any_size(log: OutcomeLog) -> None:
         after = page[-1]
     assert found == [f"{number:02d}" for number in range(25)]
     assert [record.opening.id for record in log.records()] == found
-    assert [record.opening.id for record in log.records(after=Place(1_700_000_001.0, "12"))] == found[13:]
+    assert [record.opening.id for record in log.records(after=RunsOn(1_700_000_001.0, "12"))] == found[13:]
 
 
 def test_records_are_those_that_get_gives(log: OutcomeLog) -> None:
@@ -545,7 +545,7 @@ def test_an_edit_is_blamed_only_for_what_the_old_schema_took() -> None:
     old, new = compile_schema(SCHEMA), compile_schema({**SCHEMA, "required": ["colour", "shade"]})
     values = [{"colour": "blue"}, {"colour": "blue", "shade": 1}, {"colour": "mauve"}, {"colour": "red"}]
     told = [Outcome(status="accepted", json=value) for value in values]
-    opening = Opening(id="1", guard="g", fingerprint="", inputs={}, inputs_digest="", meta={}, started_at=0.0)
+    opening = CallStart(id="1", guard="g", fingerprint="", inputs={}, inputs_digest="", meta={}, started_at=0.0)
     records = [Record(replace(opening, id=str(number)), (), each) for number, each in enumerate(told)]
     edit = edit_of([*records, Record(opening, ())], old, new)
     assert (edit.values, edit.refused, edit.misfits) == (4, 2, 1)

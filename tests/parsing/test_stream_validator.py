@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from llmguard.core.canonical import Json
 from llmguard.core.messages import ModelReply
 from llmguard.parsing.coerce import read
-from llmguard.parsing.stream import Places, Watcher
+from llmguard.parsing.stream import JsonStreamValidator, Places
 from llmguard.schema import compile_schema
 
 PERSON = {
@@ -48,8 +48,8 @@ PERSON = {
 ESSAY = {"type": "object", "properties": {"title": {"type": "string"}, "body": {"type": "string", "x-stream": True}}}
 
 
-def fed(schema: Json, deltas: Iterable[str], **options: Json) -> Watcher:
-    watcher = Watcher(schema, **options)
+def fed(schema: Json, deltas: Iterable[str], **options: Json) -> JsonStreamValidator:
+    watcher = JsonStreamValidator(schema, **options)
     for delta in deltas:
         watcher.feed(delta)
     return watcher
@@ -57,7 +57,7 @@ def fed(schema: Json, deltas: Iterable[str], **options: Json) -> Watcher:
 
 def shown(schema: Json, deltas: Iterable[str]) -> list[Json]:
     """Every value that was shown, as it was then."""
-    watcher, found = Watcher(schema), []
+    watcher, found = JsonStreamValidator(schema), []
     for delta in deltas:
         if watcher.feed(delta):
             found.append(json.loads(json.dumps(watcher.value)))
@@ -118,7 +118,7 @@ class TestValue:
     @given(containers, layouts)
     def test_feed_is_true_exactly_when_something_new_is_shown(self, value: Json, layout: Json):
         """`feed` and `version` tell what a comparison of the values would tell."""
-        watcher, before = Watcher(everywhere({"x-stream": True})), "null"
+        watcher, before = JsonStreamValidator(everywhere({"x-stream": True})), "null"
         for sign in json.dumps(value, **layout):
             version = watcher.version
             new = watcher.feed(sign)
@@ -143,7 +143,7 @@ class TestValue:
 
     def test_the_value_is_one_live_object(self):
         """What was shown grows in place; who keeps it copies it."""
-        watcher = Watcher({})
+        watcher = JsonStreamValidator({})
         watcher.feed("[1,")
         kept = watcher.value
         watcher.feed("2]")
@@ -358,7 +358,7 @@ class TestViolation:
 
     def test_after_a_violation_nothing_is_read(self):
         """`characters_read` stays, for the tokens that were saved."""
-        watcher = Watcher(PERSON)
+        watcher = JsonStreamValidator(PERSON)
         watcher.feed('{"age": 200, "full')
         assert [watcher.feed('_name": "Ada"}'), watcher.value, watcher.characters_read] == [False, {"age": 200}, 18]
 
@@ -419,7 +419,7 @@ class TestViolation:
     def test_places_can_be_shared(self):
         """Two requests with one schema prepare it once, and do not disturb each other."""
         places = Places(PERSON)
-        one, other = Watcher(PERSON, places=places), Watcher(PERSON, places=places)
+        one, other = JsonStreamValidator(PERSON, places=places), JsonStreamValidator(PERSON, places=places)
         one.feed('{"age": 20')
         other.feed('{"age": 36, ')
         one.feed("0}")
@@ -530,7 +530,7 @@ def test_no_continuation_of_a_refused_reply_is_accepted(value: Json, layout: Jso
     """Neither its own rest, nor its closers, nor anything else after it. A fragment that the reading takes out of the
     midst of a text that is broken as a whole is no continuation, but another value."""
     text = json.dumps(value, **layout)
-    watcher, at = Watcher(PERSON), 0
+    watcher, at = JsonStreamValidator(PERSON), 0
     while at < len(text) and watcher.violation is None:
         watcher.feed(text[at])
         at += 1
@@ -626,7 +626,7 @@ class TestCost:
 
     def test_a_megabyte_of_brackets_is_refused_at_once(self):
         """The depth is counted, and no recursion meets it."""
-        watcher = Watcher({})
+        watcher = JsonStreamValidator({})
         watcher.feed("[" * 1_000_000)
         assert watcher.violation is not None
         assert watcher.violation.rule == "too_deep"

@@ -15,7 +15,7 @@ from llmguard.core.effects import Crashed, Returned
 from llmguard.core.errors import UsageError
 from llmguard.core.messages import ModelFailure, ModelReply, Usage
 from llmguard.core.outcome import Attempt, Outcome, Violation
-from llmguard.core.record import Opening, Record, Step
+from llmguard.core.record import CallStart, Record, Step
 from llmguard.core.safe_text import safe
 from llmguard.replay.cases import (
     CASE_SCHEMA,
@@ -255,7 +255,7 @@ def failed(kind: str, *violations: Violation) -> Attempt:
 
 
 def recorded(*attempts: Attempt, status: str = "fallback", call_id: str = "019aa1a206f", **options: Json) -> Record:
-    opening = Opening(
+    opening = CallStart(
         id=call_id,
         guard="triage",
         fingerprint="abc",

@@ -17,7 +17,7 @@ from llmguard.core.canonical import Json
 from llmguard.core.effects import Answer, Call, Crashed, Effect, Invoke, RetryState, Returned, Wait
 from llmguard.core.messages import Message, ModelFailure, ModelReply, ModelRequest
 from llmguard.runtime.async_driver import adrive
-from llmguard.runtime.execution import Run
+from llmguard.runtime.execution import CallExecution
 from llmguard.runtime.sync_driver import drive
 
 REQUEST = ModelRequest(model="m", messages=(Message("user", "hello"),))
@@ -28,8 +28,8 @@ class EchoModel:
 
     name = "echo"
 
-    def __init__(self, place: str = "inline", wait_s: float = 0.0) -> None:
-        self.place, self.wait_s = place, wait_s
+    def __init__(self, runs_on: str = "inline", wait_s: float = 0.0) -> None:
+        self.runs_on, self.wait_s = runs_on, wait_s
         self.threads: list[int] = []
 
     def call(self, request, deadline):
@@ -48,39 +48,39 @@ def asking(*effects: Effect):
     return (yield effects)
 
 
-def both(run: Callable[[], Run], *effects: Effect) -> list[tuple[Answer, ...]]:
+def both(run: Callable[[], CallExecution], *effects: Effect) -> list[tuple[Answer, ...]]:
     return [drive(asking(*effects), run()), asyncio.run(adrive(asking(*effects), run()))]
 
 
-def invoke(function: Callable[..., object], *arguments: Json, place: str = "inline", **more: object) -> Invoke[Json]:
-    return Invoke("r0", "f", function, arguments, place=place, **more)
+def invoke(function: Callable[..., object], *arguments: Json, runs_on: str = "inline", **more: object) -> Invoke[Json]:
+    return Invoke("r0", "f", function, arguments, runs_on=runs_on, **more)
 
 
 def test_a_value_crosses_as_strict_json() -> None:
     """A tuple comes back as the list that a replay would show."""
-    for (answer,) in both(Run, invoke(lambda: {"a": (1, 2)})):
+    for (answer,) in both(CallExecution, invoke(lambda: {"a": (1, 2)})):
         assert answer == Returned({"a": [1, 2]})
 
 
-@pytest.mark.parametrize("place", ["inline", "thread"])
+@pytest.mark.parametrize("runs_on", ["inline", "thread"])
 @pytest.mark.parametrize("value", [float("nan"), object(), {1: 2}])
-def test_what_is_no_json_is_a_crash_that_says_so(place: str, value: object) -> None:
+def test_what_is_no_json_is_a_crash_that_says_so(runs_on: str, value: object) -> None:
     """Nothing is changed silently on its way."""
-    for (answer,) in both(Run, invoke(lambda: value, place=place)):
+    for (answer,) in both(CallExecution, invoke(lambda: value, runs_on=runs_on)):
         assert isinstance(answer, Crashed)
         assert answer.kind == "crashed"
         assert "is not JSON" in answer.error or "JSON keys" in answer.error
 
 
-@pytest.mark.parametrize("place", ["inline", "thread"])
+@pytest.mark.parametrize("runs_on", ["inline", "thread"])
 @pytest.mark.parametrize("error", [ValueError("boom"), StopIteration("boom"), TimeoutError("boom")])
-def test_an_exception_is_an_answer(place: str, error: Exception) -> None:
+def test_an_exception_is_an_answer(runs_on: str, error: Exception) -> None:
     """A function that raises crashes its step, not the call."""
 
     def raises() -> None:
         raise error
 
-    for (answer,) in both(Run, invoke(raises, place=place)):
+    for (answer,) in both(CallExecution, invoke(raises, runs_on=runs_on)):
         assert isinstance(answer, Crashed)
         assert "boom" in answer.error
 
@@ -92,7 +92,7 @@ def test_a_secret_in_an_exception_is_redacted() -> None:
     def raises() -> None:
         raise ValueError(f"wrong key {secret}")
 
-    for (answer,) in both(Run, invoke(raises)):
+    for (answer,) in both(CallExecution, invoke(raises)):
         assert secret not in answer.error
 
 
@@ -104,13 +104,13 @@ def test_an_interrupt_passes_unchanged(error: type[BaseException]) -> None:
         raise error
 
     with pytest.raises(error):
-        drive(asking(invoke(raises)), Run())
+        drive(asking(invoke(raises)), CallExecution())
 
 
 def test_an_inline_function_runs_in_the_callers_thread() -> None:
     """Its thread-locals and its database connection work."""
     with sqlite3.connect(":memory:") as connection:
-        for (answer,) in both(Run, invoke(lambda: connection.execute("select 7").fetchone()[0])):
+        for (answer,) in both(CallExecution, invoke(lambda: connection.execute("select 7").fetchone()[0])):
             assert answer == Returned(7)
 
 
@@ -118,7 +118,7 @@ def test_a_thread_sees_the_callers_context() -> None:
     """Context variables (a trace, a user) reach a function that runs in a thread."""
     who = contextvars.ContextVar("who", default="nobody")
     who.set("Ada")
-    for (answer,) in both(Run, invoke(who.get, place="thread")):
+    for (answer,) in both(CallExecution, invoke(who.get, runs_on="thread")):
         assert answer == Returned("Ada")
 
 
@@ -130,22 +130,22 @@ def test_an_async_function_runs_inside_a_running_loop() -> None:
         return 7
 
     async def notebook():
-        return drive(asking(invoke(answer, place="loop")), Run())
+        return drive(asking(invoke(answer, runs_on="loop")), CallExecution())
 
     assert asyncio.run(notebook()) == (Returned(7),)
 
 
-@pytest.mark.parametrize("place", ["thread", "loop"])
-def test_an_overrun_function_is_left_behind(place: str) -> None:
+@pytest.mark.parametrize("runs_on", ["thread", "loop"])
+def test_an_overrun_function_is_left_behind(runs_on: str) -> None:
     """`timeout_s` answers in time, whatever the function does."""
     release = threading.Event()
 
     async def hangs_async() -> None:
         await asyncio.sleep(60)
 
-    function = hangs_async if place == "loop" else lambda: release.wait(60)
+    function = hangs_async if runs_on == "loop" else lambda: release.wait(60)
     began = time.monotonic()
-    for (answer,) in both(Run, invoke(function, place=place, timeout_s=0.05)):
+    for (answer,) in both(CallExecution, invoke(function, runs_on=runs_on, timeout_s=0.05)):
         assert answer == Crashed("timeout", "no answer within timeout_s=0.05")
     assert time.monotonic() - began < 5
     release.set()
@@ -154,7 +154,7 @@ def test_an_overrun_function_is_left_behind(place: str) -> None:
 def test_the_deadline_answers_for_what_is_late() -> None:
     """Replies that came in time are kept; the others are `deadline`."""
     effects = (Call("a", EchoModel(), REQUEST), Call("b", EchoModel(wait_s=30), REQUEST))
-    for said in both(lambda: Run(deadline_at=time.monotonic() + 0.3), *effects):
+    for said in both(lambda: CallExecution(deadline_at=time.monotonic() + 0.3), *effects):
         assert said[0] == ModelReply("hello")
         assert said[1].kind == "deadline"
 
@@ -162,8 +162,8 @@ def test_the_deadline_answers_for_what_is_late() -> None:
 def test_after_the_deadline_only_grace_is_performed() -> None:
     """No request is sent, no check runs; a deterministic rung's function does."""
     model = EchoModel()
-    effects = (Call("a", model, REQUEST), invoke(lambda: 1), invoke(lambda: 2, grace=True))
-    for said in both(lambda: Run(deadline_at=time.monotonic() - 1), *effects):
+    effects = (Call("a", model, REQUEST), invoke(lambda: 1), invoke(lambda: 2, ignores_deadline=True))
+    for said in both(lambda: CallExecution(deadline_at=time.monotonic() - 1), *effects):
         assert [said[0].kind, said[1].kind, said[2]] == ["deadline", "deadline", Returned(2)]
     assert model.threads == []
 
@@ -171,17 +171,20 @@ def test_after_the_deadline_only_grace_is_performed() -> None:
 def test_one_request_runs_in_the_callers_thread_and_several_do_not() -> None:
     """A single request needs no thread; a batch has one for each, and `hard_deadline` always."""
     model = EchoModel()
-    drive(asking(Call("a", model, REQUEST)), Run())
+    drive(asking(Call("a", model, REQUEST)), CallExecution())
     assert model.threads == [threading.get_ident()]
-    drive(asking(Call("a", model, REQUEST), Call("b", model, REQUEST)), Run())
-    drive(asking(Call("a", model, REQUEST)), Run(hard_deadline=True))
+    drive(asking(Call("a", model, REQUEST), Call("b", model, REQUEST)), CallExecution())
+    drive(asking(Call("a", model, REQUEST)), CallExecution(hard_deadline=True))
     assert threading.get_ident() not in model.threads[1:]
 
 
 def test_a_batch_takes_as_long_as_its_slowest() -> None:
     """Effects of one batch run at the same time."""
     effects = tuple(Call(f"a{number}", EchoModel(wait_s=0.1), REQUEST) for number in range(10))
-    for driver in (lambda: drive(asking(*effects), Run()), lambda: asyncio.run(adrive(asking(*effects), Run()))):
+    for driver in (
+        lambda: drive(asking(*effects), CallExecution()),
+        lambda: asyncio.run(adrive(asking(*effects), CallExecution())),
+    ):
         began = time.monotonic()
         driver()
         assert time.monotonic() - began < 0.8
@@ -191,7 +194,7 @@ def test_a_wait_is_evaluated_once_and_recorded() -> None:
     """No shorter than the server asked for; its seconds stand in the step."""
     heard = []
     wait = Wait(lambda state: state.attempt_number / 100, RetryState(3), at_least_s=0.05)
-    drive(asking(Call("a", EchoModel(), REQUEST, wait)), Run(hear=heard.append))
+    drive(asking(Call("a", EchoModel(), REQUEST, wait)), CallExecution(hear=heard.append))
     assert [step.waited_s for step in heard] == [0.05]
 
 
@@ -199,7 +202,7 @@ def test_a_wait_beyond_the_deadline_is_not_begun() -> None:
     """`Retry-After: 3600` ends the rung now, without a request."""
     model = EchoModel()
     call = Call("a", model, REQUEST, Wait(lambda state: 0.0, RetryState(1), at_least_s=3600))
-    for (answer,) in both(lambda: Run(deadline_at=time.monotonic() + 5), call):
+    for (answer,) in both(lambda: CallExecution(deadline_at=time.monotonic() + 5), call):
         assert isinstance(answer, ModelFailure)
         assert (answer.kind, answer.sent, answer.retryable) == ("timeout", False, False)
     assert model.threads == []
@@ -208,7 +211,7 @@ def test_a_wait_beyond_the_deadline_is_not_begun() -> None:
 def test_a_wait_strategy_that_raises_is_an_answer() -> None:
     """It is the user's function, like any other."""
     call = Call("a", EchoModel(), REQUEST, Wait(lambda state: 1 / 0, RetryState(1)))
-    for (answer,) in both(Run, call):
+    for (answer,) in both(CallExecution, call):
         assert (answer.kind, answer.sent) == ("crashed", False)
 
 
@@ -223,7 +226,7 @@ def test_a_cancelled_call_stops_its_effects() -> None:
             ended.append(True)
 
     async def main() -> None:
-        task = asyncio.create_task(adrive(asking(invoke(works, place="loop")), Run()))
+        task = asyncio.create_task(adrive(asking(invoke(works, runs_on="loop")), CallExecution()))
         await asyncio.sleep(0.05)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -239,18 +242,18 @@ def test_a_function_that_cancels_itself_has_crashed() -> None:
     async def cancels() -> None:
         raise asyncio.CancelledError
 
-    for (answer,) in both(Run, invoke(cancels, place="loop")):
+    for (answer,) in both(CallExecution, invoke(cancels, runs_on="loop")):
         assert isinstance(answer, Crashed)
 
 
 HUNG = """
 import time
-from llmguard.runtime.execution import Run
+from llmguard.runtime.execution import CallExecution
 from llmguard.runtime.sync_driver import drive
 from llmguard.core.effects import Invoke
 def flow():
-    return (yield (Invoke("r0", "hangs", lambda: time.sleep(3600), (), timeout_s=0.1, place="thread"),))
-print(drive(flow(), Run())[0].kind)
+    return (yield (Invoke("r0", "hangs", lambda: time.sleep(3600), (), timeout_s=0.1, runs_on="thread"),))
+print(drive(flow(), CallExecution())[0].kind)
 """
 
 
@@ -262,15 +265,15 @@ def test_a_hung_function_does_not_keep_the_interpreter_from_exiting() -> None:
 
 FULL = """
 import time
-from llmguard.runtime.execution import Run
+from llmguard.runtime.execution import CallExecution
 from llmguard.runtime.sync_driver import drive
 from llmguard.core.effects import Invoke
 from llmguard.runtime.threads import MAX_LEFT_BEHIND
 def flow(count):
     return (yield tuple(
-        Invoke(f"r{number}", "hangs", lambda: time.sleep(3600), (), timeout_s=1.0, place="thread") for number in range(count)
+        Invoke(f"r{number}", "hangs", lambda: time.sleep(3600), (), timeout_s=1.0, runs_on="thread") for number in range(count)
     ))
-print({answer.kind for answer in drive(flow(MAX_LEFT_BEHIND), Run())}, drive(flow(1), Run())[0].kind)
+print({answer.kind for answer in drive(flow(MAX_LEFT_BEHIND), CallExecution())}, drive(flow(1), CallExecution())[0].kind)
 """
 
 

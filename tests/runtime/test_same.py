@@ -7,7 +7,7 @@ import pytest
 from llmguard.core.messages import ModelFailure, ModelReply
 from llmguard.core.record import decode_answer, encode_answer
 from llmguard.engine.flow import guarded
-from llmguard.runtime.execution import Run
+from llmguard.runtime.execution import CallExecution
 from llmguard.runtime.recorded import replay
 from llmguard.runtime.sync_driver import drive
 from tests.support.random_policies import SCHEMA, is_audited, random_policy, run
@@ -77,6 +77,6 @@ def test_an_audit_changes_nothing_of_what_a_call_comes_to(block: int) -> None:
         ends = []
         for audited in (False, True):
             policy, _ = random_policy(seed)
-            outcome = drive(guarded(policy, {"n": seed}, audited=audited), Run(waits=False))
+            outcome = drive(guarded(policy, {"n": seed}, audited=audited), CallExecution(waits=False))
             ends.append((outcome.status, outcome.json, outcome.source, outcome.certificate, outcome.candidate))
         assert ends[0] == ends[1], f"seed {seed}"

@@ -58,9 +58,9 @@ def test_the_last_partial_is_the_value(ways: Ways) -> None:
 def test_a_partial_does_not_change_under_its_viewers_hands() -> None:
     """Each is a value of its own, though what is whole is shared."""
     watcher = guard(GOOD).policy
-    from llmguard.parsing.stream import Watcher
+    from llmguard.parsing.stream import JsonStreamValidator
 
-    made, seen = Watcher(watcher.schema.json_schema), []
+    made, seen = JsonStreamValidator(watcher.schema.json_schema), []
     for letter in GOOD:
         if made.feed(letter):
             seen.append((made.snapshot(), json.dumps(made.snapshot())))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.forms import forms
-from llmguard.core.messages import OutputForm
+from llmguard.core.messages import ResponseFormat
 from llmguard.schema import compile_schema
 
 OPENING = "Answer with one JSON value and nothing else, no explanation and no code fence: "
@@ -19,7 +19,7 @@ def test_an_output_form_carries_the_schema_and_its_name() -> None:
     """Name, schema and digest as the request needs them."""
     schema = compile_schema({"type": "integer"})
     form = schema.output_form("age")
-    assert form == OutputForm(
+    assert form == ResponseFormat(
         name="age", schema={"type": "integer"}, instruction=OPENING + "an integer", digest=schema.digest
     )
 

@@ -15,7 +15,7 @@ import pytest
 import typing_extensions
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, computed_field, field_validator, model_validator
 
-from llmguard.core.canonical import EncodingError, crossed
+from llmguard.core.canonical import EncodingError, json_roundtrip
 from llmguard.core.errors import UsageError
 from llmguard.core.outcome import Violation
 from llmguard.schema import compile_schema, describe
@@ -157,7 +157,7 @@ def test_any_type_that_json_can_carry_is_a_schema(given: Any, value: Any, expect
     assert schema.violations(value) == ()
     loaded = schema.load(value)
     assert (loaded, type(loaded)) == (expected, type(expected))
-    assert schema.violations(crossed(schema.dump(loaded))) == ()
+    assert schema.violations(json_roundtrip(schema.dump(loaded))) == ()
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ def test_without_a_type_objects_are_made_json_where_that_is_plain() -> None:
 def test_what_is_no_json_is_refused_by_the_encoder_and_never_changed() -> None:
     """NaN does not become null, and an object without a JSON form is an error."""
     with pytest.raises(EncodingError):
-        crossed(compile_schema(float).dump(float("nan")))
+        json_roundtrip(compile_schema(float).dump(float("nan")))
     with pytest.raises(EncodingError):
         compile_schema(Invoice).dump(object())
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from llmguard.core.effects import Model
-from llmguard.core.messages import Message, ModelAnswer, ModelRequest, OutputForm, Sampling
+from llmguard.core.messages import Message, ModelAnswer, ModelRequest, ResponseFormat, Sampling
 from llmguard.runtime.execution import TimeLeft
 
 Ask: TypeAlias = Callable[..., ModelAnswer]
@@ -21,12 +21,12 @@ SCHEMA = {
 }
 
 
-def form(schema: Any = SCHEMA, name: str = "thing") -> OutputForm:
-    return OutputForm(name=name, schema=schema, instruction="Answer with JSON.", digest=f"{name} {schema}")
+def form(schema: Any = SCHEMA, name: str = "thing") -> ResponseFormat:
+    return ResponseFormat(name=name, schema=schema, instruction="Answer with JSON.", digest=f"{name} {schema}")
 
 
 def request(
-    text: str = "How many?", output: OutputForm | None = None, model: str = "m", **sampling: Any
+    text: str = "How many?", output: ResponseFormat | None = None, model: str = "m", **sampling: Any
 ) -> ModelRequest:
     messages = (Message("system", "You count."), Message("user", text))
     return ModelRequest(model=model, messages=messages, output=output, sampling=Sampling(**sampling))

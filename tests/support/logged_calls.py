@@ -12,16 +12,16 @@ from typing import Any
 from llmguard.core.canonical import Json, digest
 from llmguard.core.messages import ModelFailure, ModelReply, Usage
 from llmguard.core.outcome import Attempt, Outcome, Violation
-from llmguard.core.record import Opening, Step
+from llmguard.core.record import CallStart, Step
 from llmguard.log import MemoryLog, OutcomeLog
 
 USAGE = Usage(input_tokens=100, output_tokens=20)
 
 
-def opening(call_id: str, at: float = 1_700_000_000.0, **given: Any) -> Opening:
+def opening(call_id: str, at: float = 1_700_000_000.0, **given: Any) -> CallStart:
     inputs = given.pop("inputs", {"ticket": f"the parcel of {call_id} is lost"})
     known: dict[str, Any] = {"guard": "triage", "fingerprint": "f1", "meta": {}} | given
-    return Opening(id=call_id, inputs=inputs, inputs_digest=digest(inputs), started_at=at, **known)
+    return CallStart(id=call_id, inputs=inputs, inputs_digest=digest(inputs), started_at=at, **known)
 
 
 def replied(text: str = '{"category": "parcel"}', *, address: str = "r0/s0/a0/t0", model: str = "small-1") -> Step:

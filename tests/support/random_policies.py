@@ -28,7 +28,7 @@ from llmguard.engine.ladder import (
 from llmguard.engine.policy import Policy, fingerprint
 from llmguard.prompts import compile_prompt
 from llmguard.runtime.async_driver import adrive
-from llmguard.runtime.execution import Run
+from llmguard.runtime.execution import CallExecution
 from llmguard.runtime.recorded import Recorded
 from llmguard.runtime.sync_driver import drive
 from llmguard.schema import compile_schema
@@ -63,8 +63,8 @@ FAILED = ["rate_limited", "server_error", "timeout", "auth", "refusal", "malform
 class SeededModel:
     """The same request gets the same answer; `asked` counts the requests that went out."""
 
-    def __init__(self, name: str, seed: int, place: str = "inline", deadlines: bool = True) -> None:
-        self.name, self.seed, self.place, self.deadlines = name, seed, place, deadlines
+    def __init__(self, name: str, seed: int, runs_on: str = "inline", deadlines: bool = True) -> None:
+        self.name, self.seed, self.runs_on, self.deadlines = name, seed, runs_on, deadlines
         self.calm = seed % 5 < 2
         self.asked: list[str] = []
         self.asked_before: list[str] = []
@@ -74,7 +74,7 @@ class SeededModel:
         self.asked_before = [step.digest for step in steps]
 
     def call(self, request, deadline):
-        asked = digest_bytes(redact(encode(request.asked(), sort_keys=True)))
+        asked = digest_bytes(redact(encode(request.to_json(), sort_keys=True)))
         self.asked.append(asked)
         tries = self.asked.count(asked) + self.asked_before.count(asked)
         rng = random.Random(f"{self.seed} {asked} {tries}")
@@ -240,7 +240,9 @@ def is_audited(seed: int) -> bool:
 def run(policy: Policy, seed: int, driver: str, steps: tuple[Step, ...] = ()) -> tuple[Outcome[Json], list[Step]]:
     """Outcome and the steps that were heard live, by one driver."""
     heard: list[Step] = []
-    job = Run(hear=heard.append, recorded=Recorded(steps) if steps else None, hard_deadline=driver == "threads")
+    job = CallExecution(
+        hear=heard.append, recorded=Recorded(steps) if steps else None, hard_deadline=driver == "threads"
+    )
     flow = guarded(policy, {"n": seed}, audited=is_audited(seed))
     outcome = asyncio.run(adrive(flow, job)) if driver == "async" else drive(flow, job)
     return outcome, heard

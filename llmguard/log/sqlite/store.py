@@ -17,7 +17,7 @@ from llmguard.core.canonical import Json, decode, encode
 from llmguard.core.errors import LogError
 from llmguard.core.messages import Usage
 from llmguard.core.outcome import Outcome
-from llmguard.core.record import Opening, Record, Step
+from llmguard.core.record import CallStart, Record, Step
 from llmguard.core.redaction import redact
 from llmguard.log.audits import Ended
 from llmguard.log.query import Query, clauses, newest_verdict, query
@@ -47,7 +47,7 @@ from llmguard.log.sqlite.database import (
     sqlite_version,
 )
 from llmguard.log.sqlite.liveness import is_foreign, is_gone
-from llmguard.log.sqlite.paging import PAGE, Place, places_after, records_at
+from llmguard.log.sqlite.paging import PAGE, RunsOn, places_after, records_at
 from llmguard.log.sqlite.review_queries import certificates_in, descriptions_in, ended_in, look_up, reviews_in
 from llmguard.log.sqlite.statements import Statements, compile_statements
 from llmguard.log.sqlite.tables import Tables, tables
@@ -102,7 +102,7 @@ class OutcomeLog(ReviewedLog):
             values = (searchable(fingerprint), searchable(name), redact(encode(description)))
             self._writer.put(Entry(self._statements.guard, values))
 
-    def begin(self, opening: Opening) -> None:
+    def begin(self, opening: CallStart) -> None:
         """The intent. A call that is in the log already, interrupted or undecided, is taken over by this process."""
         entry = Entry(self._statements.begin, opening_values(opening, self._writer.owner))
         self._openings[opening.id] = entry
@@ -242,9 +242,9 @@ class OutcomeLog(ReviewedLog):
         status: str | Sequence[str] | None = None,
         meta: Mapping[str, Json] | None = None,
         where: str | None = None,
-        after: Place | None = None,
+        after: RunsOn | None = None,
         limit: int = PAGE,
-    ) -> list[Place]:
+    ) -> list[RunsOn]:
         """Start and id of the next `limit` calls after the place `after`, by start: what a page of records is asked by."""
         asked = query(guard, since, until, finished_since, status, meta, where)
         with self._looking() as connection:
@@ -267,7 +267,7 @@ class OutcomeLog(ReviewedLog):
         status: str | Sequence[str] | None = None,
         meta: Mapping[str, Json] | None = None,
         where: str | None = None,
-        after: Place | None = None,
+        after: RunsOn | None = None,
         evidence: bool = True,
     ) -> Iterator[Record]:
         """All such calls by start, in the memory of a page. Each page is one look at the log: calls that come in while
@@ -276,7 +276,7 @@ class OutcomeLog(ReviewedLog):
         asked = {"guard": guard, "since": since, "until": until, "status": status, "meta": meta, "where": where}
         return self._pages(asked | {"finished_since": finished_since}, after, evidence)
 
-    def _pages(self, asked: Json, after: Place | None, evidence: bool) -> Iterator[Record]:
+    def _pages(self, asked: Json, after: RunsOn | None, evidence: bool) -> Iterator[Record]:
         while found := self.places(**asked, after=after):
             yield from self.records_of([place.id for place in found], evidence=evidence)
             after = found[-1]

@@ -17,7 +17,7 @@ def body(request: ModelRequest, form: NativeForm | None, dialect: Dialect) -> di
     asked: dict[str, Json] = {"model": request.model, "messages": [_message(message) for message in messages]}
     if form is not None:
         asked.update(_constraint(form, dialect))
-    for name, value in request.sampling.given().items():
+    for name, value in request.sampling.set_fields().items():
         key = dialect.limit if name == "max_tokens" else name
         if key not in dialect.without:
             asked[key] = value

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final, get_args
 
 from llmguard.core.canonical import Json
-from llmguard.core.effects import Deadline, Emit, Place
+from llmguard.core.effects import Deadline, Emit, RunsOn
 from llmguard.core.errors import UsageError
 from llmguard.core.messages import ModelAnswer, ModelFailure, ModelReply, ModelRequest, Sampling
 from llmguard.core.redaction import redact_text
@@ -126,7 +126,7 @@ class OpenAIModel:
         return self._name
 
     @property
-    def place(self) -> Place:
+    def runs_on(self) -> RunsOn:
         """Inline over clients of our own, which keep the deadline; one passed in may have to be left behind."""
         if self._client is not None:
             return "thread"

@@ -20,7 +20,7 @@ def body(request: ModelRequest, form: NativeForm | None, dialect: Dialect) -> di
     asked: dict[str, Json] = {"model": request.model, "input": [_message(message) for message in messages]}
     if form is not None:
         asked.update(_constraint(form, dialect))
-    for name, value in request.sampling.given().items():
+    for name, value in request.sampling.set_fields().items():
         if name in _SAMPLING and name not in dialect.without:
             asked[_SAMPLING[name]] = value
     return asked

@@ -62,7 +62,7 @@ class Dialect:
     def _without_parameter(self, said: str, sampling: Sampling) -> Dialect | None:
         if not any(word in said for word in _UNSUPPORTED):
             return None
-        given = sampling.given()
+        given = sampling.set_fields()
         if "max_tokens" in given and self.limit in said and self.limit not in self.without:
             other = _LIMITS[1 - _LIMITS.index(self.limit)]
             # Both were refused: neither is sent.

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from llmguard.core.canonical import Json
-from llmguard.core.messages import Message, OutputForm
+from llmguard.core.messages import Message, ResponseFormat
 
 # OpenAI, "Structured model outputs", supported schemas; read in November 2026.
 _STRICT_KEYWORDS = {
@@ -54,7 +54,7 @@ class NativeForm:
         return self.instruction + _IN_AN_OBJECT if self.is_wrapped else self.instruction
 
 
-def native_form(output: OutputForm) -> NativeForm:
+def native_form(output: ResponseFormat) -> NativeForm:
     schema = output.schema if isinstance(output.schema, dict) else {}
     is_wrapped = schema.get("type") != "object"
     sent = _wrapped(schema) if is_wrapped else _without(schema, _ANNOTATIONS)

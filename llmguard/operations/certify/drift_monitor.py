@@ -9,7 +9,7 @@ from llmguard.certification import Certificate, Drift, watch
 from llmguard.core.canonical import digest
 from llmguard.core.errors import UsageError
 from llmguard.core.outcome import Outcome, Violation
-from llmguard.core.record import Opening
+from llmguard.core.record import CallStart
 from llmguard.engine.acceptance_policy import Acceptance
 from llmguard.guard.guard import Guard
 from llmguard.log import Audit
@@ -67,7 +67,7 @@ def alarm(guard: Guard[Any], found: Watched, at: float) -> Outcome[Any] | None:
     if found.certificate is None or not found.alarm or not guard.log.suspend(found.certificate.id, at):
         return None
     outcome = _outcome(guard, found, found.certificate)
-    opening = Opening(
+    opening = CallStart(
         id=outcome.id,
         guard=guard.name,
         fingerprint=guard.fingerprint,

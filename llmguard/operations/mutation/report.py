@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from llmguard.core.canonical import Json, crossed
+from llmguard.core.canonical import Json, json_roundtrip
 from llmguard.core.outcome import Violations
 from llmguard.engine.check import Check
 from llmguard.engine.policy import Policy
@@ -61,7 +61,7 @@ class Tried:
 def objections_to(policy: Policy, value: Json, inputs: Json, ask: Ask | None = None) -> Objections:
     """Schema and pure checks, as in a guarded call; with `ask` the effect checks as well. What does not fit the schema
     is shown to no check."""
-    value = crossed(value)  # mutants share their parts: a check that changes its value changes only this one
+    value = json_roundtrip(value)  # mutants share their parts: a check that changes its value changes only this one
     if validated(policy.schema, value):
         return Objections(refusing=(SCHEMA,))
     found = {check.name: objections(check, value, inputs) for check in policy.pure_checks}

@@ -1,6 +1,6 @@
 """A reply is watched while it is written: its value as far as it is known, and what no continuation of it can mend."""
 
 from llmguard.parsing.stream.locations import Places
-from llmguard.parsing.stream.validator import Watcher
+from llmguard.parsing.stream.validator import JsonStreamValidator
 
-__all__ = ["Places", "Watcher"]
+__all__ = ["JsonStreamValidator", "Places"]

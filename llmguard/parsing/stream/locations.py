@@ -29,7 +29,7 @@ _KINDS = {"string": ("string",), "object": ("object",), "array": ("array",), "nu
           "boolean": ("boolean",), "null": ("null",)}  # fmt: skip
 
 
-class Place:
+class RunsOn:
     """One place of the schema.
 
     `firm` is its one plain schema, None where there is a choice. `on_string`, `on_number`, `on_truth`, `on_null` judge
@@ -75,10 +75,10 @@ class Place:
         self.types: frozenset[str] = firm.types if firm else frozenset()
         self.nullable = firm is not None and firm.nullable
         self.demanded: Refusal = ("type", self.firm.get("type") or sorted(self.types)) if self.firm else ("type", None)
-        self.members: dict[str, Place] = {}
-        self.additional: Place | None = None
-        self.items: Place | None = None
-        self.prefix: tuple[Place, ...] = ()
+        self.members: dict[str, RunsOn] = {}
+        self.additional: RunsOn | None = None
+        self.items: RunsOn | None = None
+        self.prefix: tuple[RunsOn, ...] = ()
         self.unfolded = False
         self._judge_scalars(firm)
         self._bound(self.firm or {})
@@ -127,7 +127,7 @@ class Place:
     def is_scalar(self) -> bool:
         return bool(self.types) and self.types <= SCALARS
 
-    def unfold(self) -> Place:
+    def unfold(self) -> RunsOn:
         """The same, with the places of its parts: made when a value there begins, since schemas refer to themselves."""
         if not self.unfolded:
             self.unfolded = True
@@ -149,7 +149,7 @@ class Place:
         found = [part[rest] for part, rest in zip(self.parts, rests, strict=True) if isinstance(part.get(rest), dict)]
         self.items = self._places.of(*found) if found else None
 
-    def _of(self, keyword: str) -> Place | None:
+    def _of(self, keyword: str) -> RunsOn | None:
         found = [part[keyword] for part in self.parts if isinstance(part.get(keyword), dict)]
         return self._places.of(*found) if found else None
 
@@ -157,11 +157,11 @@ class Place:
         return (part[keyword][name] for part in self.parts if name in (part.get(keyword) or ()))
 
     @property
-    def anything(self) -> Place:
+    def anything(self) -> RunsOn:
         """A place of which the schema says nothing."""
         return self._places.anything
 
-    def item(self, number: int) -> Place:
+    def item(self, number: int) -> RunsOn:
         """The place of an item, counted from 0."""
         if number < len(self.prefix):
             return self.prefix[number]
@@ -187,19 +187,19 @@ class Places:
 
     def __init__(self, schema_json: Json, *, strict_only: bool = False) -> None:
         self._schema = schema_json
-        self._made: dict[tuple[int, ...], Place] = {}
+        self._made: dict[tuple[int, ...], RunsOn] = {}
         self.strict_only = strict_only
         uri = schema_json.get("$schema") if isinstance(schema_json, dict) else None
         self.uri = uri if isinstance(uri, str) else LATEST.uri
-        self.anything: Final = Place(self, (), None)
+        self.anything: Final = RunsOn(self, (), None)
         self.root: Final = self.of(schema_json)
 
-    def of(self, *schemas: Json) -> Place:
+    def of(self, *schemas: Json) -> RunsOn:
         """The place of a value for which all of `schemas` may be meant."""
         key = tuple(map(id, schemas))
         if key not in self._made:
             firm = self._firm(schemas[0]) if len(schemas) == 1 else None
-            self._made[key] = Place(self, tuple(self._parts(schemas)), firm)
+            self._made[key] = RunsOn(self, tuple(self._parts(schemas)), firm)
         return self._made[key]
 
     def _parts(self, schemas: Iterable[Json]) -> Iterator[Mapping[str, Json]]:

@@ -15,7 +15,7 @@ from typing import TypeAlias
 from llmguard.core.canonical import Json
 from llmguard.core.outcome import Violation
 from llmguard.parsing.stream.lead_in import Preamble
-from llmguard.parsing.stream.locations import Place, Places
+from llmguard.parsing.stream.locations import Places, RunsOn
 from llmguard.parsing.stream.scalars import SCALARS, Refusal
 from llmguard.parsing.stream.stack import MISSING, Frame, refused
 from llmguard.parsing.syntax import same
@@ -62,10 +62,10 @@ _MESSAGES = {
     "too_deep": ("brackets nest too deep", "fewer levels"),
 }
 
-_State: TypeAlias = "Callable[[Watcher, str, int], int]"
+_State: TypeAlias = "Callable[[JsonStreamValidator, str, int], int]"
 
 
-class Watcher:
+class JsonStreamValidator:
     """Reads one reply as it grows. Made for one request; not thread-safe.
 
     `value` is what the reply says so far, None before the first part is known. It is one live object that grows; who
@@ -118,7 +118,7 @@ class Watcher:
         self._root = self._frame = Frame(places.anything, is_list=True, sure=False)
         self._root.child, self._root.key, self._root.shown = places.root, 0, True
         self._stack: list[Frame] = []
-        self._state: _State = Watcher._search
+        self._state: _State = JsonStreamValidator._search
         self._held = ""  # the end of the last delta, that needs the next one
         self._parts: list[str] = []  # of the string, number or word that is being read
         self._quiet: list[str] | None = None  # the same, while nothing but text can come
@@ -181,10 +181,10 @@ class Watcher:
         root = self._root
         if text[start] in "{[":
             root.sure = preamble.clean and (self._strict or not root.child.is_scalar)
-            self._state = Watcher._value
+            self._state = JsonStreamValidator._value
             return self._open(text, start)
         root.sure = self._strict and preamble.clean
-        self._state = Watcher._value
+        self._state = JsonStreamValidator._value
         return start
 
     def _rest(self, text: str, position: int) -> int:
@@ -197,9 +197,9 @@ class Watcher:
         if in_prose and len(self._stack) == 1 and not self._frame.value and text[position] not in _QUOTES:
             self._stack.clear()
             self._frame = self._root
-            self._state = Watcher._search
+            self._state = JsonStreamValidator._search
             return position
-        self._state, self._quiet, self._doubt = Watcher._rest, None, None
+        self._state, self._quiet, self._doubt = JsonStreamValidator._rest, None, None
         return len(text)
 
     # --- between values
@@ -218,7 +218,7 @@ class Watcher:
         if self._refuses_kind(sign):
             return len(text)
         self._parts = []
-        self._state = Watcher._bare
+        self._state = JsonStreamValidator._bare
         return self._bare(text, position)
 
     def _first_item(self, text: str, position: int) -> int:
@@ -237,7 +237,7 @@ class Watcher:
         refusal = frame.next_item()
         if refusal:
             return self._violate(text, refused(self._path(0), refusal, _items(int(frame.key) + 1), "", frame.place))
-        self._state = Watcher._value
+        self._state = JsonStreamValidator._value
         return self._value(text, position)
 
     def _first_key(self, text: str, position: int) -> int:
@@ -252,7 +252,7 @@ class Watcher:
                 return self._violate(text, self._doubt)
             self._in_key = True
             self._parts = []
-            self._state = Watcher._string
+            self._state = JsonStreamValidator._string
             return self._string(text, position + 1)
         if sign in " \t\n\r":
             return _WHITE(text, position).end()  # type: ignore[union-attr]
@@ -261,7 +261,7 @@ class Watcher:
     def _colon(self, text: str, position: int) -> int:
         sign = text[position]
         if sign == ":":
-            self._state = Watcher._value
+            self._state = JsonStreamValidator._value
             self._begin_member()
             return position + 1
         if sign in " \t\n\r":
@@ -272,7 +272,7 @@ class Watcher:
         """A comma or the closer is due."""
         sign, frame = text[position], self._frame
         if sign == ",":
-            self._state = Watcher._next_item if frame.is_list else Watcher._next_key
+            self._state = JsonStreamValidator._next_item if frame.is_list else JsonStreamValidator._next_key
             return position + 1
         if sign == frame.closer:
             return self._close(text, position + 1)
@@ -309,7 +309,7 @@ class Watcher:
         frame.shown = parent.twice is not MISSING
         self._stack.append(frame)
         self._frame = frame
-        self._state = Watcher._first_item if frame.is_list else Watcher._first_key
+        self._state = JsonStreamValidator._first_item if frame.is_list else JsonStreamValidator._first_key
         return position + 1
 
     def _hide_misfit(self, frame: Frame) -> None:
@@ -332,9 +332,9 @@ class Watcher:
         self._stack.pop()
         self._frame = parent = self._stack[-1] if self._stack else self._root
         if parent is self._root:
-            self._state = Watcher._rest
+            self._state = JsonStreamValidator._rest
             return len(text)
-        self._state = Watcher._after
+        self._state = JsonStreamValidator._after
         if parent.twice is not MISSING:
             self._second(parent, frame.value)
         return position
@@ -354,7 +354,7 @@ class Watcher:
     def _put(self, value: Json) -> None:
         """A whole scalar becomes the entry that is due."""
         frame = self._frame
-        self._state = Watcher._after
+        self._state = JsonStreamValidator._after
         if frame.twice is not MISSING:
             self._second(frame, value)
             return
@@ -366,7 +366,7 @@ class Watcher:
             frame.value[frame.key] = value
         self.version += 1
         if frame is self._root:
-            self._state = Watcher._rest
+            self._state = JsonStreamValidator._rest
 
     # --- the same key twice
 
@@ -397,9 +397,9 @@ class Watcher:
         self._grown = place.streams and frame.twice is MISSING and not self._asides
         if self._grown or (place.longest is not None and frame.sure):
             self._length, self._limit = 0, place.longest if place.longest is not None and frame.sure else -1
-            self._state = Watcher._watched
+            self._state = JsonStreamValidator._watched
             return self._watched(text, position)
-        self._state = Watcher._string
+        self._state = JsonStreamValidator._string
         return self._string(text, position)
 
     def _string(self, text: str, position: int) -> int:
@@ -427,7 +427,7 @@ class Watcher:
             return self._half_character(text)
         if self._in_key:
             self._frame.key = value
-            self._state = Watcher._colon
+            self._state = JsonStreamValidator._colon
         else:
             self._whole_string(value)
         return stop + 1
@@ -448,7 +448,7 @@ class Watcher:
         if stop > position:
             piece = text[position:stop]
             self._grow(scanstring(piece + '"', 0)[0] if "\\" in piece else piece)
-        if self._state is not Watcher._watched or stop == len(text):
+        if self._state is not JsonStreamValidator._watched or stop == len(text):
             return len(text)
         if text[stop] == '"':
             self._end_watched()
@@ -496,13 +496,13 @@ class Watcher:
     def _end_watched(self) -> None:
         frame = self._frame
         if self._grown and self._length:
-            self._state = Watcher._rest if frame is self._root else Watcher._after
+            self._state = JsonStreamValidator._rest if frame is self._root else JsonStreamValidator._after
             self._judge_string(frame.value[-1 if frame.is_list else frame.key])
         else:
             self._whole_string("".join(self._parts))
 
     def _half_character(self, text: str) -> int:
-        self._state, self._quiet = Watcher._rest, None
+        self._state, self._quiet = JsonStreamValidator._rest, None
         return self._violate(text, self._unreadable("lone_surrogate", None)) if self._preamble.clean else len(text)
 
     # --- numbers and words
@@ -555,7 +555,7 @@ class Watcher:
     def _not_read(self, rule: str, literal: str) -> None:
         """A literal that no reading takes for a value."""
         self._suspect(self._unreadable(rule, literal[:80]))
-        self._state = Watcher._after if self._doubt or self.violation else Watcher._rest
+        self._state = JsonStreamValidator._after if self._doubt or self.violation else JsonStreamValidator._rest
 
     # --- violations
 
@@ -581,7 +581,7 @@ class Watcher:
     def _violate(self, text: str, violation: Violation) -> int:
         """Nothing is read any more."""
         self.violation = violation
-        self._state, self._quiet = Watcher._rest, None
+        self._state, self._quiet = JsonStreamValidator._rest, None
         return len(text)
 
     def _refused(self, refusal: Refusal, found: Json) -> Violation:
@@ -597,7 +597,7 @@ class Watcher:
         return as_pointer(tuple(_cut(str(frame.key)) for frame in frames))
 
 
-def _openers(root: Place) -> str:
+def _openers(root: RunsOn) -> str:
     """What a value of the root's type may begin with."""
     brackets = "".join(sign for sign, kind in (("{", "object"), ("[", "array")) if kind in root.types)
     if brackets or not root.types:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from llmguard.core.canonical import Json
 from llmguard.core.patterns import Pattern
 from llmguard.parsing.syntax.strict import MAX_DIGITS
-from llmguard.parsing.syntax.strings import Place, Unreadable
+from llmguard.parsing.syntax.strings import RunsOn, Unreadable
 
 WORDS: dict[str, bool | None] = {
     "true": True, "false": False, "null": None, "True": True, "False": False, "None": None, "TRUE": True,
@@ -57,7 +57,7 @@ class Scalar(NamedTuple):
     before: str = ""
 
 
-def number_at(text: str, at: int, place: Place) -> Scalar | None:
+def number_at(text: str, at: int, place: RunsOn) -> Scalar | None:
     """A number as JSON, JSON5 or Python write it; None where there is none."""
     found = _NUMBER.match(text, at)
     if place == "member" and found and _DIGIT_COMMA.match(text, found.end()):
@@ -97,7 +97,7 @@ def literal_call_at(text: str, at: int) -> Scalar | None:
     return Scalar(value, found.end(), "call", found[0])
 
 
-def bare_at(text: str, at: int, place: Place, *, cut: bool) -> Scalar:
+def bare_at(text: str, at: int, place: RunsOn, *, cut: bool) -> Scalar:
     """A text without quotes, up to the next comma, closer or line end. Its rule is `ellipsis` for "and so on"."""
     found = _BARE[place].match(text, at)
     end = found.end() if found else at
@@ -128,7 +128,7 @@ def converted(literal: str, at: int) -> int | float:
     return number
 
 
-def _refuse_doubtful(token: str, place: Place, text: str, at: int, end: int) -> None:
+def _refuse_doubtful(token: str, place: RunsOn, text: str, at: int, end: int) -> None:
     if place == "item" and token[-1:].isdigit() and _DIGIT_COMMA.match(text, end):
         raise Unreadable("ambiguous_number", f"{token[:40]!r} may go on after the comma", end)
     if place == "member" and _DIGIT_COMMA_IN.search(token) and not _GROUPS.match(token):

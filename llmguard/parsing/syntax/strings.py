@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from llmguard.core.patterns import Pattern
 
-Place: TypeAlias = Literal["key", "member", "item"]
+RunsOn: TypeAlias = Literal["key", "member", "item"]
 
 
 class Unreadable(ValueError):
@@ -84,7 +84,7 @@ _ONLY_GLUE = Pattern(r"[\s+]*+\Z")
 _INNER_MEMBER = Pattern(rf"[,;]{_W}$")
 
 
-def read_string(text: str, start: int, place: Place) -> Text:
+def read_string(text: str, start: int, place: RunsOn) -> Text:
     """The string whose opening quote stands at `start`; Unreadable where its end or its escapes are in doubt."""
     quote = text[start]
     if quote == '"' and (found := _VALID.match(text, start + 1)) and _LOOSE[place].match(text, end := found.end()):
@@ -124,7 +124,7 @@ def _triple(text: str, start: int) -> Text:
 class _Scan:
     """One pass over a string that is not plain; `inner` are the quotes met that do not end it."""
 
-    def __init__(self, text: str, start: int, quote: str, place: Place) -> None:
+    def __init__(self, text: str, start: int, quote: str, place: RunsOn) -> None:
         self.text, self.start, self.quote, self.place = text, start, quote, place
         self.closers = CLOSERS[quote]
         self.parts: list[str] = []

@@ -24,7 +24,7 @@ from llmguard.parsing.syntax.plain import (
 )
 from llmguard.parsing.syntax.scalars import Scalar, bare_at, literal_call_at, number_at, word_at
 from llmguard.parsing.syntax.strict import NotStrict, may_have_half_characters, refuse_surrogates
-from llmguard.parsing.syntax.strings import OPENING, Place, Unreadable, read_string
+from llmguard.parsing.syntax.strings import OPENING, RunsOn, Unreadable, read_string
 
 _PREFIX = Pattern(r"[uU](?=['\"])")
 _CALL = Pattern(r"[A-Za-z_][\w.]*+\((?=\s*+(?:[A-Za-z_]\w*+\s*+=(?!=)|\)))")
@@ -236,7 +236,7 @@ class Tolerant:
 
     # -- values
 
-    def value(self, place: Place) -> None:
+    def value(self, place: RunsOn) -> None:
         """The value that starts here becomes the entry that is due."""
         sign = self.text[self.position]
         if sign in "{[(":
@@ -250,7 +250,7 @@ class Tolerant:
         else:
             self.scalar(place)
 
-    def container(self, sign: str, place: Place) -> None:
+    def container(self, sign: str, place: RunsOn) -> None:
         flat = flat_at(self.text, self.position) if place == "member" and self.has_room() else None
         if flat:
             self.stack.put(flat[0], self.position)
@@ -275,7 +275,7 @@ class Tolerant:
             return False
         return True
 
-    def put_text(self, place: Place) -> None:
+    def put_text(self, place: RunsOn) -> None:
         try:
             value = self.string(place)
         except Unreadable as error:
@@ -283,7 +283,7 @@ class Tolerant:
         else:
             self.stack.put(value, self.position)
 
-    def string(self, place: Place) -> str:
+    def string(self, place: RunsOn) -> str:
         found = read_string(self.text, self.position, place)
         for rule in found.rules:
             before = self.text[self.position : min(found.end, self.position + 120)]
@@ -291,7 +291,7 @@ class Tolerant:
         self.position = found.end
         return found.value
 
-    def scalar(self, place: Place) -> None:
+    def scalar(self, place: RunsOn) -> None:
         """A number, a word, or a text without quotes. A number that ends the text may lack digits: 12 may be 125."""
         number = number_at(self.text, self.position, place)
         if number and number.end == len(self.text):

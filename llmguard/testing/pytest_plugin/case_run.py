@@ -23,7 +23,7 @@ from llmguard.replay.case_result import CaseResult, judge_case
 from llmguard.replay.cases import Case, Expect, refuse_names
 from llmguard.replay.cases.files import read_case, write_case
 from llmguard.replay.what_if import Live
-from llmguard.runtime.execution import NEVER, Run
+from llmguard.runtime.execution import NEVER, CallExecution
 from llmguard.runtime.sync_driver import drive
 from llmguard.testing.pytest_plugin.guards import guard_of
 
@@ -86,7 +86,7 @@ def asking(policy: Policy) -> Live:
     ends_at = NEVER if policy.deadline_s is None else time.monotonic() + policy.deadline_s
 
     def ask(effect: Call) -> ModelAnswer:
-        return drive(call(effect), Run(deadline_at=ends_at))
+        return drive(call(effect), CallExecution(deadline_at=ends_at))
 
     return ask
 

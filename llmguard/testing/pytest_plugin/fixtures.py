@@ -17,7 +17,7 @@ from llmguard.core.safe_text import safe
 from llmguard.guard.decorator import Guarded
 from llmguard.guard.guard import Guard
 from llmguard.log import OutcomeLog
-from llmguard.models.connections import Opening, listening
+from llmguard.models.connections import ConnectionAttempt, listening
 from llmguard.replay.case_result import judge_case
 from llmguard.replay.cases import Case
 from llmguard.replay.cases.files import read_case
@@ -91,7 +91,7 @@ def without_network() -> Iterator[list[str]]:
     the refusal for a network's trouble and went on."""
     refused: list[str] = []
 
-    def refuse(opening: Opening) -> None:
+    def refuse(opening: ConnectionAttempt) -> None:
         if not opening.is_loopback:
             refused.append(opening.host)
             raise NetworkRefused(f"the test may not reach {opening.host!r}: it uses the fixture no_network")
