@@ -148,7 +148,8 @@ def run(arguments):
     except SystemExit as left:
         return left.code or 0
 
-def child(arguments, streams):
+def child(folder, arguments, streams):
+    os.chdir(folder)
     for number, (stream, mode) in enumerate(zip(streams, "rww")):
         os.dup2(os.open(stream, os.O_RDONLY if mode == "r" else os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     sys.stdin, sys.stdout, sys.stderr = (open(number, mode, closefd=False) for number, mode in enumerate("rww"))
@@ -174,7 +175,7 @@ while line := sys.stdin.readline():
         finally:
             os._exit(70)
     status = os.waitstatus_to_exitcode(os.waitpid(forked, 0)[1])
-    with contextlib.suppress(ValueError), open(json.loads(line)[1][0]) as told:
+    with contextlib.suppress(ValueError), open(json.loads(line)[2][0]) as told:
         for name in json.load(told):  # the next command finds imported what this one needed
             importlib.import_module(name)
     print(status, flush=True)
@@ -183,7 +184,7 @@ while line := sys.stdin.readline():
 
 
 class Commands:
-    """Runs `llmguard ...` in a folder: exit status, standard output and standard error."""
+    """Runs `llmguard ...` in `folder`: exit status, standard output and standard error."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -202,7 +203,7 @@ class Commands:
         streams = [self.folder / f".{name}" for name in ("stdin", "stdout", "stderr")]
         streams[0].write_text(stdin)
         assert self._server.stdin is not None and self._server.stdout is not None
-        print(json.dumps([[*map(str, arguments)], [*map(str, streams)]]), file=self._server.stdin, flush=True)
+        print(json.dumps([str(self.folder), [*map(str, arguments)], [*map(str, streams)]]), file=self._server.stdin, flush=True)
         status = int(self._server.stdout.readline())
         said = [stream.read_text(encoding="utf-8") for stream in streams[1:]]
         assert "Traceback" not in said[1], said[1]

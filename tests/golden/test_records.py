@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -68,14 +67,15 @@ def test_an_interrupted_call_goes_on_as_it_did(made: Made, tmp_path: Path) -> No
     compare("resumed", {"status": resumed.status, "value": resumed.value, "calls": call, "steps": steps})
 
 
-def test_log_show_says_of_each_call_what_it_said(made: Made) -> None:
+SHOWN = (
+    "accepted flagged repaired re-asked ladder vote medoid audited judged constant rule last-good escalated uncertified"
+    " rejected-crash interrupted"
+).split()
+
+
+def test_log_show_says_of_a_call_what_it_said(made: Made, commands: Commands) -> None:
     """`log show --json`, whole and for a blind reviewer."""
-    commands = Commands(made.path.parent)
-    shown: dict[str, Any] = {}
-    try:
-        for name, call_id in made.ids.items():
-            shown[name] = made.names(commands.json("log", "show", call_id, "--log", f"sqlite:///{made.path}"))
-        blind = commands.json("log", "show", made.ids["vote"], "--blind", "--log", f"sqlite:///{made.path}")
-    finally:
-        commands.close()
-    compare("shown", {**shown, "vote, blind": made.names(blind)})
+    log = ("--log", f"sqlite:///{made.path}")
+    shown = {name: commands.json("log", "show", made.ids[name], *log) for name in SHOWN}
+    shown["vote, blind"] = commands.json("log", "show", made.ids["vote"], "--blind", *log)
+    compare("shown", made.names(shown))
