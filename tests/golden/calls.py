@@ -91,7 +91,9 @@ AT_ONCE = Retry(stop=stop_after_attempt(3), wait=wait_none())
 
 @check
 def no_test_invoice(value: Mapping[str, Any], inputs: Mapping[str, Any]) -> Violation | None:
-    return Violation("/number", "", "is a test invoice", "INV-…", value["number"]) if value["number"] == "TEST" else None
+    return (
+        Violation("/number", "", "is a test invoice", "INV-…", value["number"]) if value["number"] == "TEST" else None
+    )
 
 
 @check(severity="flag")
@@ -162,15 +164,23 @@ class Calls:
         yield self.one("accepted", [good], f"A-7, 306.00, api_key={KEY}", {"user": "u-17", "n": 3}, checks=CHECKS)
         yield self.one("flagged", ['{"number": "A-8", "total": 3060}'], meta={"token": KEY}, checks=CHECKS)
         yield self.one("flagged-beside", [good], checks=[is_known])
-        mended = "Sure!\n```json\n{'number': 'A-7', \"total\": \"1,306.50 EUR\", \"paid\": \"yes\", \"due\": \"2024/05/01\",}\n```"
+        object_ = '{\'number\': \'A-7\', "total": "1,306.50 EUR", "paid": "yes", "due": "2024/05/01",}'
+        mended = f"Sure!\n```json\n{object_}\n```"
         yield self.one("repaired", [mended, good])
         ended = ModelReply('{"number": "A-7", "total": 306, "lines": [1, 2', finish_reason="length")
         yield self.one("repaired-cut", [ended], allow_truncated=True, reasks=0)
-        asked_again = ["There is nothing to read.", '{"number": "", "total": -3, "sum": 1}', '{"number": "TEST", "total": 3}', good]
+        wrong = '{"number": "", "total": -3, "sum": 1}'
+        asked_again = ["There is nothing to read.", wrong, '{"number": "TEST", "total": 3}', good]
         yield self.one("re-asked", asked_again, reasks=3, checks=CHECKS)
-        two = ['{"number": "A", "total": 1} or {"number": "B", "total": 2}', '{"number": "A", "number": "B", "total": 1}', good]
+        two = [
+            '{"number": "A", "total": 1} or {"number": "B", "total": 2}',
+            '{"number": "A", "number": "B", "total": 1}',
+            good,
+        ]
         yield self.one("ambiguous", two)
-        yield self.one("approximate", ['{"number": "A", "total": "about 300"}', '{"number": "A", "total": "3-4"}', good])
+        yield self.one(
+            "approximate", ['{"number": "A", "total": "about 300"}', '{"number": "A", "total": "3-4"}', good]
+        )
         yield self.one("wide", WRONG, schema=WIDE)
         yield self._ladder()
         yield self._vote("vote", ["306", "360", "306.0", "306", "306"], plan=(3, 2, 1), fields={"/total": "money"})
@@ -179,8 +189,12 @@ class Calls:
         yield self._vote("audited", ["306", "306", "306", "306", "360"], plan=(3, 1, 0), audit=1.0)
         yield self._judged()
         yield self._grounded()
-        yield self.one("constant", ["no", "no"], fallback=[reads_it_itself, constant({"number": "-", "total": 0})], reasks=1)
-        yield self.one("rule", ["no", "no"], "by rule", fallback=[fallback(reads_it_itself, name="own", timeout_s=20)], reasks=1)
+        yield self.one(
+            "constant", ["no", "no"], fallback=[reads_it_itself, constant({"number": "-", "total": 0})], reasks=1
+        )
+        yield self.one(
+            "rule", ["no", "no"], "by rule", fallback=[fallback(reads_it_itself, name="own", timeout_s=20)], reasks=1
+        )
         yield self.one("salvaged", ['{"number": "A", "total": 5, "due": "soon"}'], fallback=[salvage()], reasks=0)
         yield from self._last_good()
         unsure = ['{"number": "BOOKED", "total": 5}']
@@ -202,8 +216,12 @@ class Calls:
         yield self._interrupted()
 
     def _ladder(self) -> tuple[str, str]:
-        told = ModelReply('{"number": "A-7", "total": 306}', usage=Usage(input_tokens=12, output_tokens=8), cost_usd=0.25)
-        small = ScriptedModel([ModelFailure("rate_limited", "slow down", status=429, retry_after_s=0.0)] * 3, name="small")
+        told = ModelReply(
+            '{"number": "A-7", "total": 306}', usage=Usage(input_tokens=12, output_tokens=8), cost_usd=0.25
+        )
+        small = ScriptedModel(
+            [ModelFailure("rate_limited", "slow down", status=429, retry_after_s=0.0)] * 3, name="small"
+        )
         large = ScriptedModel(["no", told], name="large")
         second = rung(large, sampling=Sampling(temperature=0.5), prompt="Look again: {{ text }}", reasks=1)
         outcome = self.guard("ladder", [small, second], sampling=Sampling(seed=3)).run(text="A-7, 306.00")
@@ -233,8 +251,14 @@ class Calls:
             sums("/parts/*", "/total"),
             within("/share", 0, 1),
         ]
-        bad = '{"quote": "three boxes", "amount": 4, "day": "2024-05-02", "who": "Bob Lee", "parts": [1, 2], "total": 4, "share": 2}'
-        good = '{"quote": "two  boxes", "amount": 2, "day": "2024-05-01", "who": "Ann Lee", "parts": [1, 2], "total": 3, "share": 1}'
+        bad = (
+            '{"quote": "three boxes", "amount": 4, "day": "2024-05-02", "who": "Bob Lee", "parts": [1, 2], "total": 4,'
+            ' "share": 2}'
+        )
+        good = (
+            '{"quote": "two  boxes", "amount": 2, "day": "2024-05-01", "who": "Ann Lee", "parts": [1, 2], "total": 3,'
+            ' "share": 1}'
+        )
         text = "Ann Lee sent two boxes (2) on 1 May 2024."
         return self.one("grounded", [bad, good], text, schema={"type": "object"}, checks=checks)
 

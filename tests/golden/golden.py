@@ -110,8 +110,13 @@ def tables_of(path: Path, names: Names) -> dict[str, list[Any]]:
     with closing(sqlite3.connect(path)) as log:
         log.row_factory = sqlite3.Row
         tables = [name for (name,) in log.execute("select name from sqlite_master where type = 'table' order by name")]
-        rows = {name: log.execute(_ROWS.get(name, f"select * from {name} order by rowid")).fetchall() for name in tables}
-    return {name: [names({key: _plain(row[key]) for key in row.keys()}) for row in found] for name, found in rows.items()}
+        rows = {
+            name: log.execute(_ROWS.get(name, f"select * from {name} order by rowid")).fetchall() for name in tables
+        }
+    return {
+        name: [names({key: _plain(item) for key, item in zip(row.keys(), row, strict=True)}) for row in found]
+        for name, found in rows.items()
+    }
 
 
 _ROWS = {"steps": "select steps.* from steps join calls on calls.id = call_id order by calls.rowid, address"}
@@ -203,7 +208,11 @@ class Commands:
         streams = [self.folder / f".{name}" for name in ("stdin", "stdout", "stderr")]
         streams[0].write_text(stdin)
         assert self._server.stdin is not None and self._server.stdout is not None
-        print(json.dumps([str(self.folder), [*map(str, arguments)], [*map(str, streams)]]), file=self._server.stdin, flush=True)
+        print(
+            json.dumps([str(self.folder), [*map(str, arguments)], [*map(str, streams)]]),
+            file=self._server.stdin,
+            flush=True,
+        )
         status = int(self._server.stdout.readline())
         said = [stream.read_text(encoding="utf-8") for stream in streams[1:]]
         assert "Traceback" not in said[1], said[1]

@@ -194,7 +194,9 @@ def all_guards(log: OutcomeLog) -> list[Guard[Any]]:
     real = {"api_key": "not-a-key"}
     return [
         guarded(schema=int, reasks=1, fallback=[by_rule], log=log)(count_errors).guard,
-        guarded(schema={"type": "string"}, name="w.async", timeout_s=4.0, log=log, fallback=[escalate()])(summary).guard,
+        guarded(schema={"type": "string"}, name="w.async", timeout_s=4.0, log=log, fallback=[escalate()])(
+            summary
+        ).guard,
         polite,
         yes,
         Guard("plain", prompt="Which? {{ text }}", schema={"enum": ["a", "b"]}, models=[a_model()], log=log),
@@ -279,9 +281,13 @@ def all_guards(log: OutcomeLog) -> list[Guard[Any]]:
             models=[
                 rung(
                     a_model(name="either"),
-                    retry=Retry(stop=stop_after_delay(9) | stop_after_attempt(4), wait=wait_fixed(1) + wait_a_little_too()),
+                    retry=Retry(
+                        stop=stop_after_delay(9) | stop_after_attempt(4), wait=wait_fixed(1) + wait_a_little_too()
+                    ),
                 ),
-                rung(a_model(name="chain"), retry=Retry(stop=stop_never, wait=wait_chain(wait_fixed(1), wait_fixed(3)))),
+                rung(
+                    a_model(name="chain"), retry=Retry(stop=stop_never, wait=wait_chain(wait_fixed(1), wait_fixed(3)))
+                ),
                 rung(a_model(name="own"), retry=Retry(stop=stop_after_attempt(1), wait=wait_a_little)),
             ],
             log=log,

@@ -25,7 +25,7 @@ STRICTER = {**SCHEMA, "properties": {**SCHEMA["properties"], "team": {"enum": ["
 SAID = {
     "charged": '{"team": "billing", "urgent": false, "amount": 12.5, "word": "charged"}',
     "parcel": '{"team": "shipping", "urgent": true, "word": "parcel"}',
-    "fence": "Here you are:\n```json\n{'team': 'billing', \"urgent\": false, \"amount\": \"7.00\"}\n```",
+    "fence": 'Here you are:\n```json\n{\'team\': \'billing\', "urgent": false, "amount": "7.00"}\n```',
     "mend": '{"team": "payments", "urgent": false}',
     "never": '{"team": "nobody", "urgent": "perhaps"}',
     "invented": '{"team": "billing", "urgent": false, "word": "nonsense"}',

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from llmguard import OutcomeLog
-from tests.golden.golden import ROOT, Commands, Names, compare
+from tests.golden.golden import ROOT, Commands, Names, compare, tables_of
 from tests.golden.shop import desk
 
 TICKETS = {
@@ -63,7 +63,9 @@ def test_run_and_the_log(commands: Commands, names: Names, ran: dict[str, Any]) 
     """`run`, `log list`, `show`, `tail` and `stats`; a misuse of each."""
     found: dict[str, Any] = {"run": ran}
     found["list"] = commands.json("log", "list")
-    found["list --where"] = commands.json("log", "list", "--where", "failure=schema and requests>1", "--guard", "triage")
+    found["list --where"] = commands.json(
+        "log", "list", "--where", "failure=schema and requests>1", "--guard", "triage"
+    )
     found["list --meta"] = commands.json("log", "list", "--meta", "case=fenced", "--since", "1h")
     found["show"] = [commands.json("log", "show", one) for one in ids(ran, "mended", "invented", "died")]
     found["tail"] = commands.json("log", "tail", "-n", 2)
@@ -127,7 +129,9 @@ def test_replay_and_mutation(commands: Commands, names: Names, ran: dict[str, An
     """`replay` by the same and a stricter guard, recorded and live, and `mutate` with and without the checks."""
     found: dict[str, Any] = {}
     found["same"] = commands.json("replay", f"{SHOP}:triage", "--workers", 0)
-    found["stricter"] = commands.json("replay", f"{SHOP}:stricter", "--fail-on", "newly-failing", "--workers", 0, status=1)
+    found["stricter"] = commands.json(
+        "replay", f"{SHOP}:stricter", "--fail-on", "newly-failing", "--workers", 0, status=1
+    )
     found["slot"] = commands.json("replay", f"{SHOP}:stricter", "--same", "slot", "--workers", 0)
     live = ("--live", "--yes", "--parallel", 1, "--log-to", "sqlite:///live.db", "--meta", "case=accepted")
     found["live"] = commands.json("replay", f"{SHOP}:stricter", *live)
@@ -141,7 +145,8 @@ def test_replay_and_mutation(commands: Commands, names: Names, ran: dict[str, An
 def test_certify(commands: Commands, names: Names) -> None:
     """Refused without reviews, then a certificate, then its watch, and a call that is accepted under it."""
     found: dict[str, Any] = {}
-    log = OutcomeLog.open(f"sqlite:///{commands.folder / 'llmguard.db'}")
+    path = commands.folder / "llmguard.db"
+    log = OutcomeLog.open(f"sqlite:///{path}")
     guard = desk(log=log)
     outcomes = [guard.run(number=number) for number in range(48)]
     names.learn_all((outcome.id for outcome in outcomes), "loan")
@@ -151,7 +156,9 @@ def test_certify(commands: Commands, names: Names) -> None:
     for number, outcome in enumerate(outcomes):
         truth = "refuse" if number % 2 else "approve"
         right = outcome.candidate == (truth,)
-        log.review(outcome.id, "right" if right else "wrong", correction=truth, reviewer="ann", blind=True, at=float(number))
+        log.review(
+            outcome.id, "right" if right else "wrong", correction=truth, reviewer="ann", blind=True, at=float(number)
+        )
     log.close()
     found["dry"] = commands.json("certify", f"{SHOP}:loan", "--dry-run", "--verbose")
     found["anytime"] = commands.json("certify", f"{SHOP}:loan", "--dry-run", "--method", "anytime", "--alpha", 0.3)
@@ -162,9 +169,10 @@ def test_certify(commands: Commands, names: Names) -> None:
     found["run, a vote short"] = commands.json("run", f"{SHOP}:loan", "--input", "number=3")
     for one in ("run", "run, a vote short"):
         names.learn(found[one][0]["id"], one)
-    certificate = found["run"][0]["certificate"]
-    assert certificate
-    names.learn(certificate, "certificate")
+    for one in ("dry", "anytime", "certified"):
+        names.learn(found[one][0]["certificate"]["id"], f"certificate, {one}")
+    assert found["run"][0]["certificate"] == found["certified"][0]["certificate"]["id"]
+    found["stored"] = tables_of(path, names)["certificates"]
     compare("command_certify", _without_times(names(found)))
     commands.misused("certify", f"{SHOP}:triage")
     commands.misused("certify", f"{SHOP}:loan", "--alpha", "2")
@@ -174,7 +182,10 @@ def test_schemas_and_prompts(commands: Commands, names: Names, ran: dict[str, An
     """`schema check` and `diff`, `prompt show`; a misuse of each."""
     folder, here = commands.folder, ROOT / "tests" / "golden"
     old = json.loads((here / "order.json").read_text(encoding="utf-8"))
-    new = {**old, "properties": {**old["properties"], "count": {"type": "integer", "minimum": 2}, "vip": {"type": "boolean"}}}
+    new = {
+        **old,
+        "properties": {**old["properties"], "count": {"type": "integer", "minimum": 2}, "vip": {"type": "boolean"}},
+    }
     new["required"] = ["article"]
     (folder / "new.json").write_text(json.dumps(new))
     (folder / "doubtful.json").write_text('{"type": "object", "propertys": {}, "required": ["a"], "pattern": "("}')
@@ -184,7 +195,9 @@ def test_schemas_and_prompts(commands: Commands, names: Names, ran: dict[str, An
     found["check, doubtful"] = commands.json("schema", "check", "doubtful.json", status=1)
     found["diff"] = commands.json("schema", "diff", here / "order.json", "new.json", status=1)
     found["diff, same"] = commands.json("schema", "diff", "new.json", "new.json")
-    found["diff, of a guard"] = commands.json("schema", "diff", "new.json", "triage.json", "--guard", "triage", status=1)
+    found["diff, of a guard"] = commands.json(
+        "schema", "diff", "new.json", "triage.json", "--guard", "triage", status=1
+    )
     found["show"] = commands.json("prompt", "show", here / "order.prompty")
     found["show, inputs"] = commands.json("prompt", "show", f"{SHOP}:triage", "--input", "ticket=hello")
     found["show, folder"] = commands.json("prompt", "show", here / "old", "--name", "invoice")

@@ -21,7 +21,9 @@ def test_the_log_of_revision_0001_shows_and_replays_as_it_did(commands: Commands
     assert len(rows) == 20
     shown = {row["id"]: commands.json("log", "show", row["id"]) for row in rows[::3]}
     replayed = {
-        guard: commands.json("replay", f"tests.golden.old_guards:{guard}", "--log", "sqlite:///llmguard.db", "--workers", 0)
+        guard: commands.json(
+            "replay", f"tests.golden.old_guards:{guard}", "--log", "sqlite:///llmguard.db", "--workers", 0
+        )
         for guard in ("triage", "invoice", "review")
     }
     stats = commands.json("log", "stats")

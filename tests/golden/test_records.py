@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +22,7 @@ class Made:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     """A log with all the calls, closed."""
     path = tmp_path_factory.mktemp("records") / "calls.db"
     log = OutcomeLog.open(f"sqlite:///{path}")
@@ -32,10 +31,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
     for name, call_id in ids.items():
         names.learn(call_id, name)
     log.feedback(ids["accepted"], "thumb", {"up": True}, 1.0)
-    review = log.review(ids["vote"], "wrong", correction={"number": "A-7", "total": 360}, reviewer="ann", comment="a slip", blind=True)
+    better = {"number": "A-7", "total": 360}
+    review = log.review(ids["vote"], "wrong", correction=better, reviewer="ann", comment="a slip", blind=True)
     names.learn(review.id, "review")
     log.close()
-    yield Made(path, calls, ids, names)
+    return Made(path, calls, ids, names)
 
 
 def test_calls_of_every_status_are_stored_as_they_were(made: Made) -> None:
