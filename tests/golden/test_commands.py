@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from llmguard import OutcomeLog
+from tests.golden.desk import desk
 from tests.golden.golden import ROOT, Commands, Names, compare, tables_of
-from tests.golden.shop import desk
 
 TICKETS = {
     "accepted": "I was charged twice",
