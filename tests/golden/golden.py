@@ -63,7 +63,10 @@ def differences(before: Any, after: Any, at: str) -> Iterator[str]:
         if len(before) != len(after):
             yield f"{at}: {len(before)} items, now {len(after)}"
     elif before != after or type(before) is not type(after):
-        yield f"{at}:\n  frozen: {before!r:.2000}\n  now:    {after!r:.2000}"
+        one, other = json.dumps(before, ensure_ascii=False), json.dumps(after, ensure_ascii=False)
+        same = next((n for n, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), 0)
+        begin, dots = (same - 60, "…") if same > 100 else (0, "")
+        yield f"{at}:\n  frozen: {dots}{one[begin : begin + 300]}\n  now:    {dots}{other[begin : begin + 300]}"
 
 
 class Names:

@@ -15,12 +15,10 @@ def test_fingerprints_and_descriptions_of_guards_are_as_they_were(tmp_path: Path
     log = OutcomeLog.open(f"sqlite:///{path}")
     guards = all_guards(log)
     log.close()
-    compare("fingerprints", {guard.name: guard.fingerprint for guard in guards})
-    stored = tables_of(path, Names())
-    assert {row["name"]: row["fingerprint"] for row in stored["guards"]} == {
-        guard.name: guard.fingerprint for guard in guards
-    }
-    compare("descriptions", {row["name"]: row["description"]["json"] for row in stored["guards"]})
+    stored = tables_of(path, Names())["guards"]
+    compare("descriptions", {row["name"]: row["description"]["json"] for row in stored})
+    compare("fingerprints", {row["name"]: row["fingerprint"] for row in stored})
+    assert {guard.name: guard.fingerprint for guard in guards} == {row["name"]: row["fingerprint"] for row in stored}
 
 
 def test_a_new_log_has_the_tables_it_had(tmp_path: Path) -> None:
