@@ -1,0 +1,146 @@
+"""The guards that wrote tests/corpus/log_0001.sql.gz, as they were: prompts and schemas beside this file, and the same functions.
+
+A model of the recorded name stands in them, which is never asked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from llmguard import Guard, Sampling, Violation, check, constant, escalate, rung
+from llmguard.testing import ScriptedModel
+
+HERE = Path(__file__).parent / "old"
+SAMPLING = Sampling(temperature=0.0, seed=1, max_tokens=48)
+MODEL = ScriptedModel([], name="smollm2-135m-instruct")
+
+_WORDS = {
+    "billing": "charged|refund|bill|invoice|payments?|pay|subscription",
+    "bug": "crash(?:es)?|error|down|bug",
+    "delivery": "parcel|courier|tracking|delivered|box",
+    "account": "password|logged in|account|log ?in",
+}
+_PRESSING = re.compile(r"\b(?:urgent|now|down|immediately)\b", re.IGNORECASE)
+_NUMBER = re.compile(r"\d[\d,]{0,15}(?:\.\d{1,2})?")
+_TOTAL = re.compile(r"\b(?:total due|amount payable|total|over):? (\d[\d,]{0,15}(?:\.\d{1,2})?)\b", re.IGNORECASE)
+_INVOICE = re.compile(r"\b(?:invoice|bill)(?: no\.| number)? ([A-Z0-9-]{0,19}\d)\b", re.IGNORECASE)
+_ENGLISH = re.compile(r"\b(?:the|a|an|is|it|this|my|has|of)\b", re.IGNORECASE)
+_COMPLAINT = re.compile(r"\b(?:broken?|broke|dies|leaks|waste|avoid|never)\b", re.IGNORECASE)
+
+
+# ------------------------------------------------------------------------------------------------- triage
+
+
+@check
+def the_ticket_says_so(value: Mapping[str, Any], inputs: Mapping[str, Any]) -> Sequence[Violation]:
+    """A category needs a word of it in the ticket, where the ticket has words of another; urgency is what it says it is."""
+    found = []
+    spoken = spoken_of(inputs["ticket"])
+    if spoken and value["category"] not in spoken:
+        said = f"the ticket says nothing of {value['category']}"
+        found.append(Violation("/category", "", said, expected=spoken, actual=value["category"]))
+    pressing = _PRESSING.search(inputs["ticket"])
+    if value["urgent"] != bool(pressing):
+        said = f"the ticket says {pressing[0]!r}" if pressing else "nothing in the ticket is urgent"
+        found.append(Violation("/urgent", "", said, expected=bool(pressing), actual=value["urgent"]))
+    return found
+
+
+def spoken_of(ticket: str) -> list[str]:
+    """The categories whose words stand in the ticket, those with most words first."""
+    hits = {name: len(re.findall(rf"\b(?:{words})\b", ticket, re.IGNORECASE)) for name, words in _WORDS.items()}
+    return sorted((name for name, count in hits.items() if count), key=lambda name: -hits[name])
+
+
+def keyword_rules(inputs: Mapping[str, Any]) -> Any:
+    """What sorted tickets before there were models."""
+    spoken = spoken_of(inputs["ticket"])
+    if not spoken:
+        raise LookupError("no word of the ticket is in the rules")
+    return {"category": spoken[0], "urgent": bool(_PRESSING.search(inputs["ticket"]))}
+
+
+# ------------------------------------------------------------------------------------------------- invoice
+
+
+@check
+def stands_in_the_document(value: Mapping[str, Any], inputs: Mapping[str, Any]) -> Sequence[Violation]:
+    """Number and total are copied from the document: what is not in it was made up."""
+    document, number = inputs["document"], value["number"]
+    found = []
+    if not re.search(rf"(?<![\w-]){re.escape(number)}(?![\w-])", document):
+        found.append(Violation("/number", "", "is not in the document", actual=number))
+    if value["total"] not in _amounts(document.replace(number, " ")):
+        found.append(Violation("/total", "", "is not an amount in the document", actual=value["total"]))
+    return found
+
+
+@check
+def is_called_the_total(value: Mapping[str, Any], inputs: Mapping[str, Any]) -> Violation | None:
+    """Where one amount is called the total, no other one is it: not what was paid already, nor what is open."""
+    totals = {float(each.replace(",", "")) for each in _TOTAL.findall(inputs["document"])}
+    if len(totals) != 1 or value["total"] in totals:
+        return None
+    return Violation("/total", "", "is not what the document calls its total", totals.pop(), value["total"])
+
+
+def _amounts(text: str) -> set[float]:
+    return {float(each.replace(",", "")) for each in _NUMBER.findall(text)}
+
+
+def labelled_fields(inputs: Mapping[str, Any]) -> Any:
+    """Number and total where the document labels each of them exactly once."""
+    numbers, totals = _INVOICE.findall(inputs["document"]), _TOTAL.findall(inputs["document"])
+    if len(numbers) != 1 or len(totals) != 1:
+        raise LookupError(f"found {len(numbers)} labelled numbers and {len(totals)} labelled totals, expected one each")
+    return {"number": numbers[0], "total": float(totals[0].replace(",", ""))}
+
+
+# ------------------------------------------------------------------------------------------------- review
+
+
+@check
+def in_english(value: Mapping[str, Any], inputs: Mapping[str, Any]) -> str | None:
+    """The model reads English only; what it says of another language is a guess."""
+    if value["sentiment"] != "unknown" and not _ENGLISH.search(inputs["review"]):
+        return "the review is not in English, which is all this model reads"
+    return None
+
+
+@check(severity="flag")
+def no_complaint_in_praise(value: Mapping[str, Any], inputs: Mapping[str, Any]) -> Violation | None:
+    """A positive judgement of a text with a complaint in it may be irony: accepted, and marked for a person's look."""
+    if value["sentiment"] == "positive" and (found := _COMPLAINT.search(inputs["review"])):
+        return Violation("/sentiment", "", f"positive, and yet the review says {found[0]!r}", actual="positive")
+    return None
+
+
+# ------------------------------------------------------------------------------------------------- the guards
+
+
+def built(name: str, **options: Any) -> Guard[Any]:
+    prompt, schema = HERE / "prompts" / f"{name}.prompty", HERE / "schemas" / f"{name}.json"
+    return Guard(name, prompt=prompt, schema=schema, sampling=SAMPLING, log=None, **options)
+
+
+triage = built(
+    "triage",
+    models=[rung(MODEL, reasks=1)],
+    checks=[the_ticket_says_so],
+    fallback=[keyword_rules, constant({"category": "other", "urgent": False})],
+)
+invoice = built(
+    "invoice",
+    models=[rung(MODEL, reasks=1), rung(MODEL, reasks=0)],
+    checks=[stands_in_the_document, is_called_the_total],
+    fallback=[labelled_fields, escalate()],
+)
+review = built(
+    "review",
+    models=[rung(MODEL, reasks=0)],
+    checks=[in_english, no_complaint_in_praise],
+    fallback=[constant({"sentiment": "unknown"})],
+)
