@@ -16,6 +16,7 @@ from llmguard.core.outcome import Outcome
 from llmguard.engine.check import runs_on_of
 from llmguard.guard.guard import Guard, Options, value_of
 from llmguard.guard.loaders import SchemaSource
+from llmguard.prompts.function import FINGERPRINT
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -106,6 +107,14 @@ def _recordable(value: object) -> Json:
 
 def _arguments_as_prompt(inputs: Mapping[str, Json]) -> tuple[Message, ...]:
     return (Message("user", encode(dict(inputs)).decode()),)
+
+
+# As it was first recorded, in fingerprints of guards that are in logs. Another message needs another source (DECISIONS 43).
+setattr(
+    _arguments_as_prompt,
+    FINGERPRINT,
+    {"function": "llmguard.wrap._arguments_as_prompt", "source": "62b4916110be6ba639bd876c4f7794f2"},
+)
 
 
 def guarded(

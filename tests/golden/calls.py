@@ -29,7 +29,7 @@ from llmguard import (
     rung,
     salvage,
 )
-from llmguard.grounding import dates_occur, names_occur, numbers_occur, quoted, sums, within  # see guards.py
+from llmguard.checks.grounding import dates_occur, names_occur, numbers_occur, quoted, sums, within  # see guards.py
 from llmguard.testing import ScriptedModel
 
 INVOICE = {
@@ -149,7 +149,7 @@ class Calls:
             {
                 "model": each.model,
                 "messages": [[message.role, message.content] for message in each.messages],
-                "sampling": each.sampling.given(),
+                "sampling": each.sampling.set_fields(),
                 "sample": each.sample,
                 "instruction": each.output.instruction if each.output else None,
             }

@@ -48,7 +48,7 @@ from llmguard import (
 )
 
 # No public name of `llmguard` makes these; the documents import them from here (docs/voting.md).
-from llmguard.grounding import dates_occur, names_occur, numbers_occur, quoted, sums, within
+from llmguard.checks.grounding import dates_occur, names_occur, numbers_occur, quoted, sums, within
 from llmguard.testing import ScriptedModel
 
 HERE = Path(__file__).parent
