@@ -49,7 +49,7 @@ CLOCK_READERS = frozenset({"now", "utcnow", "today"})
 THREAD_POOLS = frozenset({"ThreadPoolExecutor", "to_thread", "run_in_executor"})
 CATCHERS_OF_ALL = ("runtime", "log")
 ENCODERS = frozenset({"dumps", "dump", "JSONEncoder"})
-PYDANTIC_ENCODERS = frozenset({"model_dump_json", "dump_json", "to_json"})
+PYDANTIC_ENCODERS = frozenset({"model_dump_json", "dump_json"})
 JSON_LIBRARIES = frozenset({"json", "orjson", "simplejson", "ujson"})
 
 # What `import llmguard` must not load: each costs more CPU than all of llmguard.
@@ -247,8 +247,12 @@ def encodes(module: Module) -> Iterator[str]:
             yield f"{module.at(node)} uses {ast.unparse(node)}: {mend}"
         if isinstance(node, ast.Attribute) and node.attr in PYDANTIC_ENCODERS:
             yield f"{module.at(node)} uses {node.attr}: {mend}"
+        if isinstance(node, ast.Attribute) and ast.unparse(node) == "pydantic_core.to_json":
+            yield f"{module.at(node)} uses {ast.unparse(node)}: {mend}"
     for found in imports(module):
-        if found.top in JSON_LIBRARIES and found.name.split(".")[-1] in ENCODERS:
+        if found.name == "pydantic_core.to_json" or (
+            found.top in JSON_LIBRARIES and found.name.split(".")[-1] in ENCODERS
+        ):
             yield f"{module.at(found.node)} imports {found.name}: {mend}"
 
 
@@ -385,6 +389,8 @@ BREAKS: list[tuple[Rule, str, str]] = [
     (encodes, "llmguard.cli", "import orjson as j\nj.dumps(value)"),
     (encodes, "llmguard.engine.reask", "from json import dumps"),
     (encodes, "llmguard.schema", "value.model_dump_json()"),
+    (encodes, "llmguard.schema", "from pydantic_core import to_json"),
+    (encodes, "llmguard.schema", "pydantic_core.to_json(value)"),
     (waits_in_adapter, "llmguard.models.openai.model", "time.sleep(1)"),
 ]
 
