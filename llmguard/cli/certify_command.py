@@ -15,8 +15,6 @@ from llmguard.certification import Certificate, Refusal
 from llmguard.certification.certificate import Method
 from llmguard.cli.arguments import AsJson, BaseUrl, GuardName, Model
 from llmguard.cli.certify_view import Told, told_json, told_view, watched_json, watched_view
-from llmguard.cli.find_guard import Target, find_guard
-from llmguard.cli.logs import existing_log
 from llmguard.cli.terminal import NEGATIVE, emit, say, styled
 from llmguard.cli.times import moment
 from llmguard.core.canonical import Json
@@ -33,6 +31,8 @@ from llmguard.operations.certify import (
     watched,
 )
 from llmguard.operations.certify.plots import refuse_picture
+from llmguard.operations.find_guard import Target, find_guard
+from llmguard.operations.logs import existing_log
 
 DAY_S = 86_400.0
 DAYS = 30.0

@@ -15,7 +15,6 @@ import typer
 from rich.text import Text
 
 from llmguard.cli.arguments import LOG_URL, AsJson, BaseUrl, GuardName, LogUrl, Model
-from llmguard.cli.find_guard import Target, find_guard
 from llmguard.cli.terminal import NEGATIVE, columns, emit, say, styled
 from llmguard.core.canonical import Json
 from llmguard.core.errors import LLMGuardError, UsageError
@@ -25,6 +24,7 @@ from llmguard.guard.guard import Guard
 from llmguard.log.sqlite.database import has_wal_reset_bug, path_of, sqlite_version
 from llmguard.models.local import LocalModelUnavailable, find_weights
 from llmguard.models.token_counts import counter, fetch_vocabulary
+from llmguard.operations.find_guard import Target, find_guard
 
 Level = Literal["ok", "note", "bad"]
 LEVEL_STYLES: dict[Level, str] = {"ok": "green", "note": "yellow", "bad": "bold red"}

@@ -14,11 +14,7 @@ import typer
 from rich.text import Text
 
 from llmguard.cli.arguments import LOG_URL, AsJson, LogUrl
-from llmguard.cli.find_guard import Target, find_guard
-from llmguard.cli.log_commands import Meta, OfGuard, OfStatus, Search, Since, Until, Where, search
-from llmguard.cli.logs import existing_log
-from llmguard.cli.new_files import NewFiles
-from llmguard.cli.records import records, reviews_of
+from llmguard.cli.log_commands import Meta, OfGuard, OfStatus, Since, Until, Where, search
 from llmguard.cli.terminal import NEGATIVE, emit, say
 from llmguard.core.canonical import Json
 from llmguard.core.errors import UsageError
@@ -41,6 +37,10 @@ from llmguard.operations.datasets import (
     refuse_share,
     stored_prompts,
 )
+from llmguard.operations.find_guard import Target, find_guard
+from llmguard.operations.logged_calls import Search, records, reviews_of
+from llmguard.operations.logs import existing_log
+from llmguard.operations.new_files import NewFiles
 from llmguard.prompts import Prompt
 
 STANDARD_OUTPUT = "-"

@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Annotated, TypedDict, get_args
+from typing import Annotated, get_args
 
 import typer
 from rich.text import Text
 
 from llmguard.cli.arguments import LOG_URL, AsJson, LogUrl, pairs
 from llmguard.cli.log_views import row_json, row_line, rows_view, stats_json, stats_view
-from llmguard.cli.logs import existing_log, full_id
 from llmguard.cli.outcome_view import first_violation, record_json, record_view, rung_names
 from llmguard.cli.review_command import review
 from llmguard.cli.review_view import review_json, reviews_block, work_json, work_list, work_view
@@ -23,6 +22,8 @@ from llmguard.core.errors import LogError, UsageError
 from llmguard.core.outcome import Status
 from llmguard.log import OutcomeLog
 from llmguard.log.rows import RUNNING, Row
+from llmguard.operations.logged_calls import Search
+from llmguard.operations.logs import existing_log, full_id
 
 log_app = typer.Typer(no_args_is_help=True, help="Look at past calls.")
 
@@ -41,17 +42,6 @@ OfGuard = Annotated[str | None, typer.Option("--guard", metavar="NAME", help="Ca
 Where = Annotated[
     str | None, typer.Option("--where", metavar="CONDITIONS", help="Such as: failure=timeout and tokens>2000")
 ]
-
-
-class Search(TypedDict):
-    """Which calls are meant, as a log's `find` and `stats` take it."""
-
-    since: float | None
-    until: float | None
-    meta: dict[str, str]
-    status: list[str]
-    guard: str | None
-    where: str | None
 
 
 def search(

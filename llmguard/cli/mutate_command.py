@@ -12,10 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from llmguard.cli.arguments import AsJson, BaseUrl, GuardName, Model
-from llmguard.cli.find_guard import Target, find_guard
-from llmguard.cli.log_commands import Meta, Search, Since, Until, Where, search
-from llmguard.cli.logs import existing_log
-from llmguard.cli.records import reviews_of, rows
+from llmguard.cli.log_commands import Meta, Since, Until, Where, search
 from llmguard.cli.terminal import NEGATIVE, columns, emit, say, styled
 from llmguard.core.canonical import Json, digest
 from llmguard.core.errors import LogError, UsageError
@@ -29,6 +26,9 @@ from llmguard.engine.verdict import heard
 from llmguard.guard.guard import Guard
 from llmguard.log import MemoryLog, OutcomeLog
 from llmguard.operations.datasets import Answer, Reviewed, answer_of
+from llmguard.operations.find_guard import Target, find_guard
+from llmguard.operations.logged_calls import Search, reviews_of, rows
+from llmguard.operations.logs import existing_log
 from llmguard.operations.mutation import Report, Tried, mutants, objections_to
 from llmguard.operations.mutation.report import Ask, Tally
 from llmguard.runtime.execution import CallExecution

@@ -12,14 +12,15 @@ import typer
 from rich.text import Text
 
 from llmguard.cli.arguments import LOG_URL, AsJson, LogUrl
-from llmguard.cli.log_commands import Meta, OfGuard, OfStatus, Search, Since, Until, Where, search
-from llmguard.cli.logs import existing_log, full_id
+from llmguard.cli.log_commands import Meta, OfGuard, OfStatus, Since, Until, Where, search
 from llmguard.cli.terminal import console, emit, say, styled
 from llmguard.core.canonical import EncodingError, Json, decode, encode
 from llmguard.core.errors import LogError, UsageError
 from llmguard.core.record import Record
 from llmguard.log import OutcomeLog
 from llmguard.log.rows import RUNNING
+from llmguard.operations.logged_calls import Search
+from llmguard.operations.logs import existing_log, full_id
 from llmguard.replay.cases import Case, Expect, case_of, expect_of_review, expect_of_status, failure_signature, slug_of
 from llmguard.replay.cases.files import CASES, case_path, case_paths, read_case, write_case
 from llmguard.replay.cases.promotion import ReviewLike

@@ -10,7 +10,6 @@ import typer
 from rich.padding import Padding
 
 from llmguard.cli.arguments import AsJson, GuardName, InputPairs, inputs_of
-from llmguard.cli.find_guard import Target, choose, find_guard, prompt_file
 from llmguard.cli.outcome_view import clipped
 from llmguard.cli.terminal import NEGATIVE, emit, say, styled
 from llmguard.core.canonical import Json
@@ -19,6 +18,7 @@ from llmguard.core.messages import Message
 from llmguard.engine.ladder import ModelRung
 from llmguard.guard.loaders import load_prompt
 from llmguard.models.token_counts import counter
+from llmguard.operations.find_guard import Target, choose, find_guard, prompt_file
 from llmguard.prompts import Prompt
 from llmguard.prompts.tokens import count_messages, estimate
 

@@ -11,8 +11,6 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from llmguard.cli.find_guard import Target, find_guard
-from llmguard.cli.logs import existing_log
 from llmguard.cli.terminal import console, say, styled
 from llmguard.core.canonical import Json, digest, encode
 from llmguard.core.errors import UsageError
@@ -23,6 +21,8 @@ from llmguard.operations.backtest.backtesting import Rejudged, judged_page, lost
 from llmguard.operations.backtest.progress import State, judged_from_json, judged_to_json
 from llmguard.operations.backtest.summary import Summary, Tally
 from llmguard.operations.backtest.worker_pool import Pool
+from llmguard.operations.find_guard import Target, find_guard
+from llmguard.operations.logs import existing_log
 from llmguard.replay.what_if import Same, fresh_names
 
 PLACES = 10_000

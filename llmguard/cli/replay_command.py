@@ -11,7 +11,6 @@ import typer
 from rich.console import RenderableType
 
 from llmguard.cli.arguments import AsJson, BaseUrl, GuardName, Model
-from llmguard.cli.find_guard import Target
 from llmguard.cli.log_commands import Meta, OfStatus, Since, Until, Where, search
 from llmguard.cli.rejudging import Asked, rejudge
 from llmguard.cli.replay_view import replay_json, replay_view, rerun_json, rerun_view
@@ -21,6 +20,7 @@ from llmguard.core.canonical import Json
 from llmguard.core.errors import UsageError
 from llmguard.operations.backtest.backtesting import DECIDED
 from llmguard.operations.backtest.summary import Summary
+from llmguard.operations.find_guard import Target
 from llmguard.replay.what_if import Same
 
 Gate: TypeAlias = Literal["newly-failing", "changed", "undetermined", "assumed-failing", "worse"]

@@ -12,12 +12,12 @@ import threading
 from collections.abc import Sequence
 from queue import SimpleQueue
 
-from llmguard.cli.find_guard import Target, find_guard
-from llmguard.cli.logs import existing_log
 from llmguard.core.canonical import decode, encode
 from llmguard.core.errors import LLMGuardError
 from llmguard.operations.backtest.backtesting import judged_page
 from llmguard.operations.backtest.progress import judged_to_json
+from llmguard.operations.find_guard import Target, find_guard
+from llmguard.operations.logs import existing_log
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 
 import typer
 
-from llmguard.cli.find_guard import Target, find_guard, logging_to
 from llmguard.cli.outcome_view import dollars
 from llmguard.cli.rejudging import STATES, guard_and_log, ids_of, progress
 from llmguard.core.canonical import Json
@@ -28,6 +27,7 @@ from llmguard.models.openai.model import OpenAIModel
 from llmguard.operations.backtest.backtesting import DECIDED, inputs_refused
 from llmguard.operations.backtest.comparison import REPLAY_OF, Allowance, Comparators, Fields, answered, drawn, paired
 from llmguard.operations.backtest.summary import Rate, Summary, Tally
+from llmguard.operations.find_guard import Target, find_guard, logging_to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

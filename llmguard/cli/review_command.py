@@ -10,7 +10,6 @@ import typer
 from rich.text import Text
 
 from llmguard.cli.arguments import LOG_URL, AsJson, LogUrl, json_value, text_of
-from llmguard.cli.logs import existing_log, full_id
 from llmguard.cli.review_view import WORK_KEYS, review_json, review_text
 from llmguard.cli.terminal import emit, say
 from llmguard.cli.times import moment
@@ -19,6 +18,7 @@ from llmguard.core.errors import LLMGuardError, LogError, UsageError
 from llmguard.core.safe_text import safe_line
 from llmguard.log import OutcomeLog, Review
 from llmguard.log.reviews import UNSET, VERDICTS, Word
+from llmguard.operations.logs import existing_log, full_id
 from llmguard.schema.words import hint
 
 WORD_KEYS = ("verdict", "correction", "fields", "reviewer", "comment", "blind", "at")

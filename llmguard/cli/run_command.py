@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from llmguard.cli.arguments import AsJson, BaseUrl, GuardName, InputPairs, Model, inputs_of, pairs
-from llmguard.cli.find_guard import Target, find_guard
 from llmguard.cli.json_view import pretty
 from llmguard.cli.outcome_view import ending_view, events_view, outcome_json
 from llmguard.cli.terminal import NEGATIVE, emit, say, styled
 from llmguard.core.canonical import Json
 from llmguard.core.outcome import Outcome
+from llmguard.operations.find_guard import Target, find_guard
 
 
 def run(

@@ -10,7 +10,6 @@ import typer
 
 from llmguard.cli.arguments import LOG_URL, AsJson, LogUrl
 from llmguard.cli.log_commands import Since, Until, search
-from llmguard.cli.logs import existing_log
 from llmguard.cli.replay_view import edit_json, edit_view
 from llmguard.cli.schema_outline import outline
 from llmguard.cli.terminal import NEGATIVE, emit, fail, say, styled
@@ -19,6 +18,7 @@ from llmguard.core.errors import UsageError
 from llmguard.guard.loaders import load_schema
 from llmguard.operations.backtest.backtesting import PASSED
 from llmguard.operations.backtest.schema_impact import Edit, edit_of
+from llmguard.operations.logs import existing_log
 from llmguard.schema import Schema
 from llmguard.schema.diff import diff as changes_between
 from llmguard.schema.providers import NAMES, PROVIDERS, refusals

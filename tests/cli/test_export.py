@@ -11,13 +11,13 @@ from typer.testing import CliRunner, Result
 
 from llmguard import Guard, constant
 from llmguard.cli import app
-from llmguard.cli.new_files import NewFiles
-from llmguard.cli.records import PAGE, records
 from llmguard.core.canonical import Json, decode, encode
 from llmguard.core.errors import UsageError
 from llmguard.core.messages import ModelFailure
 from llmguard.core.record import CallStart
 from llmguard.log import OutcomeLog
+from llmguard.operations.logged_calls import PAGE, records
+from llmguard.operations.new_files import NewFiles
 from llmguard.testing import ScriptedModel
 from tests.operations.dataset_rules import lines_of, wrong_with_chat, wrong_with_preference
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from llmguard.cli.find_guard import Target, find_guard
 from llmguard.core.errors import UsageError
+from llmguard.operations.find_guard import Target, find_guard
 
 MODULE = """
 from llmguard import Guard, guarded, last_good

@@ -1,0 +1,51 @@
+"""The calls of a log that an operation is about, read one after the other in the memory of a page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypedDict
+
+from llmguard.core.canonical import Json
+from llmguard.core.record import Record
+from llmguard.log import MemoryLog, OutcomeLog
+from llmguard.log.rows import Row
+from llmguard.operations.datasets import Reviewed
+
+PAGE = 500
+"""Rows of one look at the log: some megabytes, and few enough looks."""
+
+
+class Search(TypedDict, total=False):
+    """Which calls are meant, as a log's `find` and `stats` take it; times in seconds since the epoch."""
+
+    since: float | None
+    until: float | None
+    meta: Mapping[str, Json]
+    status: Sequence[str]
+    guard: str | None
+    where: str | None
+
+
+def rows(log: OutcomeLog | MemoryLog, search: Search) -> Iterator[Row]:
+    """All such calls by start. A page begins where the last one ended, and leaves out what was in it at that moment."""
+    search, previous = search.copy(), set[str]()
+    while True:
+        page = log.find(**search, limit=PAGE + len(previous), newest_first=False)
+        yield from (row for row in page if row.id not in previous)
+        if len(page) < PAGE + len(previous):
+            return
+        search["since"] = last = page[-1].started_at
+        previous = {row.id for row in page if row.started_at == last}
+
+
+def records(log: OutcomeLog | MemoryLog, search: Search) -> Iterator[Record]:
+    """The same with their steps."""
+    for row in rows(log, search):
+        record = log.get(row.id)
+        if record is not None:
+            yield record
+
+
+def reviews_of(log: OutcomeLog | MemoryLog, call_id: str) -> Sequence[Reviewed]:
+    """Reviews of a call, oldest first."""
+    return log.reviews_of(call_id)
