@@ -16,7 +16,6 @@ from llmguard.certification.certificate import Method
 from llmguard.cli.arguments import AsJson, BaseUrl, GuardName, Model
 from llmguard.cli.certify_view import Told, told_json, told_view, watched_json, watched_view
 from llmguard.cli.terminal import NEGATIVE, emit, say, styled
-from llmguard.cli.times import moment
 from llmguard.core.canonical import Json
 from llmguard.core.errors import LogError, UsageError
 from llmguard.guard.guard import Guard
@@ -33,6 +32,7 @@ from llmguard.operations.certify import (
 from llmguard.operations.certify.plots import refuse_picture
 from llmguard.operations.find_guard import Target, find_guard
 from llmguard.operations.logs import existing_log
+from llmguard.operations.points_in_time import parse_time
 
 DAY_S = 86_400.0
 DAYS = 30.0
@@ -126,7 +126,7 @@ def _certify(
     since: str | None,
 ) -> int:
     now = time.time()
-    evidence = evidence_of(guard, alpha=alpha, delta=delta, since=moment(since, datetime.now()) if since else None)
+    evidence = evidence_of(guard, alpha=alpha, delta=delta, since=parse_time(since, datetime.now()) if since else None)
     found = evidence.certify(method, issued_at=now, expires_at=now + _valid_s(guard, days))
     stored = isinstance(found, Certificate) and not show.dry_run
     if stored:

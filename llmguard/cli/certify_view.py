@@ -13,13 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from llmguard.certification import Certificate, Drift, Kappa, Refusal, bars, cohens_kappa, percent, table_lines
-from llmguard.cli.outcome_view import dollars, iso
+from llmguard.cli.outcome_view import dollars
 from llmguard.cli.terminal import status_text, styled
 from llmguard.core.canonical import Json
 from llmguard.core.safe_text import safe_line
 from llmguard.guard.guard import Guard
 from llmguard.log import judged_pairs
 from llmguard.operations.certify import Curve, Evidence, Figures, Watched
+from llmguard.operations.outcome_json import iso_time
 
 FIELDS_SHOWN = 8
 DRIFT_LINES = 16
@@ -249,7 +250,7 @@ def told_json(told: Told) -> dict[str, Json]:
         "refusal": _refusal_json(told, found) if isinstance(found, Refusal) else None,
         "table": [asdict(row) for row in found.table],
         "audited": {**asdict(found.audited), "reviewed": found.audited.drawn - found.audited.undone},
-        "not_before": iso(told.evidence.not_before) if told.evidence.not_before is not None else None,
+        "not_before": iso_time(told.evidence.not_before) if told.evidence.not_before is not None else None,
         "after_drift": told.evidence.after_drift,
         "judges": {name: asdict(kappa) for name, kappa in told.kappas.items()},
         "curve": {"score": told.curve.score, "points": [asdict(point) for point in told.curve.points]},

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from llmguard.cli.arguments import LOG_URL, AsJson, LogUrl
 from llmguard.cli.demo_guards import DATA, INPUT_NAMES, Models, demo_guards, way_of_asking
-from llmguard.cli.outcome_view import duration, outcome_json, repair_text, violation_text
+from llmguard.cli.outcome_view import duration, repair_text, violation_text
 from llmguard.cli.playback import playback, recorded_replies
 from llmguard.cli.terminal import columns, console, emit, status_text, styled
 from llmguard.core.canonical import Json, decode
@@ -30,6 +30,7 @@ from llmguard.guard.guard import DEFAULT_LOG, Guard
 from llmguard.log import OutcomeLog
 from llmguard.models.local import MODEL, LocalModelUnavailable, local_model
 from llmguard.models.openai.model import OpenAIModel
+from llmguard.operations.outcome_json import outcome_json
 
 SAID_CHARS, DOCUMENT_CHARS = 200, 160
 MEANING = {

@@ -12,11 +12,10 @@ from rich.text import Text
 
 from llmguard.cli.arguments import LOG_URL, AsJson, LogUrl, pairs
 from llmguard.cli.log_views import row_json, row_line, rows_view, stats_json, stats_view
-from llmguard.cli.outcome_view import first_violation, record_json, record_view, rung_names
+from llmguard.cli.outcome_view import first_violation, record_view, rung_names
 from llmguard.cli.review_command import review
-from llmguard.cli.review_view import review_json, reviews_block, work_json, work_list, work_view
+from llmguard.cli.review_view import reviews_block, work_json, work_list, work_view
 from llmguard.cli.terminal import console, emit, say
-from llmguard.cli.times import moment
 from llmguard.core.canonical import Json
 from llmguard.core.errors import LogError, UsageError
 from llmguard.core.outcome import Status
@@ -24,6 +23,8 @@ from llmguard.log import OutcomeLog
 from llmguard.log.rows import RUNNING, Row
 from llmguard.operations.logged_calls import Search
 from llmguard.operations.logs import existing_log, full_id
+from llmguard.operations.outcome_json import record_json, review_json
+from llmguard.operations.points_in_time import parse_time
 
 log_app = typer.Typer(no_args_is_help=True, help="Look at past calls.")
 
@@ -58,8 +59,8 @@ def search(
         if each not in STATUSES:
             raise UsageError(f"--status {each!r} is none. A status is one of: {', '.join(STATUSES)}.")
     return Search(
-        since=moment(since, now) if since else None,
-        until=moment(until, now, end_of_day=True) if until else None,
+        since=parse_time(since, now) if since else None,
+        until=parse_time(until, now, end_of_day=True) if until else None,
         meta=pairs(meta or (), "--meta"),
         status=status or [],
         guard=guard,

@@ -10,13 +10,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from llmguard.cli.outcome_view import SHORT_ID, dollars, duration, iso, usage_json
+from llmguard.cli.outcome_view import SHORT_ID, dollars, duration
 from llmguard.cli.terminal import columns, status_text, styled
 from llmguard.core.canonical import Json
 from llmguard.core.prices import cost_usd
 from llmguard.core.safe_text import safe_line
 from llmguard.log.rows import Row
 from llmguard.log.stats import GuardStats
+from llmguard.operations.outcome_json import iso_time, usage_json
 
 SOURCE_CHARS = 28
 NARROW = 120
@@ -31,7 +32,7 @@ def row_json(row: Row) -> dict[str, Json]:
         "guard": row.guard,
         "status": row.status,
         "source": row.source,
-        "started_at": iso(row.started_at),
+        "started_at": iso_time(row.started_at),
         "duration_s": row.duration_s,
         "requests": row.requests,
         "usage": usage_json(row.usage),

@@ -1,9 +1,8 @@
-"""One outcome for people, in the order in which it happened, and for machines, with every key always there."""
+"""One call as text: its inputs, each request and function in order, and its outcome."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
 
 from rich.console import RenderableType
 from rich.padding import Padding
@@ -12,14 +11,15 @@ from rich.text import Text
 
 from llmguard.cli.json_view import pretty
 from llmguard.cli.terminal import status_text, styled
-from llmguard.cli.vote_view import vote_json, vote_rows
+from llmguard.cli.vote_view import vote_rows
 from llmguard.core.canonical import Json
 from llmguard.core.effects import Crashed, Returned
 from llmguard.core.messages import ModelReply, Usage
 from llmguard.core.outcome import Attempt, Outcome, Repair, Violation
-from llmguard.core.record import CallStart, Record, Step, answer_to_json, interrupted
+from llmguard.core.record import CallStart, Record, Step, interrupted
 from llmguard.core.safe_text import clip, safe, safe_line
 from llmguard.guard.guard import price_of
+from llmguard.operations.outcome_json import iso_time
 
 CLIPPED_CHARS, CLIPPED_LINES = 480, 8
 FULL_CHARS = 2_000_000
@@ -27,83 +27,6 @@ VIOLATIONS_SHOWN = 8
 FACT_CHARS = 120
 SHORT_ID = 16
 """Digits of an id that are shown in lists: the millisecond and 24 random bits."""
-
-# ------------------------------------------------------------------------------------------------- machines
-
-
-def outcome_json(outcome: Outcome[Json]) -> dict[str, Json]:
-    return {
-        "id": outcome.id,
-        "guard": outcome.guard,
-        "status": outcome.status,
-        "source": outcome.source,
-        "value": outcome.json,
-        "violations": [violation_json(each) for each in outcome.violations],
-        "flags": [violation_json(each) for each in outcome.flags],
-        "repairs": [repair_json(each) for each in outcome.repairs],
-        "attempts": [attempt_json(each) for each in outcome.attempts],
-        **vote_json(outcome),
-        "skipped_checks": list(outcome.skipped_checks),
-        "usage": usage_json(outcome.usage),
-        "cost_usd": price_of(outcome.attempts),
-        "review_probability": outcome.review_probability,
-        "review_reason": outcome.review_reason,
-        "fingerprint": outcome.fingerprint,
-    }
-
-
-def attempt_json(attempt: Attempt) -> dict[str, Json]:
-    return {
-        "address": attempt.address,
-        "rung": attempt.rung,
-        "model": attempt.model,
-        "text": attempt.text,
-        "failure": attempt.failure,
-        "message": attempt.message,
-        "violations": [violation_json(each) for each in attempt.violations],
-        "repairs": [repair_json(each) for each in attempt.repairs],
-        "usage": usage_json(attempt.usage),
-        "cost_usd": attempt.cost_usd,
-        "latency_s": attempt.latency_s,
-    }
-
-
-def violation_json(violation: Violation) -> dict[str, Json]:
-    return {name: getattr(violation, name) for name in ("path", "rule", "message", "expected", "actual", "severity")}
-
-
-def repair_json(repair: Repair) -> dict[str, Json]:
-    return {name: getattr(repair, name) for name in ("path", "before", "after", "kind", "rule")}
-
-
-def usage_json(usage: Usage) -> dict[str, Json]:
-    return {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens, "estimated": usage.estimated}
-
-
-def record_json(record: Record, finished_at: float | None) -> dict[str, Json]:
-    opening = record.opening
-    return {
-        "id": opening.id,
-        "guard": opening.guard,
-        "started_at": iso(opening.started_at),
-        "finished_at": iso(finished_at) if finished_at else None,
-        "inputs": opening.inputs,
-        "meta": opening.meta,
-        "status": record.outcome.status if record.outcome else "running",
-        "outcome": outcome_json(record.outcome) if record.outcome else None,
-        "steps": [
-            {"address": step.address, "waited_s": step.waited_s, **answer_to_json(step.answer)} for step in record.steps
-        ],
-        "fingerprint": opening.fingerprint,
-    }
-
-
-def iso(seconds: float) -> str:
-    """Local time with its offset, to the second."""
-    return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
-
-
-# ------------------------------------------------------------------------------------------------- people
 
 
 def record_view(
@@ -132,7 +55,7 @@ def _headline(opening: CallStart, outcome: Outcome[Json] | None, finished_at: fl
     parts = [styled(opening.guard, "bold"), status_text(outcome.status if outcome else "running")]
     if outcome and outcome.source:
         parts.append(Text(f"by {safe_line(outcome.source)}"))
-    parts += [Text(opening.id, "dim"), Text(iso(opening.started_at), "dim")]
+    parts += [Text(opening.id, "dim"), Text(iso_time(opening.started_at), "dim")]
     if finished_at is not None:
         parts.append(Text(duration(finished_at - opening.started_at), "dim"))
     return Text("  ").join(parts)

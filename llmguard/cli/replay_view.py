@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from llmguard.cli.outcome_view import SHORT_ID, dollars, iso, violation_json
+from llmguard.cli.outcome_view import SHORT_ID, dollars
 from llmguard.cli.rerunning import Rerun
 from llmguard.cli.terminal import STATUS_STYLES, columns, styled
 from llmguard.core.canonical import Json
@@ -19,6 +19,7 @@ from llmguard.operations.backtest.backtesting import Kind, Rejudged
 from llmguard.operations.backtest.progress import judged_to_json
 from llmguard.operations.backtest.schema_impact import Edit
 from llmguard.operations.backtest.summary import SHARES, Part, Rate, Summary, Sums
+from llmguard.operations.outcome_json import iso_time, violation_json
 
 KIND_STYLES: dict[Kind, str] = {
     "same": "green",
@@ -36,7 +37,7 @@ WHY_CHARS = 120
 
 def replay_json(guard: Guard[Json], window: Mapping[str, Json], summary: Summary) -> Json:
     """What `llmguard replay --json` says."""
-    looked_at = {"since": iso(window["since"]) if window["since"] else None, "until": iso(window["until"])}
+    looked_at = {"since": iso_time(window["since"]) if window["since"] else None, "until": iso_time(window["until"])}
     return {"guard": guard.name, "fingerprint": guard.fingerprint, **looked_at, **summary_json(summary)}
 
 
@@ -103,7 +104,7 @@ def sums_json(sums: Sums) -> dict[str, Json]:
 
 def replay_view(guard: Guard[Json], window: Mapping[str, Json], summary: Summary) -> Iterator[RenderableType]:
     """What `llmguard replay` says."""
-    since = f" since {iso(window['since'])}" if window["since"] else ""
+    since = f" since {iso_time(window['since'])}" if window["since"] else ""
     yield _headline(guard, f"{_calls(summary.total)}{since}, judged again")
     if summary.total:
         yield from parts_view(summary, "before", "today")

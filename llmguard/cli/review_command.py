@@ -10,15 +10,16 @@ import typer
 from rich.text import Text
 
 from llmguard.cli.arguments import LOG_URL, AsJson, LogUrl, json_value, text_of
-from llmguard.cli.review_view import WORK_KEYS, review_json, review_text
+from llmguard.cli.review_view import WORK_KEYS, review_text
 from llmguard.cli.terminal import emit, say
-from llmguard.cli.times import moment
 from llmguard.core.canonical import Json
 from llmguard.core.errors import LLMGuardError, LogError, UsageError
 from llmguard.core.safe_text import safe_line
 from llmguard.log import OutcomeLog, Review
 from llmguard.log.reviews import UNSET, VERDICTS, Word
 from llmguard.operations.logs import existing_log, full_id
+from llmguard.operations.outcome_json import review_json
+from llmguard.operations.points_in_time import parse_time
 from llmguard.schema.words import hint
 
 WORD_KEYS = ("verdict", "correction", "fields", "reviewer", "comment", "blind", "at")
@@ -174,4 +175,4 @@ def _at(found: Json, now: datetime) -> float:
     """Seconds since the epoch, or a time as text."""
     if found is None:
         return now.timestamp()
-    return moment(found, now) if isinstance(found, str) else found  # what else it may be is refused with the rest
+    return parse_time(found, now) if isinstance(found, str) else found  # what else it may be is refused with the rest

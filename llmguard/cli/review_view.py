@@ -11,7 +11,7 @@ from rich.text import Text
 
 from llmguard.certification.certificate import percent
 from llmguard.cli.json_view import pretty
-from llmguard.cli.outcome_view import SHORT_ID, block, iso, named_pairs, named_values
+from llmguard.cli.outcome_view import SHORT_ID, block, named_pairs, named_values
 from llmguard.cli.terminal import styled
 from llmguard.core.canonical import Json
 from llmguard.core.outcome import Outcome
@@ -20,6 +20,7 @@ from llmguard.core.safe_text import safe, safe_line
 from llmguard.log import OutcomeLog, Review
 from llmguard.log.reviews import judged_value
 from llmguard.log.rows import Row
+from llmguard.operations.outcome_json import iso_time
 
 VERDICT_STYLES = {"right": "green", "wrong": "bold red", "unsure": "yellow"}
 
@@ -29,28 +30,13 @@ WORK_KEYS = ("id", "guard", "started_at", "inputs", "candidate")
 # ------------------------------------------------------------------------------------------------- reviews
 
 
-def review_json(review: Review) -> dict[str, Json]:
-    """`correction` is there only where one was given: null is a correction too."""
-    found = {
-        "id": review.call_id,
-        "verdict": review.verdict,
-        "fields": dict(review.fields),
-        "reviewer": review.reviewer,
-        "comment": review.comment,
-        "blind": review.blind,
-        "at": iso(review.at),
-        "review": review.id,
-    }
-    return found | ({"correction": review.correction[0]} if review.correction else {})
-
-
 def review_rows(outcome: Outcome[Json] | None, reviews: Sequence[Review]) -> Iterator[tuple[str, Text]]:
     """Why a person was to look, and what people said; the newest, which counts, last."""
     if outcome is not None and (outcome.review_reason or reviews):
         why = safe_line(outcome.review_reason) or "not drawn"
         yield "why", Text(f"{why}, with probability {percent(outcome.review_probability)}")
     for review in reviews:
-        yield iso(review.at), review_text(review)
+        yield iso_time(review.at), review_text(review)
 
 
 def review_text(review: Review) -> Text:
@@ -81,7 +67,7 @@ def work_json(record: Record) -> dict[str, Json]:
     return {
         "id": opening.id,
         "guard": opening.guard,
-        "started_at": iso(opening.started_at),
+        "started_at": iso_time(opening.started_at),
         "inputs": opening.inputs,
         **({"candidate": judged[0]} if judged else {}),
         "verdict": None,
@@ -94,7 +80,9 @@ def work_view(record: Record, *, full: bool = False, short: bool = False) -> lis
     opening = record.opening
     judged = judged_value(record.outcome) if record.outcome else ()
     name = opening.id[:SHORT_ID] if short else opening.id
-    head = Text("  ").join([styled(opening.guard, "bold"), Text(safe_line(name)), Text(iso(opening.started_at), "dim")])
+    head = Text("  ").join(
+        [styled(opening.guard, "bold"), Text(safe_line(name)), Text(iso_time(opening.started_at), "dim")]
+    )
     said = styled(pretty(judged[0])) if judged else Text("no value: nothing to judge", "dim")
     return [
         head,

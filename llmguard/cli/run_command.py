@@ -9,11 +9,12 @@ import typer
 
 from llmguard.cli.arguments import AsJson, BaseUrl, GuardName, InputPairs, Model, inputs_of, pairs
 from llmguard.cli.json_view import pretty
-from llmguard.cli.outcome_view import ending_view, events_view, outcome_json
+from llmguard.cli.outcome_view import ending_view, events_view
 from llmguard.cli.terminal import NEGATIVE, emit, say, styled
 from llmguard.core.canonical import Json
 from llmguard.core.outcome import Outcome
 from llmguard.operations.find_guard import Target, find_guard
+from llmguard.operations.outcome_json import outcome_json
 
 
 def run(

@@ -11,7 +11,6 @@ import typer
 from llmguard.cli.arguments import LOG_URL, AsJson, LogUrl
 from llmguard.cli.log_commands import Since, Until, search
 from llmguard.cli.replay_view import edit_json, edit_view
-from llmguard.cli.schema_outline import outline
 from llmguard.cli.terminal import NEGATIVE, emit, fail, say, styled
 from llmguard.core.canonical import Json
 from llmguard.core.errors import UsageError
@@ -21,6 +20,7 @@ from llmguard.operations.backtest.schema_impact import Edit, edit_of
 from llmguard.operations.logs import existing_log
 from llmguard.schema import Schema
 from llmguard.schema.diff import diff as changes_between
+from llmguard.schema.outline import outline
 from llmguard.schema.providers import NAMES, PROVIDERS, refusals
 
 schema_app = typer.Typer(no_args_is_help=True, help="Look at output schemas.")

@@ -1,4 +1,4 @@
-"""What a vote came to, for people and for machines: agreement, fields with their alternatives, samples, acceptance."""
+"""A vote as text: agreement, fields with their alternatives, samples, certificate."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from llmguard.certification.certificate import percent
 from llmguard.cli.json_view import pretty
 from llmguard.cli.terminal import styled
 from llmguard.core.canonical import Json
-from llmguard.core.outcome import Alternative, FieldSupport, Outcome, Sample, Vote
+from llmguard.core.outcome import Alternative, FieldSupport, Outcome, Vote
 from llmguard.core.safe_text import safe_json, safe_line
 
 VALUE_CHARS = 80
@@ -19,59 +19,6 @@ RULE_CHARS = 160
 FIELDS_SHOWN = 20
 
 Row: TypeAlias = tuple[str, Text]
-
-# ------------------------------------------------------------------------------------------------- machines
-
-
-def vote_json(outcome: Outcome[Json]) -> dict[str, Json]:
-    """The part of an outcome that is about how sure the model was."""
-    return {
-        "agreement": outcome.agreement,
-        "alternatives": [_alternative_json(each) for each in outcome.alternatives],
-        "fields": {path: _field_json(support) for path, support in outcome.fields.items()},
-        "vote": _vote_json(outcome.vote) if outcome.vote else None,
-        "judgements": [
-            {"check": each.check, "verdict": each.verdict, "said": each.said} for each in outcome.judgements
-        ],
-        "score": outcome.score,
-        "proposed": list(outcome.proposed),
-        "certificate": outcome.certificate,
-    }
-
-
-def _alternative_json(found: Alternative) -> Json:
-    return {"value": found.value, "votes": found.votes, "present": found.present}
-
-
-def _field_json(found: FieldSupport) -> Json:
-    names = ("value", "agreement", "votes", "drawn", "ambiguous", "confidence")
-    alternatives = [_alternative_json(each) for each in found.alternatives]
-    return {**{name: getattr(found, name) for name in names}, "alternatives": alternatives}
-
-
-def _vote_json(vote: Vote) -> Json:
-    names = (
-        "rung",
-        "accepted",
-        "reason",
-        "used",
-        "drawn",
-        "agreement",
-        "dissent",
-        "source",
-        "refused",
-        "ambiguous",
-        "rule",
-    )
-    known = {name: getattr(vote, name) for name in names}
-    return {**known, "candidate": list(vote.candidate), "samples": [_sample_json(each) for each in vote.samples]}
-
-
-def _sample_json(sample: Sample) -> Json:
-    return {name: getattr(sample, name) for name in ("label", "valid", "value", "failure", "latency_s")}
-
-
-# ------------------------------------------------------------------------------------------------- people
 
 
 def vote_rows(outcome: Outcome[Json]) -> Iterator[Row]:
@@ -126,8 +73,8 @@ def _field_text(support: FieldSupport) -> Text:
     return text
 
 
-def _alternative_text(found: Alternative) -> str:
-    return f"{_short(found.value) if found.present else 'left out'} ({found.votes})"
+def _alternative_text(alternative: Alternative) -> str:
+    return f"{_short(alternative.value) if alternative.present else 'left out'} ({alternative.votes})"
 
 
 def _short(value: Json) -> str:

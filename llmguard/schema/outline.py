@@ -1,4 +1,4 @@
-"""What a JSON Schema means, in a few lines a person reads at a glance: one line per field."""
+"""What a JSON Schema means in a few lines: one line per field."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _BOUNDS = (
 
 
 def outline(schema: Json) -> list[str]:
-    """One line for the whole, then one per field, indented by its depth; `?` marks what may be left out.
+    """One line for the whole value, then one per field, indented by its depth; `?` marks an optional field.
 
     >>> print(*outline({"type": "object", "required": ["total"], "additionalProperties": False, "properties": {
     ...     "total": {"type": "number", "minimum": 0}, "note": {"type": ["string", "null"]}}}), sep=chr(10))
@@ -41,7 +41,7 @@ def outline(schema: Json) -> list[str]:
 
 
 def meaning(schema: Json) -> str:
-    """One schema in words, without what lies below it."""
+    """One schema in words, without its fields."""
     if isinstance(schema, bool) or not isinstance(schema, dict):
         return "nothing at all" if schema is False else "anything"
     if "$ref" in schema:
@@ -79,10 +79,10 @@ def _fields(schema: Json, depth: int) -> list[str]:
     """The fields of an object, or of the objects in a list."""
     if not isinstance(schema, dict) or depth > MAX_DEPTH:
         return []
-    fields, needed = schema.get("properties"), schema.get("required", ())
+    fields, required = schema.get("properties"), schema.get("required", ())
     if not isinstance(fields, dict):
         return _fields(schema["items"], depth) if "items" in schema else _definitions(schema, depth)
-    names = {name: name if name in needed else f"{name} ?" for name in fields}
+    names = {name: name if name in required else f"{name} ?" for name in fields}
     width = max(map(len, names.values()), default=0)
     lines = []
     for name, field in fields.items():
@@ -92,10 +92,10 @@ def _fields(schema: Json, depth: int) -> list[str]:
 
 
 def _definitions(schema: dict[str, Json], depth: int) -> list[str]:
-    """What `$ref` points to, once, at the end."""
+    """The targets of `$ref`, once each, at the end."""
     lines = []
     for keyword in ("$defs", "definitions"):
-        found = schema.get(keyword)
-        for name, part in found.items() if isinstance(found, dict) else ():
+        definitions = schema.get(keyword)
+        for name, part in definitions.items() if isinstance(definitions, dict) else ():
             lines += [f"{'  ' * (depth - 1)}#/{keyword}/{name}: {meaning(part)}", *_fields(part, depth)]
     return lines
