@@ -15,7 +15,7 @@ from llmguard.certification.audited_items import (
     plans,
     thresholds,
 )
-from llmguard.certification.certificate import Audited, Certificate, Kept, Refusal, percent, table_lines
+from llmguard.certification.certificate import Audited, Certificate, Refusal, StoredCertificate, percent, table_lines
 from llmguard.certification.certifying import certify
 from llmguard.certification.drift import Drift, watch
 from llmguard.certification.judge_agreement import Kappa, cohens_kappa
@@ -32,11 +32,11 @@ __all__ = [
     "Certificate",
     "Drift",
     "Kappa",
-    "Kept",
     "PlanPolicy",
     "Refusal",
     "RiskPoint",
     "Rule",
+    "StoredCertificate",
     "Tested",
     "Threshold",
     "bars",

@@ -96,7 +96,7 @@ class Certificate:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredCertificate:
     """A certificate as a log keeps it: `suspended_at` is when drift was found, or None."""
 
     certificate: Certificate

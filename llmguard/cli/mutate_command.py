@@ -16,7 +16,7 @@ from llmguard.cli.log_commands import Meta, Since, Until, Where, search
 from llmguard.cli.terminal import NEGATIVE, columns, emit, say, styled
 from llmguard.core.canonical import Json, digest
 from llmguard.core.errors import LogError, UsageError
-from llmguard.core.outcome import Violations
+from llmguard.core.outcome import MODEL_STATUSES, Violations
 from llmguard.core.record import Record
 from llmguard.core.safe_text import safe_line
 from llmguard.engine.budget import Budget, Purse
@@ -36,7 +36,6 @@ from llmguard.runtime.sync_driver import drive
 
 SHOWN_FIELDS = 40
 SHOWN_EXAMPLES = 3
-ACCEPTED = ["accepted", "recovered"]
 
 
 def mutate(
@@ -73,7 +72,7 @@ def mutate(
     """
     if at_least is not None and not 0 <= at_least <= 1:
         raise UsageError(f"--at-least {at_least!r}: expected a share from 0 to 1, such as 0.8.")
-    asked = search(since, until, meta, ACCEPTED, None, where)
+    asked = search(since, until, meta, list(MODEL_STATUSES), None, where)
     named = existing_log(log) if log else None  # before the guard would make it
     guard = find_guard(Target(named=target, name=name, model=model, base_url=base_url, log=log))
     asked["guard"], opened = guard.name, named or guard.log

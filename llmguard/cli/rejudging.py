@@ -93,7 +93,7 @@ def guard_and_log(target: Target, url: str | None) -> tuple[Guard[Json], Outcome
 def ids_of(log: OutcomeLog, window: Json) -> Iterator[str]:
     """The ids of the calls that are looked at, by start."""
     after = None
-    while found := log.places(**window, after=after, limit=PLACES):
+    while found := log.positions(**window, after=after, limit=PLACES):
         yield from (place.id for place in found)
         after = found[-1]
 

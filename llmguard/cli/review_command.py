@@ -16,7 +16,7 @@ from llmguard.core.canonical import Json
 from llmguard.core.errors import LLMGuardError, LogError, UsageError
 from llmguard.core.safe_text import safe_line
 from llmguard.log import OutcomeLog, Review
-from llmguard.log.reviews import UNSET, VERDICTS, Word
+from llmguard.log.reviews import UNSET, VERDICTS, ReviewInput
 from llmguard.operations.logs import existing_log, full_id
 from llmguard.operations.outcome_json import review_json
 from llmguard.operations.points_in_time import parse_time
@@ -62,7 +62,7 @@ def review(
             raise UsageError(
                 "--from FILE takes reviews from the file alone. Leave out ID, verdict, corrections and comment."
             )
-        _from_file(opened, source, Word("", UNSET, None, reviewer, "", blind), as_json)
+        _from_file(opened, source, ReviewInput("", UNSET, None, reviewer, "", blind), as_json)
         return
     if call_id is None or verdict is None:
         raise UsageError("a review needs an ID and a verdict (right, wrong or unsure), or --from FILE.")
@@ -117,7 +117,7 @@ def _refuse_memory(log: OutcomeLog) -> None:
 # ------------------------------------------------------------------------------------------------- from a file
 
 
-def _from_file(log: OutcomeLog, source: str, usual: Word, as_json: bool) -> None:
+def _from_file(log: OutcomeLog, source: str, usual: ReviewInput, as_json: bool) -> None:
     now = datetime.now()
     reviews: list[Review] = []
     bad: list[str] = []
@@ -139,11 +139,11 @@ def _from_file(log: OutcomeLog, source: str, usual: Word, as_json: bool) -> None
         say(Text(f"{added} review{'' if added == 1 else 's'} added, {len(reviews) - added} were there already"))
 
 
-def _reviewed(log: OutcomeLog, said: Json, usual: Word, now: datetime) -> Review:
+def _reviewed(log: OutcomeLog, said: Json, usual: ReviewInput, now: datetime) -> Review:
     if not isinstance(said, dict):
         raise UsageError(f"found {type(said).__name__}, expected an object with id and verdict.")
     _refuse_keys(said)
-    word = Word(
+    word = ReviewInput(
         said["verdict"],
         said.get("correction", UNSET),
         said.get("fields"),

@@ -14,8 +14,8 @@ from llmguard.cli.replay_view import edit_json, edit_view
 from llmguard.cli.terminal import NEGATIVE, emit, fail, say, styled
 from llmguard.core.canonical import Json
 from llmguard.core.errors import UsageError
+from llmguard.core.outcome import MODEL_STATUSES
 from llmguard.guard.loaders import load_schema
-from llmguard.operations.backtest.backtesting import PASSED
 from llmguard.operations.backtest.schema_impact import Edit, edit_of
 from llmguard.operations.logs import existing_log
 from llmguard.schema import Schema
@@ -121,5 +121,5 @@ def _edit(old: Schema, new: Schema, guard: str | None, since: str | None, until:
         if since or until:
             fail("--since and --until say which logged values to try: add --guard NAME.")
         return None
-    window = search(since, until, None, list(PASSED), guard, None)
+    window = search(since, until, None, list(MODEL_STATUSES), guard, None)
     return edit_of(existing_log(log).records(**window, evidence=False), old, new)

@@ -12,6 +12,8 @@ from llmguard.core.messages import NO_USAGE, Usage
 T_co = TypeVar("T_co", covariant=True)
 
 Status: TypeAlias = Literal["accepted", "recovered", "fallback", "escalated", "rejected", "interrupted"]
+MODEL_STATUSES: tuple[Status, ...] = ("accepted", "recovered")
+"""The statuses of `Outcome.is_from_model`, for queries and counts that have no outcome at hand."""
 Severity: TypeAlias = Literal["reject", "flag"]
 RepairKind: TypeAlias = Literal["lossless", "syntactic", "lossy"]
 
@@ -207,11 +209,16 @@ class Outcome(Generic[T_co]):
         return self.status in ("accepted", "recovered", "fallback")
 
     @property
+    def is_from_model(self) -> bool:
+        """Whether the value is a model's, accepted automatically: neither a deterministic rung's nor a person's."""
+        return self.status in MODEL_STATUSES
+
+    @property
     def candidate(self) -> tuple[Json, ...]:
         """What a review judges, as a tuple of one: the vote's candidate, or the model's own value; else empty."""
         if self.vote is not None:
             return self.vote.candidate
-        return (self.json,) if self.status in ("accepted", "recovered") else self.proposed
+        return (self.json,) if self.is_from_model else self.proposed
 
     @property
     def cost(self) -> float | None:

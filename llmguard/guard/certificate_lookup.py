@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from llmguard.certification import Certificate, Kept, knob
+from llmguard.certification import Certificate, StoredCertificate, knob
 from llmguard.core.canonical import Json
 from llmguard.core.errors import UsageError
 from llmguard.engine.acceptance_policy import Acceptance, bound_acceptance
@@ -18,7 +18,7 @@ from llmguard.engine.policy import Policy
 class Certificates(Protocol):
     """What is asked of a log."""
 
-    def certificates(self, guard: str, certified: str | None = None) -> Sequence[Kept]: ...
+    def certificates(self, guard: str, certified: str | None = None) -> Sequence[StoredCertificate]: ...
 
 
 def bound_promise(given: object, policy: Policy, log: Certificates) -> Acceptance:
@@ -52,7 +52,7 @@ def certificate_lookup(log: Certificates, name: str, accept: Acceptance, promise
     return lookup
 
 
-def _is_alarm_for(certificate: Certificate, other: Kept) -> bool:
+def _is_alarm_for(certificate: Certificate, other: StoredCertificate) -> bool:
     """Whether drift that was found under `other` speaks against it: what is more often wrong than some share is more often
     wrong than a smaller one, too."""
     if other.suspended_at is None or other.certificate.fingerprint != certificate.fingerprint:

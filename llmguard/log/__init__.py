@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmguard.certification import Kept
+from llmguard.certification import StoredCertificate
 from llmguard.log.audits import Audit, judged_pairs
 from llmguard.log.memory import MemoryLog
 from llmguard.log.reviews import Review
@@ -14,13 +14,13 @@ from llmguard.log.stats import GuardStats, ModelUse
 __all__ = [
     "Audit",
     "GuardStats",
-    "Kept",
     "LogWarning",
     "MemoryLog",
     "ModelUse",
     "OutcomeLog",
     "Review",
     "Row",
+    "StoredCertificate",
     "judged_pairs",
     "open_log",
 ]

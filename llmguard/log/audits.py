@@ -12,9 +12,6 @@ from llmguard.core.outcome import Judgement, Outcome
 from llmguard.log.reviews import Review, in_order
 from llmguard.voting.votes import INVALID, Ballot
 
-BY_ITSELF = ("accepted", "recovered")
-"""How a call ends whose value a model gave, and no person and no rule."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
@@ -34,7 +31,7 @@ class Audit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
+class FinishedCall:
     """A call that has an outcome, as a log gives it."""
 
     call_id: str
@@ -43,7 +40,7 @@ class Ended:
     reviews: Sequence[Review] = ()
 
 
-def audit_of(call: Ended) -> Audit:
+def audit_of(call: FinishedCall) -> Audit:
     """The call with its newest review."""
     outcome = call.outcome
     newest = in_order(call.reviews)[-1:]
@@ -53,7 +50,7 @@ def audit_of(call: Ended) -> Audit:
         call_id=call.call_id,
         started_at=call.started_at,
         certificate=outcome.certificate,
-        accepted=outcome.status in BY_ITSELF,
+        accepted=outcome.is_from_model,
         judgements=() if of_another_value else outcome.judgements,
         review=newest[0] if newest else None,
     )
@@ -71,7 +68,7 @@ def _item(call_id: str, outcome: Outcome[Json], newest: Sequence[Review]) -> Aud
         candidate=outcome.candidate[0] if outcome.candidate else None,
         correction=newest[0].correction if newest else (),
         score=outcome.score if outcome.candidate and not refused else None,
-        samples=_ballots(outcome),
+        samples=_sample_votes(outcome),
         refused=refused,
     )
 
@@ -84,7 +81,7 @@ def _verdict(outcome: Outcome[Json], newest: Sequence[Review]) -> Verdict | None
     return newest[0].verdict if newest else None
 
 
-def _ballots(outcome: Outcome[Json]) -> tuple[Ballot, ...]:
+def _sample_votes(outcome: Outcome[Json]) -> tuple[Ballot, ...]:
     """The samples up to where time or budget cut the drawing off: what was not drawn dissents from nothing."""
     samples = outcome.vote.samples if outcome.vote else ()
     drawn = takewhile(lambda sample: sample.failure not in ("deadline", "budget"), samples)

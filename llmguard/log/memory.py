@@ -7,25 +7,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Lock
 
-from llmguard.certification.certificate import Certificate, Kept
+from llmguard.certification.certificate import Certificate, StoredCertificate
 from llmguard.core.canonical import Json, json_roundtrip
 from llmguard.core.errors import LogError
 from llmguard.core.messages import ModelFailure, ModelReply
 from llmguard.core.outcome import Outcome
 from llmguard.core.record import CallStart, Record, Step
-from llmguard.log.audits import Ended
+from llmguard.log.audits import FinishedCall
 from llmguard.log.query import Query, query
-from llmguard.log.review_store import Found, ReviewedLog, Which
+from llmguard.log.review_store import AuditFilter, CallSummary, ReviewStore
 from llmguard.log.reviews import Review, in_order
 from llmguard.log.rows import Row, row_of_record
 from llmguard.log.sqlite.certificate_rows import issued_at
-from llmguard.log.stats import GuardStats, Tally
-
-GOOD = ("accepted", "recovered")
+from llmguard.log.stats import GuardStats, GuardTally
 
 
 @dataclass(slots=True)
-class _Kept:
+class StoredCall:
     opening: CallStart
     steps: list[Step] = field(default_factory=list)
     outcome: Outcome[Json] | None = None
@@ -36,7 +34,7 @@ class _Kept:
         return Record(self.opening, tuple(self.steps), self.outcome)
 
 
-class MemoryLog(ReviewedLog):
+class MemoryLog(ReviewStore):
     """Keeps the newest `size` calls of this process; nothing is written anywhere.
 
     >>> log = MemoryLog()
@@ -48,10 +46,10 @@ class MemoryLog(ReviewedLog):
     def __init__(self, size: int = 1_000) -> None:
         self.size = size
         self.secret = os.urandom(32)
-        self._calls: dict[str, _Kept] = {}
+        self._calls: dict[str, StoredCall] = {}
         self._guards: dict[str, Json] = {}
         self._feedback: dict[str, list[Json]] = {}
-        self._certificates: dict[str, tuple[float, Kept]] = {}
+        self._certificates: dict[str, tuple[float, StoredCertificate]] = {}
         self._lock = Lock()
 
     def guard(self, fingerprint: str, name: str, description: Json) -> None:
@@ -63,7 +61,7 @@ class MemoryLog(ReviewedLog):
     def begin(self, opening: CallStart) -> None:
         with self._lock:
             before = self._calls.pop(opening.id, None)
-            kept = self._calls[opening.id] = _Kept(opening)
+            kept = self._calls[opening.id] = StoredCall(opening)
             if before:
                 kept.steps, kept.reviews = before.steps, before.reviews
             while len(self._calls) > self.size:
@@ -98,7 +96,7 @@ class MemoryLog(ReviewedLog):
             for kept in self._all()
             if kept.outcome is not None
             and (kept.opening.guard, kept.opening.inputs_digest) == (guard, inputs_digest)
-            and kept.outcome.status in GOOD
+            and kept.outcome.is_from_model
             and kept.opening.started_at >= not_before
             and not any(review.verdict == "wrong" for review in self.reviews_of(kept.opening.id)[-1:])
         ]
@@ -135,9 +133,9 @@ class MemoryLog(ReviewedLog):
         meta: Mapping[str, Json] | None = None,
         where: str | None = None,
     ) -> tuple[GuardStats, ...]:
-        tallies: dict[str, Tally] = {}
+        tallies: dict[str, GuardTally] = {}
         for row in self._rows(query(guard, since, until, finished_since, status, meta, where)):
-            tally = tallies.setdefault(row.guard, Tally(row.guard))
+            tally = tallies.setdefault(row.guard, GuardTally(row.guard))
             tally.call(row.status, row.failures, row.duration_s)
             for step in self._calls[row.id].steps:
                 if isinstance(step.answer, ModelReply | ModelFailure):
@@ -153,9 +151,9 @@ class MemoryLog(ReviewedLog):
         return list(self._feedback.get(call_id, ()))
 
     def keep_certificate(self, certificate: Certificate, at: float) -> None:
-        self._certificates.setdefault(certificate.id, (issued_at(certificate, at), Kept(certificate)))
+        self._certificates.setdefault(certificate.id, (issued_at(certificate, at), StoredCertificate(certificate)))
 
-    def certificates(self, guard: str, certified: str | None = None) -> list[Kept]:
+    def certificates(self, guard: str, certified: str | None = None) -> list[StoredCertificate]:
         found = [
             (at, kept)
             for at, kept in list(self._certificates.values())
@@ -167,10 +165,10 @@ class MemoryLog(ReviewedLog):
         issued, kept = self._certificates.get(certificate_id, (0.0, None))
         if kept is None or kept.suspended_at is not None:
             return False
-        self._certificates[certificate_id] = issued, Kept(kept.certificate, at)
+        self._certificates[certificate_id] = issued, StoredCertificate(kept.certificate, at)
         return True
 
-    def _keep_reviews(self, reviews: Sequence[Review]) -> None:
+    def _save_reviews(self, reviews: Sequence[Review]) -> None:
         for review in reviews:
             if kept := self._calls.get(review.call_id):  # else it has made room meanwhile
                 kept.reviews.append(review)
@@ -178,17 +176,19 @@ class MemoryLog(ReviewedLog):
     def _reviews(self, call_ids: Iterable[str]) -> list[Review]:
         return [review for call_id in call_ids if (kept := self._calls.get(call_id)) for review in kept.reviews]
 
-    def _look_up(self, call_id: str) -> Found | None:
+    def _look_up(self, call_id: str) -> CallSummary | None:
         kept = self._calls.get(call_id)
-        return Found(call_id, kept.opening.guard, kept.opening.fingerprint, kept.outcome) if kept else None
+        return CallSummary(call_id, kept.opening.guard, kept.opening.fingerprint, kept.outcome) if kept else None
 
     def _descriptions(self, guard: str) -> Mapping[str, Json]:
         known = list(self._guards.items())
         return {fingerprint: found["description"] for fingerprint, found in known if found["name"] == guard}
 
-    def _ended(self, guard: str, fingerprints: Sequence[str] | None, since: float | None, which: Which) -> list[Ended]:
+    def _ended(
+        self, guard: str, fingerprints: Sequence[str] | None, since: float | None, which: AuditFilter
+    ) -> list[FinishedCall]:
         found = [
-            Ended(
+            FinishedCall(
                 call_id=kept.opening.id,
                 started_at=kept.opening.started_at,
                 outcome=kept.outcome,
@@ -218,7 +218,7 @@ class MemoryLog(ReviewedLog):
     def close(self) -> None:
         return
 
-    def _all(self) -> list[_Kept]:
+    def _all(self) -> list[StoredCall]:
         with self._lock:
             return list(self._calls.values())
 
@@ -227,6 +227,6 @@ class MemoryLog(ReviewedLog):
         return [row for row in rows if asked.holds(row)]
 
 
-def _verdict_of(kept: _Kept) -> str:
+def _verdict_of(kept: StoredCall) -> str:
     newest = in_order(kept.reviews)[-1:]
     return newest[0].verdict if newest else ""

@@ -12,23 +12,23 @@ from llmguard.core.canonical import Json
 from llmguard.core.errors import LogError
 from llmguard.core.outcome import Outcome
 from llmguard.engine.policy import certified_part
-from llmguard.log.audits import Audit, Ended, audit_of
+from llmguard.log.audits import Audit, FinishedCall, audit_of
 from llmguard.log.reviews import (
     UNSET,
     Review,
-    Reviewed,
-    Unset,
-    Word,
+    ReviewedCall,
+    ReviewInput,
+    UnsetCorrection,
     checked,
     in_order,
     not_yet_there,
 )
 
-Which: TypeAlias = Literal["audited", "reviewed"]
+AuditFilter: TypeAlias = Literal["audited", "reviewed"]
 """Of the finished calls of a guard: those drawn for audit, or those with a review."""
 
 
-class Found(NamedTuple):
+class CallSummary(NamedTuple):
     """A call as a log knows it; `outcome` is None while it runs."""
 
     call_id: str
@@ -37,7 +37,7 @@ class Found(NamedTuple):
     outcome: Outcome[Json] | None
 
 
-class ReviewedLog(ABC):
+class ReviewStore(ABC):
     """A log in which people's judgements stand beside the outcomes."""
 
     # --------------------------------------------------------------------------------------------- what a log can do
@@ -47,7 +47,7 @@ class ReviewedLog(ABC):
         """`{"name": ..., "description": ...}` of the guard with this fingerprint; None where it is not known."""
 
     @abstractmethod
-    def _look_up(self, call_id: str) -> Found | None:
+    def _look_up(self, call_id: str) -> CallSummary | None:
         """None where there is no such call."""
 
     @abstractmethod
@@ -55,7 +55,7 @@ class ReviewedLog(ABC):
         """There is no such call in this log."""
 
     @abstractmethod
-    def _keep_reviews(self, reviews: Sequence[Review]) -> None:
+    def _save_reviews(self, reviews: Sequence[Review]) -> None:
         """In this order; on the disk on return, where the log has one."""
 
     @abstractmethod
@@ -67,7 +67,9 @@ class ReviewedLog(ABC):
         """What decided this guard's outcomes, by fingerprint."""
 
     @abstractmethod
-    def _ended(self, guard: str, fingerprints: Sequence[str] | None, since: float | None, which: Which) -> list[Ended]:
+    def _ended(
+        self, guard: str, fingerprints: Sequence[str] | None, since: float | None, which: AuditFilter
+    ) -> list[FinishedCall]:
         """Finished calls with their reviews, by start; `fingerprints` None: whatever decided them."""
 
     # --------------------------------------------------------------------------------------------- reviews
@@ -77,7 +79,7 @@ class ReviewedLog(ABC):
         call_id: str,
         verdict: str,
         *,
-        correction: Json | Unset = UNSET,
+        correction: Json | UnsetCorrection = UNSET,
         fields: Mapping[str, str] | None = None,
         reviewer: str = "",
         comment: str = "",
@@ -100,19 +102,19 @@ class ReviewedLog(ABC):
             LogError: there is no such call, or a correction where the log does not know the guard's schema.
             UsageError: what was said cannot stand; the message says how to mend it.
         """
-        word = Word(verdict, correction, fields, reviewer, comment, blind)
+        word = ReviewInput(verdict, correction, fields, reviewer, comment, blind)
         review = self.checked_review(call_id, word, at)
-        self._keep_reviews([review])
+        self._save_reviews([review])
         return review
 
-    def checked_review(self, call_id: str, word: Word, at: float | None = None) -> Review:
+    def checked_review(self, call_id: str, word: ReviewInput, at: float | None = None) -> Review:
         """The review that `review` would keep, and its errors; nothing is written."""
         found = self._look_up(call_id)
         if found is None:
             raise self._unknown(call_id)
         explained = self.explain(found.fingerprint) if word.correction is not UNSET else None
         described = explained["description"].get("schema") if explained else None
-        call = Reviewed(call_id=found.call_id, guard=found.guard, outcome=found.outcome, described=described)
+        call = ReviewedCall(call_id=found.call_id, guard=found.guard, outcome=found.outcome, described=described)
         return checked(word, call, new_review_id(), time.time() if at is None else at)
 
     def add_reviews(self, reviews: Sequence[Review]) -> int:
@@ -121,7 +123,7 @@ class ReviewedLog(ABC):
         kept = self._reviews({review.call_id for review in reviews})
         new = not_yet_there(reviews, kept)
         if new:
-            self._keep_reviews(new)
+            self._save_reviews(new)
         return len(new)
 
     def reviews_of(self, call_id: str) -> list[Review]:
@@ -142,7 +144,7 @@ class ReviewedLog(ABC):
             return [audit_of(call) for call in self._ended(guard, None, since, "reviewed")]
         return [audit_of(call) for call in self._decided(guard, certified, since, "reviewed")]
 
-    def _decided(self, guard: str, certified: str, since: float | None, which: Which) -> list[Ended]:
+    def _decided(self, guard: str, certified: str, since: float | None, which: AuditFilter) -> list[FinishedCall]:
         """Begun and decided by such a guard: one that was resumed by a changed guard says nothing of either."""
         fingerprints = self._certified(guard, certified)
         found = self._ended(guard, fingerprints, since, which)

@@ -24,13 +24,13 @@ from llmguard.schema.words import hint
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 
-class Unset(Enum):
+class UnsetCorrection(Enum):
     """What stands for a correction that was not given; None is one: to null."""
 
     UNSET = "unset"
 
 
-UNSET: Final = Unset.UNSET
+UNSET: Final = UnsetCorrection.UNSET
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,21 +58,21 @@ class Review:
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class ReviewInput:
     """What a reviewer says, as it came in: nothing in it is checked yet. `seen`: the value that was shown to them, if it
     came back with the review."""
 
     verdict: str
-    correction: Json | Unset = UNSET
+    correction: Json | UnsetCorrection = UNSET
     fields: Mapping[str, str] | None = None
     reviewer: str = ""
     comment: str = ""
     blind: bool = False
-    seen: Json | Unset = UNSET
+    seen: Json | UnsetCorrection = UNSET
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reviewed:
+class ReviewedCall:
     """The call that is reviewed. `outcome` None: it runs. `described`: its guard's schema as the log keeps it, if it
     does."""
 
@@ -93,7 +93,7 @@ def judged_value(outcome: Outcome[Json]) -> tuple[Json, ...]:
 # ------------------------------------------------------------------------------------------------- checked
 
 
-def checked(word: Word, call: Reviewed, review_id: str, at: float) -> Review:
+def checked(word: ReviewInput, call: ReviewedCall, review_id: str, at: float) -> Review:
     """The review, free of secrets; UsageError says which part of the word cannot stand, and how to mend it."""
     if call.outcome is None:
         raise UsageError(
@@ -116,7 +116,7 @@ def checked(word: Word, call: Reviewed, review_id: str, at: float) -> Review:
     )
 
 
-def _refuse_types(word: Word, at: float) -> None:
+def _refuse_types(word: ReviewInput, at: float) -> None:
     for name in ("reviewer", "comment"):
         if not isinstance(found := getattr(word, name), str):
             raise UsageError(f"{name} is text, found {type(found).__name__}.")
@@ -130,7 +130,7 @@ def _refuse_types(word: Word, at: float) -> None:
         )
 
 
-def _refuse_another_value(seen: Json | Unset, judged: tuple[Json, ...]) -> None:
+def _refuse_another_value(seen: Json | UnsetCorrection, judged: tuple[Json, ...]) -> None:
     """Whoever mends the candidate where it stands would be taken to judge what the log holds."""
     if seen is not UNSET and not any(same(seen, value) for value in judged):
         raise UsageError("candidate is not what the log holds. What it should have been goes into correction.")
@@ -142,7 +142,9 @@ def _verdict(found: object, of: str) -> Verdict:
     return found
 
 
-def _correction(given: Json | Unset, verdict: Verdict, call: Reviewed, judged: tuple[Json, ...]) -> tuple[Json, ...]:
+def _correction(
+    given: Json | UnsetCorrection, verdict: Verdict, call: ReviewedCall, judged: tuple[Json, ...]
+) -> tuple[Json, ...]:
     if given is UNSET:
         return ()
     try:
@@ -155,7 +157,7 @@ def _correction(given: Json | Unset, verdict: Verdict, call: Reviewed, judged: t
     return (correction,)
 
 
-def _refuse_misfit(correction: Json, call: Reviewed) -> None:
+def _refuse_misfit(correction: Json, call: ReviewedCall) -> None:
     if call.described is None:
         raise LogError(
             f"the log does not know the schema by which guard {call.guard!r} decided call {call.call_id!r}, so a correction"
@@ -270,7 +272,7 @@ def review_values(review: Review) -> Values:
     )
 
 
-def review_of(row: Json) -> Review:
+def review_from_row(row: Json) -> Review:
     return Review(
         id=row.id,
         call_id=row.call_id,

@@ -100,7 +100,7 @@ def unknown_opening_values(call_id: str, outcome: Outcome[Json], at: float, owne
 
 def outcome_values(outcome: Outcome[Json], finished_at: float | None) -> Values:
     """In the order of `tables.OUTCOME`."""
-    said = words_of(outcome)
+    said = search_words(outcome)
     return (
         finished_at,
         outcome.status,
@@ -119,7 +119,7 @@ def outcome_values(outcome: Outcome[Json], finished_at: float | None) -> Values:
     )
 
 
-def words_of(outcome: Outcome[Json]) -> tuple[list[str], list[str], list[str]]:
+def search_words(outcome: Outcome[Json]) -> tuple[list[str], list[str], list[str]]:
     """What can be looked for: failures, rules that were violated, and models, of all attempts, each once, sorted."""
     failures, models = set[str](), set[str]()
     rules = {violation.rule for violation in (*outcome.violations, *outcome.flags)}
@@ -269,7 +269,7 @@ def row_of_record(record: Record, finished_at: float | None, review: str = "") -
     """The same of a record in memory."""
     opening = record.opening
     outcome: Outcome[Json] = record.outcome or Outcome(status=cast("Json", RUNNING))
-    failures, rules, models = map(tuple, words_of(outcome))
+    failures, rules, models = map(tuple, search_words(outcome))
     return Row(
         id=opening.id,
         guard=opening.guard,

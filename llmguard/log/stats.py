@@ -36,7 +36,7 @@ class GuardStats:
         return sum((use.usage for use in self.models), NO_USAGE)
 
 
-class Tally:
+class GuardTally:
     """Adds up one guard's calls."""
 
     def __init__(self, guard: str) -> None:

@@ -121,7 +121,7 @@ def answer_of(outcome: Outcome[Json], reviews: Sequence[Reviewed] = ()) -> Answe
         return "reviewed unsure"
     if newest is not None and outcome.candidate:  # right is what was judged, whoever answered in the end
         return Answer(value=outcome.candidate[0])
-    if outcome.status in ("accepted", "recovered") or (newest is not None and outcome.has_value):
+    if outcome.is_from_model or (newest is not None and outcome.has_value):
         return Answer(value=outcome.json)
     return "no answer to learn from"
 

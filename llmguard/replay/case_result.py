@@ -19,7 +19,6 @@ from llmguard.engine.policy import Policy
 from llmguard.replay.cases import Case, Expect, pretty_lines
 from llmguard.replay.what_if import Live, Otherwise, WhatIf, answered, what_if
 
-BY_MODEL = ("accepted", "recovered")
 SHOWN_TEXT, SHOWN_LINE = 2_000, 300
 """Characters of a reply, and of one thing that is wrong with it."""
 DIFF_LINES = 2_000
@@ -89,7 +88,7 @@ def holds(expect: Expect, outcome: Outcome[Json]) -> bool:
     """Whether an outcome is what was expected."""
     if expect.kind == "value":
         return outcome.has_value and alike(expect.value[0], outcome.json)
-    return (outcome.status in BY_MODEL) == (expect.kind == "accepted")
+    return outcome.is_from_model == (expect.kind == "accepted")
 
 
 def alike(one: Json, other: Json) -> bool:
@@ -146,7 +145,7 @@ def _ended_by(case: Case, policy: Policy, found: WhatIf, otherwise: Otherwise) -
 
 
 def _refuses_a_reply(outcome: Outcome[Json]) -> bool:
-    return outcome.status not in BY_MODEL and any(each.text and each.failure for each in outcome.attempts)
+    return not outcome.is_from_model and any(each.text and each.failure for each in outcome.attempts)
 
 
 def _silence(policy: Policy, steps: tuple[Step, ...]) -> Otherwise:

@@ -161,9 +161,8 @@ class Session:
 
     def _void_at_end(self, outcome: Outcome[Json]) -> Iterator[Void]:
         """Where the outcome is not what was shown last, that is void."""
-        by_model = outcome.status in ("accepted", "recovered")
         own = [attempt.address for attempt in outcome.attempts if "/c:" not in attempt.address]  # and no judge's
-        if not (by_model and own[-1] == self.execution.shown):
+        if not (outcome.is_from_model and own[-1] == self.execution.shown):
             yield from voided(self.execution)
 
     def _flow(self) -> Flow[Outcome[Json]]:

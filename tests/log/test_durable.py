@@ -151,7 +151,7 @@ def test_ctrl_c_while_waiting_does_not_lose_the_row(log: OutcomeLog) -> None:
     """The exception passes on; the writer's thread does the rest."""
     log.begin(opening("1"))
     log.flush()
-    with log._writer.gate:
+    with log._writer.write_lock:
         threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
         with pytest.raises(KeyboardInterrupt):
             log.finish("1", outcome("1"), 1.0)
@@ -193,7 +193,7 @@ def test_ctrl_c_within_a_transaction_neither_loses_nor_doubles(
     with pytest.raises(KeyboardInterrupt):
         log_call(log, "1")
     log.flush()
-    until(lambda: log._writer.kept == 0)
+    until(lambda: log._writer.pending == 0)
     assert on_disk(log.path) == [("0", "accepted"), ("1", "accepted")]
     assert len(on_disk(log.path, "SELECT * FROM steps")) == 2
 
@@ -209,7 +209,7 @@ def test_a_cancelled_coroutine_does_not_lose_the_row(log: OutcomeLog) -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
 
-    with log._writer.gate:
+    with log._writer.write_lock:
         asyncio.run(cancelled())
     until(lambda: on_disk(log.path) == [("1", "accepted")])
 
@@ -229,7 +229,7 @@ def test_a_locked_log_costs_nobody_a_value(impatient: None, log: OutcomeLog) -> 
     assert [row.id for row in log.find()] == ["0"]
     other.execute("ROLLBACK")
     other.close()
-    until(lambda: log._writer.kept == 0)
+    until(lambda: log._writer.pending == 0)
     assert on_disk(log.path) == [(str(number), "accepted") for number in range(6)]
     assert len(on_disk(log.path, "SELECT * FROM steps")) == 6
 
@@ -262,7 +262,7 @@ def test_a_warning_that_is_an_error_costs_no_value(impatient: None, log: Outcome
         warnings.simplefilter("error")
         log_call(log, "1")
     other.close()
-    until(lambda: log._writer.kept == 0)
+    until(lambda: log._writer.pending == 0)
 
 
 def full_disk(writing: int, path: Path) -> None:
@@ -273,10 +273,10 @@ def full_disk(writing: int, path: Path) -> None:
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         log_calls(log, range(1, 11))
-    say(writing, f"{[warning.category.__name__ for warning in warned]} {log._writer.kept > 0}")
+    say(writing, f"{[warning.category.__name__ for warning in warned]} {log._writer.pending > 0}")
     say(writing, str(warned[0].message))
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    until(lambda: log._writer.kept == 0)
+    until(lambda: log._writer.pending == 0)
 
 
 def test_a_full_disk_costs_nobody_a_value(impatient: None, tmp_path: Path) -> None:
@@ -312,7 +312,7 @@ def test_a_removed_folder_is_waited_for(impatient: None, log: OutcomeLog, caplog
     with pytest.raises(LogError, match="cannot be read"):
         log.find()
     folder.mkdir()
-    until(lambda: log._writer.kept == 0)
+    until(lambda: log._writer.pending == 0)
     assert on_disk(log.path) == [("1", "accepted"), ("2", "accepted")]
 
 

@@ -22,7 +22,7 @@ from llmguard.core.errors import LogError, UsageError
 from llmguard.core.outcome import Judgement, Sample, Vote
 from llmguard.engine.policy import certified_part
 from llmguard.log import MemoryLog, OutcomeLog, judged_pairs
-from llmguard.log.reviews import UNSET, Word, pointers
+from llmguard.log.reviews import UNSET, ReviewInput, pointers
 from llmguard.log.rows import searchable
 from llmguard.log.sqlite import writer
 from llmguard.log.sqlite.database import REVISIONS
@@ -262,9 +262,9 @@ def test_an_unknown_call_is_refused_as_in_feedback(any_log: Log) -> None:
     """The same sentence for both."""
     with pytest.raises(LogError) as reviewed:
         any_log.review("nobody", "right")
-    with pytest.raises(LogError) as told:
+    with pytest.raises(LogError) as raised:
         any_log.feedback("nobody", "useful", True, 1.0)
-    assert str(reviewed.value) == str(told.value)
+    assert str(reviewed.value) == str(raised.value)
     assert any_log.reviews_of("nobody") == []
 
 
@@ -317,15 +317,15 @@ def test_a_reviewer_who_saw_another_value_is_refused(invoices: Log) -> None:
     """What came back with the review is what is judged, or else something was mixed up."""
     for seen in (VALUE | {"total": 5}, None):
         with pytest.raises(UsageError, match="candidate is not what the log holds"):
-            invoices.checked_review("1", Word("right", seen=seen))
-    assert invoices.checked_review("1", Word("right", seen=VALUE)).verdict == "right"
+            invoices.checked_review("1", ReviewInput("right", seen=seen))
+    assert invoices.checked_review("1", ReviewInput("right", seen=VALUE)).verdict == "right"
 
 
 # ------------------------------------------------------------------------------------------------- many at once
 
 
 def words(log: Log, *verdicts: str, reviewer: str = "ada") -> list[Any]:
-    return [log.checked_review("1", Word(verdict, reviewer=reviewer), at) for at, verdict in enumerate(verdicts)]
+    return [log.checked_review("1", ReviewInput(verdict, reviewer=reviewer), at) for at, verdict in enumerate(verdicts)]
 
 
 def test_the_same_reviews_are_added_once(invoices: Log) -> None:
@@ -340,18 +340,18 @@ def test_the_same_reviews_are_added_once(invoices: Log) -> None:
 
 def test_another_reviewer_or_comment_is_another_review(invoices: Log) -> None:
     """What is the same is call, verdict, correction, fields, reviewer and comment; not the time."""
-    first = invoices.checked_review("1", Word("wrong", {"total": 5}, {"/total": "wrong"}, "ada", "x"), 1.0)
+    first = invoices.checked_review("1", ReviewInput("wrong", {"total": 5}, {"/total": "wrong"}, "ada", "x"), 1.0)
     others = [
-        Word("wrong", {"total": 5}, {"/total": "wrong"}, "ada", "y"),
-        Word("wrong", {"total": 5}, {"/total": "wrong"}, "bob", "x"),
-        Word("wrong", {"total": 5}, {"/total": "unsure"}, "ada", "x"),
-        Word("wrong", {"total": 6}, {"/total": "wrong"}, "ada", "x"),
-        Word("wrong", UNSET, {"/total": "wrong"}, "ada", "x"),
+        ReviewInput("wrong", {"total": 5}, {"/total": "wrong"}, "ada", "y"),
+        ReviewInput("wrong", {"total": 5}, {"/total": "wrong"}, "bob", "x"),
+        ReviewInput("wrong", {"total": 5}, {"/total": "unsure"}, "ada", "x"),
+        ReviewInput("wrong", {"total": 6}, {"/total": "wrong"}, "ada", "x"),
+        ReviewInput("wrong", UNSET, {"/total": "wrong"}, "ada", "x"),
     ]
     reviews = [first, *(invoices.checked_review("1", word, 2.0) for word in others)]
     assert len({review.content for review in reviews}) == 6
     assert invoices.add_reviews(reviews) == 6
-    again = invoices.checked_review("1", Word("wrong", {"total": 5}, {"/total": "wrong"}, "ada", "x"), 9.0)
+    again = invoices.checked_review("1", ReviewInput("wrong", {"total": 5}, {"/total": "wrong"}, "ada", "x"), 9.0)
     assert invoices.add_reviews([again]) == 0
 
 
@@ -360,7 +360,7 @@ def test_a_thousand_reviews_are_asked_about_at_once(log: OutcomeLog) -> None:
     for number in range(1_100):
         log.begin(opening(str(number)))
         log._writer.put(log._ending(str(number), outcome(str(number)), 1.0, None))
-    made = [log.checked_review(str(number), Word("right"), 1.0) for number in range(1_100)]
+    made = [log.checked_review(str(number), ReviewInput("right"), 1.0) for number in range(1_100)]
     assert (log.add_reviews(made), log.add_reviews(made)) == (1_100, 0)
 
 
@@ -510,7 +510,7 @@ def test_an_evicted_call_takes_its_reviews_along() -> None:
     log.finish("1", outcome("1"), 1.0)
     log_call(log, "2")
     assert log.reviews_of("1") == []
-    log._keep_reviews([review])
+    log._save_reviews([review])
     assert log.reviews_of("1") == []
 
 
@@ -551,9 +551,9 @@ def test_certificates_come_back_newest_first(any_log: Log) -> None:
 def test_a_suspended_certificate_stays_suspended(any_log: Log) -> None:
     """The first time stands; keeping it once more does not lift it."""
     any_log.keep_certificate(certificate(), 1.0)
-    told = [any_log.suspend(certificate().id, at) for at in (5.0, 6.0)]
+    suspended = [any_log.suspend(certificate().id, at) for at in (5.0, 6.0)]
     any_log.keep_certificate(certificate(), 7.0)
-    assert (told, any_log.suspend("none", 1.0)) == ([True, False], False)
+    assert (suspended, any_log.suspend("none", 1.0)) == ([True, False], False)
     if isinstance(any_log, OutcomeLog):  # another process, which looked before the first was done
         any_log._writer.wait_for(writer.Entry(any_log._statements.suspend, (9.0, certificate().id)))
     assert [kept.suspended_at for kept in any_log.certificates("triage")] == [5.0]

@@ -31,7 +31,7 @@ from llmguard.core.record import (
     with_texts,
 )
 from llmguard.log import MemoryLog, OutcomeLog
-from llmguard.log.sqlite.paging import RunsOn
+from llmguard.log.sqlite.paging import PagePosition
 from llmguard.operations.backtest import Rejudged, Tally, compared, judged
 from llmguard.operations.backtest.backtesting import differences, explained, judged_page, lost, same_value
 from llmguard.operations.backtest.comparison import Allowance, Comparators, Fields, answered, drawn, paired
@@ -226,12 +226,12 @@ def test_records_come_by_start_in_pages_of_any_size(log: OutcomeLog) -> None:
     for number in range(25):
         log_call(log, f"{number:02d}", at=1_700_000_000.0 + number // 10)
     found, after = [], None
-    while page := log.places(guard="triage", after=after, limit=3):
+    while page := log.positions(guard="triage", after=after, limit=3):
         found += [place.id for place in page]
         after = page[-1]
     assert found == [f"{number:02d}" for number in range(25)]
     assert [record.opening.id for record in log.records()] == found
-    assert [record.opening.id for record in log.records(after=RunsOn(1_700_000_001.0, "12"))] == found[13:]
+    assert [record.opening.id for record in log.records(after=PagePosition(1_700_000_001.0, "12"))] == found[13:]
 
 
 def test_records_are_those_that_get_gives(log: OutcomeLog) -> None:

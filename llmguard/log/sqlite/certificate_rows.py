@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmguard.certification.certificate import Certificate, Kept
+from llmguard.certification.certificate import Certificate, StoredCertificate
 from llmguard.core.canonical import Json, decode, encode
 from llmguard.log.rows import Values, searchable
 
@@ -24,5 +24,5 @@ def certificate_values(certificate: Certificate, at: float) -> Values:
     )
 
 
-def kept_of(row: Json) -> Kept:
-    return Kept(Certificate.from_json(decode(row.body)), row.suspended_at)
+def certificate_from_row(row: Json) -> StoredCertificate:
+    return StoredCertificate(Certificate.from_json(decode(row.body)), row.suspended_at)

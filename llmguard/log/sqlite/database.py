@@ -85,7 +85,7 @@ class Database:
     """The same as text, which is asked of the system at every commit."""
     engine: sa.Engine
 
-    def writing(self) -> Connection:
+    def writer_connection(self) -> Connection:
         """A connection of one's own, for the one writer."""
         pooled = self.engine.raw_connection()
         connection = cast(Connection, pooled.driver_connection)
@@ -97,7 +97,7 @@ class Database:
         connection.executescript(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
 
     @contextmanager
-    def reading(self) -> Iterator[sa.Connection]:
+    def snapshot(self) -> Iterator[sa.Connection]:
         """A connection for one look at one state of the log."""
         with self.engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA query_only=ON")

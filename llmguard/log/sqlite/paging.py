@@ -24,16 +24,16 @@ PAGE = 200
 """Records of one page: at a few KB each it fits into a megabyte."""
 
 
-class RunsOn(NamedTuple):
+class PagePosition(NamedTuple):
     """Where a call stands in the order of the log."""
 
     started_at: float
     id: str
 
 
-def places_after(
-    connection: sa.Connection, asked: Query, shown: sa.ColumnElement[str], after: RunsOn | None, limit: int
-) -> list[RunsOn]:
+def positions_after(
+    connection: sa.Connection, asked: Query, shown: sa.ColumnElement[str], after: PagePosition | None, limit: int
+) -> list[PagePosition]:
     """The next calls that are asked for, by start. `shown` is the status as lists show it."""
     import sqlalchemy as sa
 
@@ -42,7 +42,7 @@ def places_after(
     found = sa.select(*order).where(*clauses(asked, calls, shown)).order_by(*order).limit(limit)
     if after is not None:
         found = found.where(sa.tuple_(*order) > sa.tuple_(sa.literal(after.started_at), sa.literal(after.id)))
-    return [RunsOn(row.started_at, row.id) for row in connection.execute(found)]
+    return [PagePosition(row.started_at, row.id) for row in connection.execute(found)]
 
 
 def records_at(connection: sa.Connection, ids: Sequence[str], *, evidence: bool) -> list[Record]:

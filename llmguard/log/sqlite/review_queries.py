@@ -6,15 +6,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from llmguard.certification.certificate import Kept
+from llmguard.certification.certificate import StoredCertificate
 from llmguard.core.canonical import Json, decode
 from llmguard.core.outcome import Outcome
 from llmguard.core.record import decode_outcome
-from llmguard.log.audits import Ended
-from llmguard.log.review_store import Found, Which
-from llmguard.log.reviews import Review, review_of
+from llmguard.log.audits import FinishedCall
+from llmguard.log.review_store import AuditFilter, CallSummary
+from llmguard.log.reviews import Review, review_from_row
 from llmguard.log.rows import interrupted_call, opening_of, searchable
-from llmguard.log.sqlite.certificate_rows import kept_of
+from llmguard.log.sqlite.certificate_rows import certificate_from_row
 from llmguard.log.sqlite.liveness import is_gone
 from llmguard.log.sqlite.tables import tables
 
@@ -25,12 +25,12 @@ MOST_IDS = 500
 """Ids named in one question; SQLite takes 999 in its smallest build."""
 
 
-def look_up(connection: sa.Connection, call_id: str) -> Found | None:
+def look_up(connection: sa.Connection, call_id: str) -> CallSummary | None:
     calls = tables().calls
     call = connection.execute(calls.select().where(calls.c.id == searchable(call_id))).one_or_none()
     if call is None:
         return None
-    return Found(call.id, call.guard, call.fingerprint, _outcome_of(call))
+    return CallSummary(call.id, call.guard, call.fingerprint, _outcome_of(call))
 
 
 def _outcome_of(call: Json) -> Outcome[Json] | None:
@@ -45,7 +45,7 @@ def reviews_in(connection: sa.Connection, call_ids: Iterable[str]) -> list[Revie
     found: list[Review] = []
     for start in range(0, len(ids), MOST_IDS):
         asked = reviews.select().where(reviews.c.call_id.in_(ids[start : start + MOST_IDS]))
-        found += map(review_of, connection.execute(asked))
+        found += map(review_from_row, connection.execute(asked))
     return found
 
 
@@ -56,8 +56,8 @@ def descriptions_in(connection: sa.Connection, guard: str) -> dict[str, Json]:
 
 
 def ended_in(
-    connection: sa.Connection, guard: str, fingerprints: Sequence[str] | None, since: float | None, which: Which
-) -> list[Ended]:
+    connection: sa.Connection, guard: str, fingerprints: Sequence[str] | None, since: float | None, which: AuditFilter
+) -> list[FinishedCall]:
     """Two questions, however many calls there are."""
     import sqlalchemy as sa
 
@@ -68,11 +68,11 @@ def ended_in(
     asked = sa.select(calls.c.id, calls.c.started_at, calls.c.outcome).where(*meant).order_by(*order)
     said = sa.select(reviews).join(calls, calls.c.id == reviews.c.call_id).where(*meant).order_by(reviews.c.call_id)
     by_call = {
-        call_id: [review_of(row) for row in rows]
+        call_id: [review_from_row(row) for row in rows]
         for call_id, rows in groupby(connection.execute(said), lambda row: row.call_id)
     }
     return [
-        Ended(
+        FinishedCall(
             call_id=call.id,
             started_at=call.started_at,
             outcome=decode_outcome(call.outcome),
@@ -83,7 +83,7 @@ def ended_in(
 
 
 def _meant(
-    guard: str, fingerprints: Sequence[str] | None, since: float | None, which: Which
+    guard: str, fingerprints: Sequence[str] | None, since: float | None, which: AuditFilter
 ) -> Iterator[sa.ColumnElement[bool]]:
     import sqlalchemy as sa
 
@@ -101,8 +101,8 @@ def _meant(
         yield calls.c.id.in_(sa.select(made.reviews.c.call_id))
 
 
-def certificates_in(connection: sa.Connection, asked: sa.ColumnElement[bool]) -> list[Kept]:
+def certificates_in(connection: sa.Connection, asked: sa.ColumnElement[bool]) -> list[StoredCertificate]:
     """The newest first."""
     made = tables().certificates
     order = (made.c.issued_at.desc(), made.c.id)
-    return [kept_of(row) for row in connection.execute(made.select().where(asked).order_by(*order))]
+    return [certificate_from_row(row) for row in connection.execute(made.select().where(asked).order_by(*order))]

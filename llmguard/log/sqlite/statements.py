@@ -42,7 +42,7 @@ class Statements:
     """OUTCOME, then id and owner: of a call whose process is gone."""
 
 
-def compile_statements(dialect: sa.Dialect) -> Statements:
+def compile_statements(sql_dialect: sa.Dialect) -> Statements:
     import sqlalchemy as sa
 
     made = tables()
@@ -63,23 +63,23 @@ def compile_statements(dialect: sa.Dialect) -> Statements:
         .values(suspended_at=sa.bindparam("suspended_at"))
     )
     return Statements(
-        begin=_upsert(dialect, calls, OPENING, ("id",), update=OPENING[1:], also=undecided),
-        finish=_upsert(dialect, calls, (*OPENING, *OUTCOME), ("id",), update=OUTCOME),
-        whole=_upsert(dialect, calls, (*OPENING, *OUTCOME), ("id",), update=(*OPENING[1:], *OUTCOME)),
-        step=_upsert(dialect, made.steps, STEP, ("call_id", "address"), update=STEP[2:]),
-        guard=_upsert(dialect, made.guards, ("fingerprint", "name", "description"), ("fingerprint",)),
+        begin=_upsert(sql_dialect, calls, OPENING, ("id",), update=OPENING[1:], also=undecided),
+        finish=_upsert(sql_dialect, calls, (*OPENING, *OUTCOME), ("id",), update=OUTCOME),
+        whole=_upsert(sql_dialect, calls, (*OPENING, *OUTCOME), ("id",), update=(*OPENING[1:], *OUTCOME)),
+        step=_upsert(sql_dialect, made.steps, STEP, ("call_id", "address"), update=STEP[2:]),
+        guard=_upsert(sql_dialect, made.guards, ("fingerprint", "name", "description"), ("fingerprint",)),
         feedback=_upsert(
-            dialect, made.feedback, ("call_id", "key", "at", "value"), ("call_id", "key", "at"), ("value",)
+            sql_dialect, made.feedback, ("call_id", "key", "at", "value"), ("call_id", "key", "at"), ("value",)
         ),
-        review=_upsert(dialect, made.reviews, REVIEW, ("id",)),
-        certificate=_upsert(dialect, certificates, CERTIFICATE, ("id",)),
-        suspend=_compiled(dialect, suspend, ("suspended_at", "of_id")),
-        settle=_compiled(dialect, settle, (*OUTCOME, "of_id", "of_owner")),
+        review=_upsert(sql_dialect, made.reviews, REVIEW, ("id",)),
+        certificate=_upsert(sql_dialect, certificates, CERTIFICATE, ("id",)),
+        suspend=_compiled(sql_dialect, suspend, ("suspended_at", "of_id")),
+        settle=_compiled(sql_dialect, settle, (*OUTCOME, "of_id", "of_owner")),
     )
 
 
 def _upsert(
-    dialect: sa.Dialect,
+    sql_dialect: sa.Dialect,
     table: sa.Table,
     columns: tuple[str, ...],
     key: tuple[str, ...],
@@ -90,18 +90,18 @@ def _upsert(
     import sqlalchemy as sa
     from sqlalchemy.dialects import postgresql, sqlite
 
-    insert = (sqlite if dialect.name == "sqlite" else postgresql).insert(table)
+    insert = (sqlite if sql_dialect.name == "sqlite" else postgresql).insert(table)
     insert = insert.values({name: sa.bindparam(name, type_=sa.types.NullType()) for name in columns})
     changed = {**{name: insert.excluded[name] for name in update}, **(also or {})}
     if changed:
         insert = insert.on_conflict_do_update(index_elements=key, set_=changed)
     else:
         insert = insert.on_conflict_do_nothing(index_elements=key)
-    return _compiled(dialect, insert, columns)
+    return _compiled(sql_dialect, insert, columns)
 
 
-def _compiled(dialect: sa.Dialect, statement: sa.Executable, order: tuple[str, ...]) -> str:
-    compiled = statement.compile(dialect=dialect)  # type: ignore[attr-defined]
+def _compiled(sql_dialect: sa.Dialect, statement: sa.Executable, order: tuple[str, ...]) -> str:
+    compiled = statement.compile(dialect=sql_dialect)  # type: ignore[attr-defined]
     if tuple(compiled.positiontup) != order:
         raise AssertionError(f"parameters in another order: {compiled.positiontup}, expected {order}")
     return str(compiled)

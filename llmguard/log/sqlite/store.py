@@ -12,16 +12,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llmguard.certification.certificate import Certificate, Kept
+from llmguard.certification.certificate import Certificate, StoredCertificate
 from llmguard.core.canonical import Json, decode, encode
 from llmguard.core.errors import LogError
 from llmguard.core.messages import Usage
-from llmguard.core.outcome import Outcome
+from llmguard.core.outcome import MODEL_STATUSES, Outcome
 from llmguard.core.record import CallStart, Record, Step
 from llmguard.core.redaction import redact
-from llmguard.log.audits import Ended
+from llmguard.log.audits import FinishedCall
 from llmguard.log.query import Query, clauses, newest_verdict, query
-from llmguard.log.review_store import Found, ReviewedLog, Which
+from llmguard.log.review_store import AuditFilter, CallSummary, ReviewStore
 from llmguard.log.reviews import Review, review_values
 from llmguard.log.rows import (
     RUNNING,
@@ -47,12 +47,12 @@ from llmguard.log.sqlite.database import (
     sqlite_version,
 )
 from llmguard.log.sqlite.liveness import is_foreign, is_gone
-from llmguard.log.sqlite.paging import PAGE, RunsOn, places_after, records_at
+from llmguard.log.sqlite.paging import PAGE, PagePosition, positions_after, records_at
 from llmguard.log.sqlite.review_queries import certificates_in, descriptions_in, ended_in, look_up, reviews_in
 from llmguard.log.sqlite.statements import Statements, compile_statements
 from llmguard.log.sqlite.tables import Tables, tables
 from llmguard.log.sqlite.writer import Entry, Writer
-from llmguard.log.stats import GuardStats, Tally
+from llmguard.log.stats import GuardStats, GuardTally
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -60,11 +60,10 @@ if TYPE_CHECKING:
 MOST_TRIED = 20
 """Calls that `last_good` looks at; if people found as many wrong in a row, there is no good value."""
 
-GOOD = ("accepted", "recovered")
 LAST_CHARACTER = "\U0010ffff"
 
 
-class OutcomeLog(ReviewedLog):
+class OutcomeLog(ReviewStore):
     """The log at one URL. All logs of one file in one process share its one writing connection.
 
     `begin` and `step` return at once, and their rows are on the disk within 5 ms; `finish` returns when the outcome and
@@ -147,14 +146,14 @@ class OutcomeLog(ReviewedLog):
 
     def suspend(self, certificate_id: str, at: float) -> bool:
         """No call is accepted by it any more, from this return on. False where there is none, or it is suspended."""
-        with self._looking() as connection:
+        with self._snapshot() as connection:
             found = certificates_in(connection, tables().certificates.c.id == certificate_id)
         if not found or found[0].suspended_at is not None:
             return False
         self._writer.wait_for(Entry(self._statements.suspend, (at, certificate_id), durable=True))
         return True
 
-    def _keep_reviews(self, reviews: Sequence[Review]) -> None:
+    def _save_reviews(self, reviews: Sequence[Review]) -> None:
         entries = [Entry(self._statements.review, review_values(review), durable=True) for review in reviews]
         self._write_all(entries)
 
@@ -174,19 +173,19 @@ class OutcomeLog(ReviewedLog):
         self._writer.close()
 
     def _ending(
-        self, call_id: str, outcome: Outcome[Json], finished_at: float, told: Callable[[], object] | None = None
+        self, call_id: str, outcome: Outcome[Json], finished_at: float, on_written: Callable[[], object] | None = None
     ) -> Entry:
         opening = self._openings.pop(call_id, None)
         began = opening.values if opening else unknown_opening_values(call_id, outcome, finished_at, self._writer.owner)
         values = began + outcome_values(outcome, finished_at)
-        return Entry(self._statements.finish, values, durable=True, opening=opening, told=told)
+        return Entry(self._statements.finish, values, durable=True, opening=opening, on_written=on_written)
 
     # --------------------------------------------------------------------------------------------- reading
 
     def get(self, call_id: str) -> Record | None:
         """The whole record; `outcome` is None while the call runs. None where there is no such call."""
         made = tables()
-        with self._looking() as connection:
+        with self._snapshot() as connection:
             call = connection.execute(made.calls.select().where(made.calls.c.id == searchable(call_id))).one_or_none()
             if call is None:
                 return None
@@ -200,7 +199,7 @@ class OutcomeLog(ReviewedLog):
         begin = searchable(prefix)
         within = calls.c.id.between(begin, begin + LAST_CHARACTER)  # which an index answers, as it does no LIKE
         asked = sa.select(calls.c.id).where(within, calls.c.id.startswith(begin, autoescape=True))
-        with self._looking() as connection:
+        with self._snapshot() as connection:
             return list(connection.execute(asked.order_by(calls.c.id).limit(limit)).scalars())
 
     def find(
@@ -224,7 +223,7 @@ class OutcomeLog(ReviewedLog):
         """
         asked = query(guard, since, until, finished_since, status, meta, where)
         calls = tables().calls
-        with self._looking() as connection:
+        with self._snapshot() as connection:
             shown = _shown(calls, self._gone(connection))
             more = (shown.label("shown"), newest_verdict(calls).label("review"))
             found = calls.select().add_columns(*more).where(*clauses(asked, calls, shown)).limit(limit)
@@ -232,7 +231,7 @@ class OutcomeLog(ReviewedLog):
             rows = connection.execute(found.order_by(*(each.desc() if newest_first else each for each in order)))
             return [row_of(row) for row in rows]
 
-    def places(
+    def positions(
         self,
         *,
         guard: str | None = None,
@@ -242,19 +241,19 @@ class OutcomeLog(ReviewedLog):
         status: str | Sequence[str] | None = None,
         meta: Mapping[str, Json] | None = None,
         where: str | None = None,
-        after: RunsOn | None = None,
+        after: PagePosition | None = None,
         limit: int = PAGE,
-    ) -> list[RunsOn]:
+    ) -> list[PagePosition]:
         """Start and id of the next `limit` calls after the place `after`, by start: what a page of records is asked by."""
         asked = query(guard, since, until, finished_since, status, meta, where)
-        with self._looking() as connection:
+        with self._snapshot() as connection:
             shown = _shown(tables().calls, self._gone(connection))
-            return places_after(connection, asked, shown, after, limit)
+            return positions_after(connection, asked, shown, after, limit)
 
     def records_of(self, ids: Sequence[str], *, evidence: bool = True) -> list[Record]:
         """The records with these ids, in their order; ids that are not in the log are passed over. Without `evidence`
         no reply has its `raw` body, and reading costs half as much."""
-        with self._looking() as connection:
+        with self._snapshot() as connection:
             return records_at(connection, ids, evidence=evidence)
 
     def records(
@@ -267,7 +266,7 @@ class OutcomeLog(ReviewedLog):
         status: str | Sequence[str] | None = None,
         meta: Mapping[str, Json] | None = None,
         where: str | None = None,
-        after: RunsOn | None = None,
+        after: PagePosition | None = None,
         evidence: bool = True,
     ) -> Iterator[Record]:
         """All such calls by start, in the memory of a page. Each page is one look at the log: calls that come in while
@@ -276,8 +275,8 @@ class OutcomeLog(ReviewedLog):
         asked = {"guard": guard, "since": since, "until": until, "status": status, "meta": meta, "where": where}
         return self._pages(asked | {"finished_since": finished_since}, after, evidence)
 
-    def _pages(self, asked: Json, after: RunsOn | None, evidence: bool) -> Iterator[Record]:
-        while found := self.places(**asked, after=after):
+    def _pages(self, asked: Json, after: PagePosition | None, evidence: bool) -> Iterator[Record]:
+        while found := self.positions(**asked, after=after):
             yield from self.records_of([place.id for place in found], evidence=evidence)
             after = found[-1]
 
@@ -289,12 +288,12 @@ class OutcomeLog(ReviewedLog):
         calls = tables().calls
         asked = (
             sa.select(calls.c.id, calls.c.outcome)
-            .where(calls.c.guard == guard, calls.c.inputs_digest == inputs_digest, calls.c.status.in_(GOOD))
+            .where(calls.c.guard == guard, calls.c.inputs_digest == inputs_digest, calls.c.status.in_(MODEL_STATUSES))
             .where(calls.c.started_at >= not_before)
             .order_by(calls.c.started_at.desc())
             .limit(MOST_TRIED)
         )
-        with self._looking() as connection:
+        with self._snapshot() as connection:
             rows = connection.execute(asked).all()
         found = next((row for row in rows if not self._is_wrong(row.id)), None)
         return None if found is None else {"value": decode(found.outcome).get("json"), "id": found.id}
@@ -316,11 +315,11 @@ class OutcomeLog(ReviewedLog):
     ) -> tuple[GuardStats, ...]:
         """One for each guard that has such calls, by name."""
         asked = query(guard, since, until, finished_since, status, meta, where)
-        tallies: dict[str, Tally] = {}
-        with self._looking() as connection:
+        tallies: dict[str, GuardTally] = {}
+        with self._snapshot() as connection:
             gone = self._gone(connection)
             for call in connection.execute(_calls_of(asked, gone)):
-                tally = tallies.setdefault(call.guard, Tally(call.guard))
+                tally = tallies.setdefault(call.guard, GuardTally(call.guard))
                 tally.call(call.shown, (call.failures or "").split(), call.duration_s)
             for use in connection.execute(_models_of(asked, gone)):
                 usage = Usage(input_tokens=use.input, output_tokens=use.output, estimated=bool(use.estimated))
@@ -330,40 +329,42 @@ class OutcomeLog(ReviewedLog):
     def explain(self, fingerprint: str) -> Json:
         """`{"name": ..., "description": ...}` of the guard with this fingerprint; None where it is not known."""
         guards = tables().guards
-        with self._looking() as connection:
+        with self._snapshot() as connection:
             found = connection.execute(guards.select().where(guards.c.fingerprint == fingerprint)).one_or_none()
         return None if found is None else {"name": found.name, "description": decode(found.description)}
 
     def feedback_of(self, call_id: str) -> list[Json]:
         """`{"key": ..., "value": ..., "at": ...}`, oldest first."""
         given = tables().feedback
-        with self._looking() as connection:
+        with self._snapshot() as connection:
             rows = connection.execute(given.select().where(given.c.call_id == searchable(call_id)).order_by(given.c.at))
             return [{"key": row.key, "value": decode(row.value), "at": row.at} for row in rows]
 
-    def certificates(self, guard: str, certified: str | None = None) -> list[Kept]:
+    def certificates(self, guard: str, certified: str | None = None) -> list[StoredCertificate]:
         """Those of a guard, the newest first; of one fingerprint, if it is named."""
         made = tables().certificates
         asked = made.c.guard == searchable(guard)
         if certified is not None:
             asked &= made.c.fingerprint == searchable(certified)
-        with self._looking() as connection:
+        with self._snapshot() as connection:
             return certificates_in(connection, asked)
 
     def _reviews(self, call_ids: Iterable[str]) -> list[Review]:
-        with self._looking() as connection:
+        with self._snapshot() as connection:
             return reviews_in(connection, call_ids)
 
-    def _look_up(self, call_id: str) -> Found | None:
-        with self._looking() as connection:
+    def _look_up(self, call_id: str) -> CallSummary | None:
+        with self._snapshot() as connection:
             return look_up(connection, call_id)
 
     def _descriptions(self, guard: str) -> Mapping[str, Json]:
-        with self._looking() as connection:
+        with self._snapshot() as connection:
             return descriptions_in(connection, guard)
 
-    def _ended(self, guard: str, fingerprints: Sequence[str] | None, since: float | None, which: Which) -> list[Ended]:
-        with self._looking() as connection:
+    def _ended(
+        self, guard: str, fingerprints: Sequence[str] | None, since: float | None, which: AuditFilter
+    ) -> list[FinishedCall]:
+        with self._snapshot() as connection:
             return ended_in(connection, guard, fingerprints, since, which)
 
     def _unknown(self, call_id: str) -> LogError:
@@ -375,21 +376,21 @@ class OutcomeLog(ReviewedLog):
         import sqlalchemy as sa
 
         meta = tables().meta
-        with self._looking() as connection:
+        with self._snapshot() as connection:
             return bytes.fromhex(connection.execute(sa.select(meta.c.value).where(meta.c.key == "secret")).scalar_one())
 
     def facts(self) -> dict[str, Json]:
         """What `llmguard doctor` may want to say of this log."""
         import sqlalchemy as sa
 
-        with self._looking() as connection:
+        with self._snapshot() as connection:
             calls = connection.execute(sa.select(sa.func.count()).select_from(tables().calls)).scalar_one()
         return {
             "path": str(self.path),
             "bytes": self.path.stat().st_size,
             "revision": REVISIONS[-1],
             "calls": calls,
-            "rows_in_memory": self._writer.kept,
+            "rows_in_memory": self._writer.pending,
             "sqlite": sqlite_version(),
             "wal_reset_bug": has_wal_reset_bug(),
         }
@@ -406,7 +407,7 @@ class OutcomeLog(ReviewedLog):
         `foreign_before`: also calls begun before this time by processes in another container, which cannot be judged
         from here. Returns how many calls were marked.
         """
-        with self._looking() as connection:
+        with self._snapshot() as connection:
             undecided = [row for row in _undecided(connection) if _is_over(row, foreign_before)]
             entries = [self._settlement(connection, row) for row in undecided]
         self._write_all(entries)
@@ -429,20 +430,20 @@ class OutcomeLog(ReviewedLog):
         import sqlalchemy as sa
 
         calls = tables().calls
-        with self._looking() as connection:
+        with self._snapshot() as connection:
             return (
                 connection.execute(sa.select(calls.c.id).where(calls.c.id == searchable(call_id))).first() is not None
             )
 
     @contextmanager
-    def _looking(self) -> Iterator[sa.Connection]:
+    def _snapshot(self) -> Iterator[sa.Connection]:
         """A connection that sees all that this process has logged."""
         import sqlalchemy as sa
 
         self._writer.flush()
-        with self._writer.looking:
+        with self._writer.read_lock:
             try:
-                with self._database.reading() as connection:
+                with self._database.snapshot() as connection:
                     yield connection
             except sa.exc.DBAPIError as error:
                 raise LogError(

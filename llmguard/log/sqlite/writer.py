@@ -48,10 +48,10 @@ class LogWarning(UserWarning):
 
 class Entry:
     """One row to write. `opening` is, for an outcome, the entry of the call's opening; where both are written at once
-    they are one row. `durable`: its commit waits for the disk. `told` is called, in any thread and perhaps twice, when
+    they are one row. `durable`: its commit waits for the disk. `on_written` is called, in any thread and perhaps twice, when
     the row is on the disk or has to wait for better times."""
 
-    __slots__ = ("at", "done", "durable", "opening", "sql", "told", "values")
+    __slots__ = ("at", "done", "durable", "on_written", "opening", "sql", "values")
 
     def __init__(
         self,
@@ -60,15 +60,15 @@ class Entry:
         *,
         durable: bool = False,
         opening: Entry | None = None,
-        told: Callable[[], object] | None = None,
+        on_written: Callable[[], object] | None = None,
     ) -> None:
-        self.sql, self.values, self.durable, self.opening, self.told = sql, values, durable, opening, told
+        self.sql, self.values, self.durable, self.opening, self.on_written = sql, values, durable, opening, on_written
         self.at = time.monotonic()
         self.done = False
 
 
 class Writer:
-    """The queue of one database, and its way to the disk. Who reads holds `looking`, so that no fork comes between."""
+    """The queue of one database, and its way to the disk. Who reads holds `read_lock`, so that no fork comes between."""
 
     def __init__(self, database: Database, statements: Statements) -> None:
         self.database, self.statements = database, statements
@@ -78,7 +78,7 @@ class Writer:
     def _begin_process(self) -> None:
         """The state at the start of a process, a forked one too."""
         self.owner = this_process()
-        self.gate, self.looking, self._starting = threading.Lock(), threading.Lock(), threading.Lock()
+        self.write_lock, self.read_lock, self._starting = threading.Lock(), threading.Lock(), threading.Lock()
         self._entries: deque[Entry] = deque()
         self._awaited: deque[Entry] = deque()
         self._connection: Connection | None = None
@@ -86,10 +86,10 @@ class Writer:
         self._durable = True
         self._suspect = self._failing = False
         self._retry_at = 0.0
-        self._news: deque[Callable[[], None]] = deque()
+        self._notices: deque[Callable[[], None]] = deque()
         self._thread: threading.Thread | None = None
-        self._bell = threading.Lock()
-        self._bell.acquire()
+        self._wakeup = threading.Lock()
+        self._wakeup.acquire()
         self._asleep = self._urgent = self._closing = False
 
     # --------------------------------------------------------------------------------------------- from any thread
@@ -98,23 +98,23 @@ class Writer:
         """Have it written soon; nobody waits."""
         self._entries.append(entry)
         if self._asleep or self._thread is None:
-            self._ring()
+            self._wake()
 
     def put_urgently(self, entry: Entry) -> None:
-        """Have it written at once, in the writer's thread, which then calls `entry.told`."""
+        """Have it written at once, in the writer's thread, which then calls `entry.on_written`."""
         self._awaited.append(entry)
         self._entries.append(entry)
         if self._failing:
-            self._excuse()
+            self._release_waiters()
         self._urgent = True
-        self._ring()
+        self._wake()
 
     def wait_for(self, entry: Entry) -> None:
         """Returns when the row is on the disk, or the log is known to be out of order."""
-        if self.gate.locked():
+        if self.write_lock.locked():
             written = threading.Lock()
             written.acquire()
-            entry.told = partial(_open, written)
+            entry.on_written = partial(_open, written)
             self.put_urgently(entry)
             written.acquire()
             return
@@ -123,9 +123,9 @@ class Writer:
             self._write_until(entry)
         finally:
             if not entry.done:  # a failing disk, or Ctrl-C: the writer's thread goes on with it
-                self._ring()
-            if self._news:
-                self._tell_news()
+                self._wake()
+            if self._notices:
+                self._give_notices()
 
     def flush(self) -> bool:
         """Whether everything that was queued is on the disk."""
@@ -134,26 +134,26 @@ class Writer:
         except IndexError:
             return True
         self._write_until(last)
-        self._tell_news()
+        self._give_notices()
         return last.done
 
     def _write_until(self, entry: Entry) -> None:
         if not self._failing:  # else the gate may be held for as long as another process is waited for
-            with self.gate:
+            with self.write_lock:
                 while not entry.done and not self._failing and self._commit():
                     pass
 
     def close(self) -> None:
         """A last try to write what is queued; then thread and connection end. What is put later starts them again."""
-        with self.gate:
+        with self.write_lock:
             self._retry_at = 0.0
             while self._entries and self._commit():
                 pass
             self._disconnect()
-        self._tell_news()
+        self._give_notices()
         if self._thread is not None:
             self._closing = True
-            self._ring()
+            self._wake()
 
     @property
     def is_connected(self) -> bool:
@@ -161,7 +161,7 @@ class Writer:
         return self._connection is not None and self.database.identity() == self._file
 
     @property
-    def kept(self) -> int:
+    def pending(self) -> int:
         """Rows that are not on the disk yet."""
         return len(self._entries)
 
@@ -175,7 +175,7 @@ class Writer:
         try:
             self._write(self._connected(), entries)
         except Exception as error:
-            return self._mended(error, entries)
+            return self._handle_error(error, entries)
         except BaseException:
             self._roll_back()
             raise
@@ -200,8 +200,8 @@ class Writer:
     def _written(self, entries: list[Entry]) -> None:
         for entry in entries:
             entry.done = True
-            if entry.told is not None:
-                entry.told()
+            if entry.on_written is not None:
+                entry.on_written()
             self._entries.popleft()
         try:
             while self._awaited[0].done:
@@ -210,9 +210,9 @@ class Writer:
             pass
         if self._failing:
             self._failing = False
-            self._news.append(partial(logger.warning, "the log %s is written again", self.database.path))
+            self._notices.append(partial(logger.warning, "the log %s is written again", self.database.path))
 
-    def _mended(self, error: Exception, entries: list[Entry]) -> bool:
+    def _handle_error(self, error: Exception, entries: list[Entry]) -> bool:
         """After an error: whether something was written all the same."""
         self._roll_back()
         if _is_fault_of_a_row(error):
@@ -222,8 +222,8 @@ class Writer:
         self._retry_at = time.monotonic() + RETRY_S
         if not self._failing:
             self._failing = True
-            self._news.append(partial(self._say_failing, error))
-        self._excuse()
+            self._notices.append(partial(self._warn_failing, error))
+        self._release_waiters()
         return False
 
     def _write_one_by_one(self, entries: list[Entry]) -> bool:
@@ -233,21 +233,21 @@ class Writer:
                 self._write(self._connected(), [entry])
             except Exception as error:
                 if not _is_fault_of_a_row(error):
-                    return self._mended(error, [])
+                    return self._handle_error(error, [])
                 self._roll_back()
-                self._news.append(partial(_say_left_out, entry, error))
+                self._notices.append(partial(_warn_left_out, entry, error))
             self._written([entry])
         return True
 
-    def _excuse(self) -> None:
+    def _release_waiters(self) -> None:
         """Nobody is to wait for better times."""
         while self._awaited:
             try:
                 entry = self._awaited.popleft()
             except IndexError:  # another thread excused it
                 return
-            if entry.told is not None:
-                entry.told()
+            if entry.on_written is not None:
+                entry.on_written()
 
     def _roll_back(self) -> None:
         try:
@@ -262,12 +262,12 @@ class Writer:
             if self.database.identity() == self._file:
                 return self._connection
             self._disconnect()
-            self._news.append(self._say_replaced)
+            self._notices.append(self._warn_replaced)
             self._suspect = True
         if self._suspect or self.database.identity() is None:
             open_database(self.database.path)
             self._suspect = False
-        self._connection, self._durable = self.database.writing(), True
+        self._connection, self._durable = self.database.writer_connection(), True
         self._file = self.database.identity() or (0, 0)
         return self._connection
 
@@ -281,33 +281,33 @@ class Writer:
 
     # --------------------------------------------------------------------------------------------- said aloud
 
-    def _tell_news(self) -> None:
+    def _give_notices(self) -> None:
         """Outside the gate: a warning may be an error, and a line of a log may go anywhere."""
-        while self._news:
+        while self._notices:
             try:
-                tell = self._news.popleft()
+                notice = self._notices.popleft()
             except IndexError:  # another thread said it
                 return
-            tell()
+            notice()
 
-    def _say_failing(self, error: Exception) -> None:
+    def _warn_failing(self, error: Exception) -> None:
         said = str(error).rstrip(".")
-        _say(
+        _warn(
             f"the log {str(self.database.path)!r} cannot be written: {said}. Calls go on; what they came to is kept in"
             " memory and tried again every second, and is lost if this process ends before. See to disk and permissions."
         )
 
-    def _say_replaced(self) -> None:
+    def _warn_replaced(self) -> None:
         path = str(self.database.path)
-        _say(f"the log {path!r} was removed or replaced while in use: earlier outcomes are not in it any more.")
+        _warn(f"the log {path!r} was removed or replaced while in use: earlier outcomes are not in it any more.")
 
     # --------------------------------------------------------------------------------------------- the writer's thread
 
-    def _ring(self) -> None:
+    def _wake(self) -> None:
         self._asleep = False
         if self._thread is None:
             self._start()
-        _open(self._bell)
+        _open(self._wakeup)
 
     def _start(self) -> None:
         with self._starting:
@@ -323,7 +323,7 @@ class Writer:
         while not self._may_end():
             self._asleep = True
             if not self._entries:
-                self._bell.acquire()
+                self._wakeup.acquire()
             self._asleep = False
             try:
                 self._serve_once()
@@ -337,7 +337,7 @@ class Writer:
             return False
         self._closing, self._thread = False, None
         if self._entries:
-            self._ring()
+            self._wake()
         return True
 
     def _serve_once(self) -> None:
@@ -345,12 +345,12 @@ class Writer:
         while self._entries:
             pause = self._pause()
             if pause > 0 and not self._urgent:
-                self._bell.acquire(timeout=pause)
+                self._wakeup.acquire(timeout=pause)
                 continue
             self._urgent = False
-            with self.gate:
+            with self.write_lock:
                 self._commit()
-            self._tell_news()
+            self._give_notices()
 
     def _pause(self) -> float:
         """Seconds until the oldest entry is due."""
@@ -363,13 +363,13 @@ class Writer:
     # --------------------------------------------------------------------------------------------- fork
 
     def before_fork(self) -> None:
-        self.gate.acquire()
-        self.looking.acquire()
+        self.write_lock.acquire()
+        self.read_lock.acquire()
         self._disconnect()
 
     def after_fork_in_parent(self) -> None:
-        self.looking.release()
-        self.gate.release()
+        self.read_lock.release()
+        self.write_lock.release()
 
     def after_fork_in_child(self) -> None:
         _inherited.append(self._connection)
@@ -391,11 +391,11 @@ def _is_fault_of_a_row(error: Exception) -> bool:
     return type(error).__name__ in ("IntegrityError", "DataError", "ProgrammingError", "InterfaceError")
 
 
-def _say_left_out(entry: Entry, error: Exception) -> None:
-    _say(f"a row of call {entry.values[0]!r} can never be written and is left out of the log: {error}")
+def _warn_left_out(entry: Entry, error: Exception) -> None:
+    _warn(f"a row of call {entry.values[0]!r} can never be written and is left out of the log: {error}")
 
 
-def _say(message: str) -> None:
+def _warn(message: str) -> None:
     logger.error(message)
     try:
         warnings.warn(message, LogWarning, stacklevel=2)
@@ -429,8 +429,10 @@ def _after_fork_in_child() -> None:
 def _close_all() -> None:
     for writer in list(_writers):
         writer.close()
-        if writer.kept:
-            logger.error("%s rows of the log %s are lost: it could not be written", writer.kept, writer.database.path)
+        if writer.pending:
+            logger.error(
+                "%s rows of the log %s are lost: it could not be written", writer.pending, writer.database.path
+            )
 
 
 if hasattr(os, "register_at_fork"):

@@ -21,7 +21,6 @@ Kind: TypeAlias = Literal["same", "newly_failing", "newly_passing", "changed", "
 another value, or another rung or person instead of a model; `undetermined`: the log cannot say, which is no evidence."""
 
 KINDS: tuple[Kind, ...] = ("same", "newly_failing", "newly_passing", "changed", "undetermined")
-PASSED = ("accepted", "recovered")
 DECIDED = ("accepted", "recovered", "fallback", "escalated", "rejected")
 """Statuses of calls that can be judged again: the others never came to an outcome."""
 
@@ -126,7 +125,7 @@ def compared(before: Outcome[Json], after: WhatIf) -> Kind:
     today = after.outcome
     if today is None:
         return "undetermined"
-    passed, passes = before.status in PASSED, today.status in PASSED
+    passed, passes = before.is_from_model, today.is_from_model
     if passed != passes:
         return "newly_failing" if passed else "newly_passing"
     if (passed or before.status == today.status) and same_value(handed_out(before), handed_out(today)):

@@ -20,7 +20,7 @@ from llmguard.core.record import Record
 from llmguard.engine.ladder import ModelRung
 from llmguard.engine.policy import Policy
 from llmguard.guard.guard import Guard, price_of
-from llmguard.operations.backtest.backtesting import PASSED, WHY_CHARS, Kind, Rejudged, explained
+from llmguard.operations.backtest.backtesting import WHY_CHARS, Kind, Rejudged, explained
 from llmguard.operations.backtest.summary import Rate
 from llmguard.replay.what_if import WhatIf
 from llmguard.voting import vote_on
@@ -91,7 +91,7 @@ def paired(record: Record, after: Outcome[Json], comparators: Comparators) -> tu
     """A logged call and its new outcome, and which fields are alike where both passed."""
     before = record.outcome
     assert before is not None, "only a finished call can be compared"
-    passed = before.status in PASSED and after.status in PASSED
+    passed = before.is_from_model and after.is_from_model
     alike = comparators.alike(before.json, after.json) if passed else {}
     kind = _kind(before, after, alike)
     why, reason = _unheard(after) if kind == "undetermined" else explained(kind, before, WhatIf(outcome=after))
@@ -111,7 +111,7 @@ def paired(record: Record, after: Outcome[Json], comparators: Comparators) -> tu
 
 
 def _kind(before: Outcome[Json], after: Outcome[Json], alike: Mapping[str, bool]) -> Kind:
-    passed, passes = before.status in PASSED, after.status in PASSED
+    passed, passes = before.is_from_model, after.is_from_model
     if not passes and after.attempts and all(each.failure in UNHEARD for each in after.attempts):
         return "undetermined"
     if passed != passes:

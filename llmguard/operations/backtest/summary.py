@@ -12,12 +12,13 @@ from math import sqrt
 from statistics import NormalDist
 
 from llmguard.certification.binomial import exact_interval, paired_p
-from llmguard.operations.backtest.backtesting import PASSED, Kind, Rejudged
+from llmguard.core.outcome import MODEL_STATUSES
+from llmguard.operations.backtest.backtesting import Kind, Rejudged
 
 CONFIDENCE = 0.95
 SPARE = 100
 SHARES: dict[str, tuple[str, ...]] = {
-    "model": PASSED,
+    "model": MODEL_STATUSES,
     "fallback": ("fallback",),
     "escalated": ("escalated",),
     "rejected": ("rejected",),

@@ -10,13 +10,12 @@ from statistics import fmean
 from llmguard.certification import Certificate, PlanPolicy, Refusal, labels_needed
 from llmguard.certification.sequential_testing import Tested
 from llmguard.core.canonical import Json
+from llmguard.core.outcome import MODEL_STATUSES
 from llmguard.core.prices import cost_usd
 from llmguard.guard.guard import Guard
 from llmguard.log import GuardStats
 from llmguard.operations.certify.evidence import Evidence
 from llmguard.voting import Settled
-
-AUTOMATIC = ("accepted", "recovered")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +39,7 @@ class Figures:
 
     @property
     def automatic(self) -> int:
-        return sum(self.statuses.get(status, 0) for status in AUTOMATIC)
+        return sum(self.statuses.get(status, 0) for status in MODEL_STATUSES)
 
 
 def figures_of(guard: Guard[Json], evidence: Evidence, found: Certificate | Refusal) -> Figures:

@@ -14,8 +14,6 @@ from llmguard.core.record import Record
 from llmguard.replay.cases.case import Case, Expect
 from llmguard.replay.cases.failure_keys import failure_signature, slug_of
 
-BY_MODEL = ("accepted", "recovered")
-
 
 class ReviewLike(Protocol):
     """What is read of a person's word on a call."""
@@ -95,7 +93,7 @@ def expect_of_status(record: Record) -> Expect:
             f"call {record.opening.id!r} came to no outcome, so nothing says what is right. Give --expect accepted,"
             " refused or a value."
         )
-    if outcome.status in BY_MODEL:
+    if outcome.is_from_model:
         return Expect(kind="value", value=(outcome.json,), note=f"it was {outcome.status}; nobody reviewed it")
     if any(isinstance(step.answer, ModelReply) for step in record.steps):
         return Expect(kind="accepted", note=f"it ended {outcome.status}; nobody reviewed it")
