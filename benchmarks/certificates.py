@@ -15,9 +15,9 @@ from itertools import accumulate
 
 from llmguard.certification import AuditedItem, Certificate, certify, fixed_sequence, thresholds
 from llmguard.certification.audited_items import Verdict
-from llmguard.certification.drift import evidence
+from llmguard.certification.drift import drift_evidence
 from llmguard.certification.eprocess import wealth
-from llmguard.certification.sequential_testing import certified, p_value
+from llmguard.certification.sequential_testing import loosest_certified, p_value
 
 RUNS = 1_000
 LABELS = (200, 500, 2_000)
@@ -109,7 +109,7 @@ def exact() -> bool:
             coverage = 0.0
             for _ in range(RUNS):
                 counts = counts_of(truth, labels, chance)
-                policy = certified(fixed_sequence(counts, truth.alpha, truth.delta))
+                policy = loosest_certified(fixed_sequence(counts, truth.alpha, truth.delta))
                 bad += broken(truth, policy)
                 naive_bad += broken(truth, naive(counts, truth.alpha))
                 coverage += truth.coverage(policy)
@@ -236,7 +236,7 @@ def peeking(most: int = 2_000, every: int = 50) -> bool:
 
 def first_alarm(items: Callable[[int], bool], most: int, alpha: float, delta: float) -> int | None:
     limit = 1 / delta
-    found = evidence((items(number) for number in range(1, most + 1)), alpha, delta)
+    found = drift_evidence((items(number) for number in range(1, most + 1)), alpha, delta)
     return next((number for number, each in enumerate(found, start=1) if each >= limit), None)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from llmguard.certification import AuditedItem, Certificate, certify, plans, thresholds
 from llmguard.certification.audited_items import PlanPolicy
-from llmguard.voting import INVALID, Draw, Fixed, Plan, Predictive, SelfConsistency, Settled
+from llmguard.voting import INVALID, Draw, Fixed, Plan, Predictive, SelfConsistency, VoteResult
 
 TASKS = {"sentiment": "exact", "routing": "exact", "total": "number"}
 MOST = 24
@@ -49,7 +49,7 @@ def items_of(folder: Path, task: str, votes: SelfConsistency) -> list[AuditedIte
 def item(row: dict[str, Any], votes: SelfConsistency) -> AuditedItem:
     samples = tuple(each["value"] if each["valid"] else INVALID for each in row["samples"])
     vote = votes.vote(samples)
-    right = vote.found and votes.same(vote.value, row["gold"])
+    right = vote.has_value and votes.is_same_answer(vote.value, row["gold"])
     return AuditedItem(
         id=row["id"],
         probability=1.0,
@@ -61,7 +61,7 @@ def item(row: dict[str, Any], votes: SelfConsistency) -> AuditedItem:
     )
 
 
-def in_batches(votes: SelfConsistency, samples: Sequence[Any]) -> tuple[Settled, int]:
+def in_batches(votes: SelfConsistency, samples: Sequence[Any]) -> tuple[VoteResult, int]:
     drawn = 0
     while isinstance(step := votes.next(samples[:drawn]), Draw):
         drawn += step.count
@@ -84,7 +84,7 @@ def stops(votes: SelfConsistency, items: Sequence[AuditedItem]) -> None:
         trial, right, used = replace(votes, stop=stop), 0, 0
         for each in items:
             settled, drawn = in_batches(trial, each.samples)
-            right += settled.vote.found and votes.same(settled.vote.value, each.correction[0])
+            right += settled.vote.has_value and votes.is_same_answer(settled.vote.value, each.correction[0])
             used += drawn
         print(f"  {stop!s:24} {used / len(items):5.2f} samples, {right / len(items):.3f} right")
 

@@ -15,12 +15,19 @@ from llmguard.certification.audited_items import (
     plans,
     thresholds,
 )
-from llmguard.certification.certificate import Audited, Certificate, Refusal, StoredCertificate, percent, table_lines
+from llmguard.certification.certificate import (
+    Audited,
+    Certificate,
+    CertificateRefusal,
+    StoredCertificate,
+    percent,
+    table_lines,
+)
 from llmguard.certification.certifying import certify
-from llmguard.certification.drift import Drift, watch
+from llmguard.certification.drift import Drift, detect_drift
 from llmguard.certification.judge_agreement import Kappa, cohens_kappa
 from llmguard.certification.label_estimates import labels_needed, labels_without_error
-from llmguard.certification.policy_families import family_of, knob
+from llmguard.certification.policy_families import family_of, policy_parameters
 from llmguard.certification.risk_curves import Bin, RiskPoint, bars, reliability, risk_coverage
 from llmguard.certification.sequential_testing import Tested, fixed_sequence
 
@@ -30,10 +37,10 @@ __all__ = [
     "AuditedItem",
     "Bin",
     "Certificate",
+    "CertificateRefusal",
     "Drift",
     "Kappa",
     "PlanPolicy",
-    "Refusal",
     "RiskPoint",
     "Rule",
     "StoredCertificate",
@@ -42,18 +49,18 @@ __all__ = [
     "bars",
     "certify",
     "cohens_kappa",
+    "detect_drift",
     "family_of",
     "fixed_sequence",
     "is_drawn",
     "is_kept",
-    "knob",
     "labels_needed",
     "labels_without_error",
     "percent",
     "plans",
+    "policy_parameters",
     "reliability",
     "risk_coverage",
     "table_lines",
     "thresholds",
-    "watch",
 ]

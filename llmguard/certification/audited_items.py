@@ -9,7 +9,7 @@ from typing import Literal, Protocol, TypeAlias
 from llmguard.core.canonical import Json
 from llmguard.core.errors import UsageError
 from llmguard.voting.normal_forms import value_form
-from llmguard.voting.self_consistency import SelfConsistency, Settled
+from llmguard.voting.self_consistency import SelfConsistency, VoteResult
 from llmguard.voting.stopping import Plan
 from llmguard.voting.votes import Ballot
 
@@ -52,7 +52,7 @@ class AcceptancePolicy(Protocol):
 Family: TypeAlias = Sequence[AcceptancePolicy]
 
 
-def judged_wrong(item: AuditedItem, value: Json, same: Callable[[Json, Json], bool]) -> bool:
+def is_judged_wrong(item: AuditedItem, value: Json, same: Callable[[Json, Json], bool]) -> bool:
     """Whether `value` is wrong by the review of the item's candidate. `unsure`, and a review not done, is wrong; another
     value than the candidate is right only where it is the correction."""
     if same(value, item.candidate):
@@ -60,11 +60,11 @@ def judged_wrong(item: AuditedItem, value: Json, same: Callable[[Json, Json], bo
     return not any(same(value, right) for right in item.correction)
 
 
-def handed_out_wrong(item: AuditedItem, value: Json, same: Callable[[Json, Json], bool]) -> bool | None:
+def is_wrong_if_accepted(item: AuditedItem, value: Json, same: Callable[[Json, Json], bool]) -> bool | None:
     """The same of a value that a policy would accept; None where it would have been refused, whatever the policy."""
     if item.refused and same(value, item.candidate):
         return None
-    return judged_wrong(item, value, same)
+    return is_judged_wrong(item, value, same)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +96,9 @@ class PlanPolicy:
 
     def is_wrong(self, item: AuditedItem) -> bool | None:
         settled = self.consistency.next(item.samples)
-        if not isinstance(settled, Settled) or not settled.accept:
+        if not isinstance(settled, VoteResult) or not settled.accept:
             return None
-        return handed_out_wrong(item, settled.vote.value, self.consistency.same)
+        return is_wrong_if_accepted(item, settled.vote.value, self.consistency.is_same_answer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class Rule:
 
     def is_wrong(self, item: AuditedItem) -> bool | None:
         value = self.accepts(item)
-        return judged_wrong(item, value[0], _equal) if value else None
+        return is_judged_wrong(item, value[0], _equal) if value else None
 
 
 def _equal(one: Json, other: Json) -> bool:

@@ -104,7 +104,7 @@ class StoredCertificate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
+class CertificateRefusal:
     """Nothing is certified: accept nothing automatically. `helps`: what would change that, sentence by sentence."""
 
     alpha: float

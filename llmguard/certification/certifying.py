@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from llmguard.certification.audit_draws import is_kept
 from llmguard.certification.audited_items import AuditedItem, Family, refuse_family
-from llmguard.certification.certificate import Audited, Certificate, Method, Refusal, RefusalReason, percent
+from llmguard.certification.certificate import Audited, Certificate, CertificateRefusal, Method, RefusalReason, percent
 from llmguard.certification.eprocess import anytime_bound, largest
 from llmguard.certification.label_estimates import labels_needed, labels_without_error
 from llmguard.certification.sequential_testing import Result, Tested, bound_of, fixed_sequence, least_accepted
@@ -41,7 +41,7 @@ def certify(
     fingerprint: str = "",
     issued_at: float | None = None,
     expires_at: float | None = None,
-) -> Certificate | Refusal:
+) -> Certificate | CertificateRefusal:
     """The loosest policy of `family` (strict to loose) of which at most `alpha` is wrong, with confidence 1 - `delta`.
 
     `items` are audited outcomes in the order of their drawing. Only those drawn at random with a logged probability
@@ -231,11 +231,11 @@ def _refusal(
     alpha: float,
     delta: float,
     method: Method,
-) -> Refusal:
+) -> CertificateRefusal:
     best = min(table, key=lambda row: row.bound)
     attainable = best.bound if best.accepted else None
     more = _labels_more(best, alpha, delta, method) if reason in ("too_few", "not_certified") else None
-    return Refusal(
+    return CertificateRefusal(
         alpha=alpha,
         delta=delta,
         method=method,

@@ -43,20 +43,20 @@ class Drift:
         )
 
 
-def watch(wrong: Iterable[bool], alpha: float, delta: float) -> Drift:
+def detect_drift(wrong: Iterable[bool], alpha: float, delta: float) -> Drift:
     """Whether the error rate of audited accepted items rose above `alpha`; false alarms ever: at most `delta`.
 
-    >>> watch([False] * 100, 0.05, 0.05).alarm, watch([True] * 10, 0.05, 0.05).alarm_at
+    >>> detect_drift([False] * 100, 0.05, 0.05).alarm, detect_drift([True] * 10, 0.05, 0.05).alarm_at
     (False, 3)
     """
     items = list(wrong)
     limit = 1 / delta
-    curve = tuple(evidence(items, alpha, delta))
+    curve = tuple(drift_evidence(items, alpha, delta))
     alarm = next((number for number, each in enumerate(curve, start=1) if each >= limit), None)
     return Drift(len(items), sum(items), alarm, curve, limit)
 
 
-def evidence(wrong: Iterable[bool], alpha: float, delta: float) -> Iterator[float]:
+def drift_evidence(wrong: Iterable[bool], alpha: float, delta: float) -> Iterator[float]:
     """mean over r of W_t(r), plus the money 1/(t+1) that is not yet put on a change, after each item."""
     for name, given in (("alpha", alpha), ("delta", delta)):
         if not 0 < given < 1:

@@ -20,11 +20,11 @@ def family_of(accept: Acceptance, votes: SelfConsistency | None) -> Family:
     return thresholds(*accept.thresholds)
 
 
-def knob(accept: Acceptance, policy: str) -> dict[str, Json]:
+def policy_parameters(accept: Acceptance, policy: str) -> dict[str, Json]:
     """What the policy of this name asks of a call: a plan to draw by, or the least score.
 
     >>> from llmguard.engine.acceptance_policy import certified
-    >>> knob(certified(0.02, plans=[(5, 1, 0), (3, 2, 1)]), "plan (5, 1, 0)")
+    >>> policy_parameters(certified(0.02, plans=[(5, 1, 0), (3, 2, 1)]), "plan (5, 1, 0)")
     {'plan': [5, 1, 0]}
     """
     for plan in accept.plans:

@@ -67,7 +67,7 @@ def fixed_sequence(counts: Sequence[tuple[int, int]], alpha: float, delta: float
     return tuple(found)
 
 
-def certified(results: Sequence[tuple[Result, float]]) -> int | None:
+def loosest_certified(results: Sequence[tuple[Result, float]]) -> int | None:
     """The number of the loosest certified policy."""
     numbers = [number for number, (result, _) in enumerate(results) if result == "certified"]
     return numbers[-1] if numbers else None

@@ -11,7 +11,7 @@ from typing import Annotated, cast, get_args
 
 import typer
 
-from llmguard.certification import Certificate, Refusal
+from llmguard.certification import Certificate, CertificateRefusal
 from llmguard.certification.certificate import Method
 from llmguard.cli.arguments import AsJson, BaseUrl, GuardName, Model
 from llmguard.cli.certify_view import Told, told_json, told_view, watched_json, watched_view
@@ -138,7 +138,7 @@ def _certify(
     else:
         say(*told_view(told, verbose=show.verbose))
     show.drawn(lambda file: draw_certificate(file, found, curve, guard.name))
-    return NEGATIVE if isinstance(found, Refusal) else 0
+    return NEGATIVE if isinstance(found, CertificateRefusal) else 0
 
 
 def _store(guard: Guard[Json], certificate: Certificate, now: float) -> None:

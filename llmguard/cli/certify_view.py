@@ -12,7 +12,16 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from llmguard.certification import Certificate, Drift, Kappa, Refusal, bars, cohens_kappa, percent, table_lines
+from llmguard.certification import (
+    Certificate,
+    CertificateRefusal,
+    Drift,
+    Kappa,
+    bars,
+    cohens_kappa,
+    percent,
+    table_lines,
+)
 from llmguard.cli.outcome_view import dollars
 from llmguard.cli.terminal import status_text, styled
 from llmguard.core.canonical import Json
@@ -34,7 +43,7 @@ class Told:
 
     guard: Guard[Json]
     evidence: Evidence
-    found: Certificate | Refusal
+    found: Certificate | CertificateRefusal
     curve: Curve
     figures: Figures
     stored: bool
@@ -104,7 +113,7 @@ def _certificate_facts(told: Told, found: Certificate) -> Iterator[RenderableTyp
         )
 
 
-def _helps(told: Told, found: Refusal) -> Iterator[str]:
+def _helps(told: Told, found: CertificateRefusal) -> Iterator[str]:
     yield from found.helps
     if told.unscored:
         yield (
@@ -208,8 +217,8 @@ def watched_view(found: Watched, outcome_id: str | None, *, verbose: bool) -> It
 def drift_bars(drift: Drift) -> str:
     """The drift curve in plain text, up to the alarm, which is a full line.
 
-    >>> from llmguard.certification import watch
-    >>> print(drift_bars(watch([False, True, True, True], 0.05, 0.05)))
+    >>> from llmguard.certification import detect_drift
+    >>> print(drift_bars(detect_drift([False, True, True, True], 0.05, 0.05)))
     outputs  evidence
           1     0.922
           2      2.45  ###########
@@ -247,7 +256,7 @@ def told_json(told: Told) -> dict[str, Json]:
         "is_used": is_certificate and told.is_used,
         "sentence": found.sentence(),
         "certificate": {"id": found.id, **found.json()} if isinstance(found, Certificate) else None,
-        "refusal": _refusal_json(told, found) if isinstance(found, Refusal) else None,
+        "refusal": _refusal_json(told, found) if isinstance(found, CertificateRefusal) else None,
         "table": [asdict(row) for row in found.table],
         "audited": {**asdict(found.audited), "reviewed": found.audited.drawn - found.audited.undone},
         "not_before": iso_time(told.evidence.not_before) if told.evidence.not_before is not None else None,
@@ -259,7 +268,7 @@ def told_json(told: Told) -> dict[str, Json]:
     }
 
 
-def _refusal_json(told: Told, found: Refusal) -> dict[str, Json]:
+def _refusal_json(told: Told, found: CertificateRefusal) -> dict[str, Json]:
     return {
         "reason": found.reason,
         "found": found.found,

@@ -15,7 +15,7 @@ from llmguard.engine.budget import Purse
 from llmguard.engine.ladder import ModelRung
 from llmguard.engine.policy import Policy
 from llmguard.engine.verdict import Support, Verdict, examined, shielded
-from llmguard.voting import INVALID, Ballot, Draw, FieldVote, RecordVote, SelfConsistency, Settled
+from llmguard.voting import INVALID, Ballot, Draw, FieldVote, RecordVote, SelfConsistency, VoteResult
 from llmguard.voting.confidence import confidence_of
 
 MAX_ALTERNATIVES = 5
@@ -37,12 +37,12 @@ def ballots(drawn: Sequence[Verdict]) -> list[Ballot]:
     return [verdict.value if verdict.passed else INVALID for verdict in drawn]
 
 
-def decided(rung: ModelRung, drawn: Sequence[Verdict]) -> Draw | Settled | Violation:
+def decided(rung: ModelRung, drawn: Sequence[Verdict]) -> Draw | VoteResult | Violation:
     """Draw more, or the end: also where time or budget ended it, or a comparator of the user's raised."""
     return shielded("the vote", _decided, rung, drawn)
 
 
-def _decided(rung: ModelRung, drawn: Sequence[Verdict]) -> Draw | Settled:
+def _decided(rung: ModelRung, drawn: Sequence[Verdict]) -> Draw | VoteResult:
     votes, failures = _votes(rung), {verdict.failure for verdict in drawn}
     reason: StopReason | None = "deadline" if "deadline" in failures else "budget" if "budget" in failures else None
     return votes.ended(ballots(drawn), reason) if reason else votes.next(ballots(drawn))
@@ -52,11 +52,13 @@ def _decided(rung: ModelRung, drawn: Sequence[Verdict]) -> Draw | Settled:
 
 
 def elected(
-    policy: Policy, rung: ModelRung, inputs: Json, settled: Settled | Violation, drawn: Sequence[Verdict]
+    policy: Policy, rung: ModelRung, inputs: Json, settled: VoteResult | Violation, drawn: Sequence[Verdict]
 ) -> Verdict:
     """The verdict of a vote that ended. Comparators may be the user's: what one raises is no vote."""
     found = (
-        shielded("the vote", voted, policy, rung, inputs, settled, drawn) if isinstance(settled, Settled) else settled
+        shielded("the vote", voted, policy, rung, inputs, settled, drawn)
+        if isinstance(settled, VoteResult)
+        else settled
     )
     if isinstance(found, Verdict):
         return found
@@ -64,12 +66,12 @@ def elected(
     return Verdict(failure="crashed", violations=(found,), attempts=attempts)
 
 
-def voted(policy: Policy, rung: ModelRung, inputs: Json, settled: Settled, drawn: Sequence[Verdict]) -> Verdict:
+def voted(policy: Policy, rung: ModelRung, inputs: Json, settled: VoteResult, drawn: Sequence[Verdict]) -> Verdict:
     """The vote's verdict. The assembled value may never have been sampled: schema and checks see it like a reply; where
     they object, the sample nearest to all others stands in, if as many agree with that one."""
     votes, used = _votes(rung), drawn[: settled.used]
     attempts = tuple(each for verdict in drawn for each in verdict.attempts)
-    if not settled.vote.found:
+    if not settled.vote.has_value:
         first = next((verdict for verdict in used if verdict.failure), Verdict(failure="inconsistent"))
         vote = _vote(rung, settled, drawn, candidate=(), accepted=False)
         return replace(first, attempts=attempts, support=Support(vote=vote), candidate=_last_candidate(used))
@@ -92,15 +94,15 @@ def voted(policy: Policy, rung: ModelRung, inputs: Json, settled: Settled, drawn
     )
 
 
-def _standing(votes: SelfConsistency, settled: Settled, used: Sequence[Verdict], number: int) -> Settled:
+def _standing(votes: SelfConsistency, settled: VoteResult, used: Sequence[Verdict], number: int) -> VoteResult:
     """The vote as if sample `number` had won. It passed on its own, and was not voted for: what stands behind it is
     counted anew, and may be too little."""
     fields = votes.votes_for(ballots(used), number)
-    vote = RecordVote(value=used[number].value, found=True, fields=fields, drawn=len(used))
+    vote = RecordVote(value=used[number].value, has_value=True, fields=fields, sample_count=len(used))
     return replace(settled, vote=vote, accept=settled.accept and votes.would_accept(len(used), vote.dissent))
 
 
-def _inconsistent(settled: Settled, found: Verdict, vote: Vote) -> Verdict:
+def _inconsistent(settled: VoteResult, found: Verdict, vote: Vote) -> Verdict:
     ended: dict[StopReason, FailureKind] = {"deadline": "deadline", "budget": "budget"}
     return replace(
         found,
@@ -110,7 +112,7 @@ def _inconsistent(settled: Settled, found: Verdict, vote: Vote) -> Verdict:
     )
 
 
-def _disagreements(settled: Settled, vote: Vote) -> Violations:
+def _disagreements(settled: VoteResult, vote: Vote) -> Violations:
     """Where the samples do not agree, the worst first."""
     rule = _rule_in_words(vote.rule["stop"])
     invalid = sum(not sample.valid for sample in vote.samples[: vote.used])
@@ -125,7 +127,7 @@ def _disagreements(settled: Settled, vote: Vote) -> Violations:
 
 
 def _disagreement(path: str, field: FieldVote, rule: str) -> Violation:
-    said = f"{field.votes} of {field.drawn} samples agree, {rule}"
+    said = f"{field.votes} of {field.sample_count} samples agree, {rule}"
     others = [each.value for each in field.alternatives if each.present]
     return Violation(path, "inconsistent", said, expected=field.value, actual=others)
 
@@ -137,7 +139,7 @@ def _rule_in_words(stop: Json) -> str:
     return "which is too few to accept"
 
 
-def _ties(settled: Settled) -> Violations:
+def _ties(settled: VoteResult) -> Violations:
     return tuple(
         Violation(path, "ambiguous", "another value has as many votes; the first one sampled stands", severity="flag")
         for path, field in settled.vote.fields.items()
@@ -186,7 +188,7 @@ def _is_cut_off(sample: Sample) -> bool:
 
 def _vote(
     rung: ModelRung,
-    settled: Settled,
+    settled: VoteResult,
     drawn: Sequence[Verdict],
     *,
     candidate: tuple[Json, ...],
@@ -224,7 +226,7 @@ def _label(rung: ModelRung, number: int) -> str:
     return f"{own} (variant {number % len(rung.variants) + 1})" if rung.variants else own
 
 
-def _fields(settled: Settled, used: Sequence[Verdict]) -> dict[str, FieldSupport]:
+def _fields(settled: VoteResult, used: Sequence[Verdict]) -> dict[str, FieldSupport]:
     return {path: _field(path, field, used) for path, field in settled.vote.fields.items()}
 
 
@@ -235,7 +237,7 @@ def _field(path: str, field: FieldVote, used: Sequence[Verdict]) -> FieldSupport
         value=field.value,
         agreement=field.agreement,
         votes=field.votes,
-        drawn=field.drawn,
+        drawn=field.sample_count,
         alternatives=field.alternatives,
         ambiguous=field.ambiguous,
         confidence=fmean(known) if known else None,
@@ -249,7 +251,7 @@ def _confidence_at(path: str, verdict: Verdict) -> float | None:
 
 
 def _alternatives(
-    votes: SelfConsistency, settled: Settled, used: Sequence[Verdict], vote: Vote
+    votes: SelfConsistency, settled: VoteResult, used: Sequence[Verdict], vote: Vote
 ) -> tuple[Alternative, ...]:
     """Whole values that did not win, most votes first: what a search box shows as "did you mean"."""
     stands = zip(used, settled.vote.support, strict=True)
@@ -281,10 +283,10 @@ class _Alike:
     def __call__(self, one: Json, other: Json) -> bool:
         mine, theirs = encode(one, sort_keys=True), encode(other, sort_keys=True)
         self._left -= len(mine) + len(theirs)
-        return mine == theirs or (self._left >= 0 and self._votes.same(one, other))
+        return mine == theirs or (self._left >= 0 and self._votes.is_same_answer(one, other))
 
 
-def _repairs(settled: Settled, used: Sequence[Verdict]) -> tuple[Repair, ...]:
+def _repairs(settled: VoteResult, used: Sequence[Verdict]) -> tuple[Repair, ...]:
     """What was mended in the samples that stand with the result, each once."""
     found: list[Repair] = []
     for verdict, stands in zip(used, settled.vote.support, strict=True):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from llmguard.certification import Certificate, StoredCertificate, knob
+from llmguard.certification import Certificate, StoredCertificate, policy_parameters
 from llmguard.core.canonical import Json
 from llmguard.core.errors import UsageError
 from llmguard.engine.acceptance_policy import Acceptance, bound_acceptance
@@ -47,7 +47,7 @@ def certificate_lookup(log: Certificates, name: str, accept: Acceptance, promise
         why = own.certificate.why_void(promise, time.time()) or _too_old(own.certificate, accept, time.time())
         if why or any(_is_alarm_for(own.certificate, each) for each in known):
             return {"void": f"certificate {own.certificate.id} does not hold: {why or 'drift was found'}"}
-        return {"certificate": own.certificate.id, **knob(accept, own.certificate.policy)}
+        return {"certificate": own.certificate.id, **policy_parameters(accept, own.certificate.policy)}
 
     return lookup
 

@@ -1,6 +1,6 @@
 """Several samples of one request: compared, voted on, stopped, accepted.
 
-Reading order: `forms` (canonical forms), `ballots` (what a vote comes to), `keyed`, `windows`, `clusters` (with `edits`),
+Reading order: `normal_forms` (canonical forms), `ballots` (what a vote comes to), `keyed`, `windows`, `clusters` (with `edits`),
 `vote` (whole values), `sequences` (with `alignment`), `comparators` (by name), `stopping`, `plan`, `known_fields`.
 """
 
@@ -8,7 +8,7 @@ from llmguard.core.outcome import Alternative, StopReason
 from llmguard.voting.comparators import comparator, equivalent, exact, list_of, money, number, set_of, text
 from llmguard.voting.field_paths import refuse_unknown_fields
 from llmguard.voting.record_vote import RecordVote, medoid, vote_on
-from llmguard.voting.self_consistency import SelfConsistency, Settled
+from llmguard.voting.self_consistency import SelfConsistency, VoteResult
 from llmguard.voting.stopping import Counts, Draw, Fixed, Plan, Predictive, Stop, overtaking
 from llmguard.voting.votes import ABSENT, INVALID, Ballot, Comparator, FieldVote, Missing
 
@@ -27,9 +27,9 @@ __all__ = [
     "Predictive",
     "RecordVote",
     "SelfConsistency",
-    "Settled",
     "Stop",
     "StopReason",
+    "VoteResult",
     "comparator",
     "equivalent",
     "exact",

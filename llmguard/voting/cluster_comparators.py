@@ -16,32 +16,32 @@ from llmguard.core.errors import UsageError
 from llmguard.core.outcome import Alternative
 from llmguard.prompts.function import describe as describe_function
 from llmguard.voting.edit_distance import Distances, normalised_distance
-from llmguard.voting.normal_forms import Forms, folded_text
+from llmguard.voting.normal_forms import NormalForms, folded_text
 from llmguard.voting.votes import (
     INVALID,
     MAX_ALTERNATIVES,
+    AnswerCandidate,
+    AnswerClass,
     Ballot,
-    Candidate,
-    Class,
     FieldVote,
     Missing,
-    candidates,
-    commonest,
-    marks,
-    nothing,
+    most_common,
+    no_valid_vote,
+    ranked_candidates,
+    support_marks,
 )
 
 Same = Callable[[int, int], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class TextComparator:
     """Texts whose edit distance is at most 1 - `similarity` of the longer one's length; the answer is the medoid.
 
     Compared as folded text: white space and case are no difference. The medoid has the least total distance to the
     other samples of its cluster.
 
-    >>> Text(0.8).vote(["Ada Lovelace", "Ada Lovelacce", "Grace Hopper"]).votes
+    >>> TextComparator(0.8).vote(["Ada Lovelace", "Ada Lovelacce", "Grace Hopper"]).votes
     2
     """
 
@@ -67,22 +67,22 @@ class Text:
         if isinstance(one, str) and isinstance(other, str):
             far = normalised_distance(folded_text(one), folded_text(other))
             return 0.0 if far <= 1 - self.similarity + _ROUNDING else far
-        forms = Forms()
-        return float(forms.of(one) != forms.of(other))
+        normal_forms = NormalForms()
+        return float(normal_forms.of(one) != normal_forms.of(other))
 
     def description(self) -> Json:
         return {"name": self.name, "version": self.version, "similarity": self.similarity}
 
 
 @dataclass(frozen=True, slots=True)
-class Equivalent:
+class EquivalentComparator:
     """Values that the user's `function(one, other)` calls the same: a judge of one's own, an embedding's nearness.
 
     The function is called once for each pair of distinct values that nothing has joined yet, and must be pure and
     symmetric. The answer is what most samples of the cluster gave. Give `version` where the function's source does not
     say all that it does (a model behind it, a table).
 
-    >>> Equivalent(lambda one, other: one[0] == other[0]).vote(["ann", "Bob", "abe"]).votes
+    >>> EquivalentComparator(lambda one, other: one[0] == other[0]).vote(["ann", "Bob", "abe"]).votes
     2
     """
 
@@ -143,19 +143,19 @@ def _distinct(ballots: Sequence[Ballot]) -> list[Json]:
 
 
 def _clustered(ballots: Sequence[Ballot], of_type: type, same: Same, distances: Distances | None) -> FieldVote:
-    """The vote of ballots whose values of `of_type` are joined by `same`; all others are compared by their form."""
+    """The vote of ballots whose values of `of_type` are joined by `is_same_answer`; all others are compared by their form."""
     values = _once(ballots)
     number_of = {encode(value): number for number, value in enumerate(values)}
     numbers = _numbers(ballots, number_of)
     joined = _joined([number for number, value in enumerate(values) if isinstance(value, of_type)], same)
-    forms = Forms()
-    classes: list[Class | None] = []
+    normal_forms = NormalForms()
+    classes: list[AnswerClass | None] = []
     for ballot, number in zip(ballots, numbers, strict=True):
         if isinstance(ballot, Missing):
             classes.append(None if ballot is INVALID else ballot)
         else:
-            classes.append(joined[number] if number in joined else ("other", forms.of(ballot)))
-    return _result(ballots, candidates(ballots, classes), numbers, distances)
+            classes.append(joined[number] if number in joined else ("other", normal_forms.of(ballot)))
+    return _result(ballots, ranked_candidates(ballots, classes), numbers, distances)
 
 
 def _numbers(ballots: Sequence[Ballot], number_of: dict[bytes, int]) -> list[int]:
@@ -188,17 +188,17 @@ def _joined(numbers: list[int], same: Same) -> dict[int, int]:
 
 
 def _result(
-    ballots: Sequence[Ballot], ranked: list[Candidate], numbers: list[int], distances: Distances | None
+    ballots: Sequence[Ballot], ranked: list[AnswerCandidate], numbers: list[int], distances: Distances | None
 ) -> FieldVote:
     if not ranked:
-        return nothing(len(ballots))
+        return no_valid_vote(len(ballots))
     values = [_answer(each, numbers, distances) for each in ranked[: MAX_ALTERNATIVES + 1]]
     votes = len(ranked[0].voters)
     second = len(ranked[1].voters) if len(ranked) > 1 else 0
     return FieldVote(
         value=values[0],
         present=ranked[0].present,
-        support=marks(len(ballots), ranked[0].voters),
+        support=support_marks(len(ballots), ranked[0].voters),
         votes=votes,
         runner_up_votes=second,
         agreement=votes / len(ballots),
@@ -210,12 +210,12 @@ def _result(
     )
 
 
-def _answer(candidate: Candidate, numbers: list[int], distances: Distances | None) -> Json:
+def _answer(candidate: AnswerCandidate, numbers: list[int], distances: Distances | None) -> Json:
     """The medoid where there is a distance, else what most gave. Both do not depend on the order of samples."""
     if not candidate.present:
         return None
     if distances is None or not isinstance(candidate.values[0], str):
-        return commonest(candidate.values)
+        return most_common(candidate.values)
     counts: dict[int, int] = {}
     value_of: dict[int, Json] = {}
     for voter, value in zip(candidate.voters, candidate.values, strict=True):

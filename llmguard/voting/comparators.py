@@ -8,52 +8,52 @@ from typing import TypeAlias
 from llmguard.core.canonical import Json
 from llmguard.core.errors import UsageError
 from llmguard.schema.words import nearest
-from llmguard.voting.cluster_comparators import Equivalent, Text
-from llmguard.voting.keyed_comparators import Exact, Money
-from llmguard.voting.list_comparators import ListOf, SetOf
-from llmguard.voting.tolerance_windows import Number
+from llmguard.voting.cluster_comparators import EquivalentComparator, TextComparator
+from llmguard.voting.keyed_comparators import ExactComparator, MoneyComparator
+from llmguard.voting.list_comparators import ListComparator, SetComparator
+from llmguard.voting.tolerance_windows import NumberComparator
 from llmguard.voting.votes import Comparator
 
-GivenComparator: TypeAlias = Comparator | str
+ComparatorOrName: TypeAlias = Comparator | str
 
 
-def exact(*, folded: bool = True) -> Exact:
+def exact(*, folded: bool = True) -> ExactComparator:
     """The same after canonical form; `folded=False` takes text as it stands (tokens, identifiers, file names)."""
-    return Exact(folded)
+    return ExactComparator(folded)
 
 
-def number(abs_tol: float = 0.0, rel_tol: float = 0.0) -> Number:
+def number(abs_tol: float = 0.0, rel_tol: float = 0.0) -> NumberComparator:
     """Numbers within a tolerance: the fullest window of that width wins, and its median is the answer."""
-    return Number(abs_tol, rel_tol)
+    return NumberComparator(abs_tol, rel_tol)
 
 
-def money(minor_digits: int = 2) -> Money:
+def money(minor_digits: int = 2) -> MoneyComparator:
     """Amounts equal in minor units (cents) and currency: numbers, texts like `€ 1.234,50`, or amount and currency."""
-    return Money(minor_digits)
+    return MoneyComparator(minor_digits)
 
 
-def set_of() -> SetOf:
+def set_of() -> SetComparator:
     """A list as a set: an element is kept if at least half have it. In `fields=` its name is `"set"`."""
-    return SetOf()
+    return SetComparator()
 
 
-def list_of(key: str = "", *, fields: Mapping[str, GivenComparator] | None = None) -> ListOf:
+def list_of(key: str = "", *, fields: Mapping[str, ComparatorOrName] | None = None) -> ListComparator:
     """A list voted on slot by slot, aligned by `key` or by optimal assignment. In `fields=` its name is `"list"`.
 
     >>> list_of(key="sku", fields={"/price": "money"}).key
     'sku'
     """
-    return ListOf(key, {pointer: comparator(given) for pointer, given in (fields or {}).items()})
+    return ListComparator(key, {pointer: comparator(given) for pointer, given in (fields or {}).items()})
 
 
-def text(similarity: float = 0.9) -> Text:
+def text(similarity: float = 0.9) -> TextComparator:
     """Texts whose edit distance is at most 1 - `similarity` of their length, joined; the answer is the medoid."""
-    return Text(similarity)
+    return TextComparator(similarity)
 
 
-def equivalent(function: Callable[[Json, Json], bool], *, version: str = "") -> Equivalent:
+def equivalent(function: Callable[[Json, Json], bool], *, version: str = "") -> EquivalentComparator:
     """Values that your own `function(one, other)` calls the same."""
-    return Equivalent(function, version)
+    return EquivalentComparator(function, version)
 
 
 BY_NAME: Mapping[str, Callable[[], Comparator]] = {
@@ -69,7 +69,7 @@ BY_NAME: Mapping[str, Callable[[], Comparator]] = {
 _OF_A_COMPARATOR = ("vote", "distance", "description", "name", "version", "monotone")
 
 
-def comparator(given: GivenComparator) -> Comparator:
+def comparator(given: ComparatorOrName) -> Comparator:
     """A comparator as given, or the one of that name.
 
     >>> comparator("money").monotone

@@ -8,27 +8,27 @@ from typing import ClassVar, Protocol
 
 from llmguard.core.canonical import Json
 from llmguard.core.errors import UsageError
-from llmguard.voting.normal_forms import Forms, money_form
-from llmguard.voting.votes import INVALID, Ballot, Class, Comparator, FieldVote, Missing, elected
+from llmguard.voting.normal_forms import NormalForms, money_form
+from llmguard.voting.votes import INVALID, AnswerClass, Ballot, Comparator, FieldVote, Missing, count_votes
 
 
 class Keyed(Comparator, Protocol):
     """A comparator that gives each ballot a class by itself: such fields can be voted together."""
 
-    def classes(self, ballots: Sequence[Ballot]) -> list[Class | None]: ...
+    def classes(self, ballots: Sequence[Ballot]) -> list[AnswerClass | None]: ...
 
 
-def is_keyed(comparator: Comparator) -> bool:
+def has_classes(comparator: Comparator) -> bool:
     return hasattr(comparator, "classes")
 
 
 @dataclass(frozen=True, slots=True)
-class Exact:
+class ExactComparator:
     """The same after canonical form: text by NFKC, case and white space, numbers by value, dates by the day they name.
 
     `folded=False` compares text as it stands, for what is case sensitive: tokens, file names, identifiers.
 
-    >>> Exact().vote(["Paid", "paid ", "open"]).value
+    >>> ExactComparator().vote(["Paid", "paid ", "open"]).value
     'Paid'
     """
 
@@ -37,31 +37,31 @@ class Exact:
     version: ClassVar[int] = 1
     monotone: ClassVar[bool] = True
 
-    def classes(self, ballots: Sequence[Ballot]) -> list[Class | None]:
-        forms = Forms(folded=self.folded)
+    def classes(self, ballots: Sequence[Ballot]) -> list[AnswerClass | None]:
+        normal_forms = NormalForms(folded=self.folded)
         return [
-            forms.of(ballot) if not isinstance(ballot, Missing) else None if ballot is INVALID else ballot
+            normal_forms.of(ballot) if not isinstance(ballot, Missing) else None if ballot is INVALID else ballot
             for ballot in ballots
         ]
 
     def vote(self, ballots: Sequence[Ballot]) -> FieldVote:
-        return elected(ballots, self.classes(ballots))
+        return count_votes(ballots, self.classes(ballots))
 
     def distance(self, one: Json, other: Json) -> float:
-        forms = Forms(folded=self.folded)
-        return float(forms.of(one) != forms.of(other))
+        normal_forms = NormalForms(folded=self.folded)
+        return float(normal_forms.of(one) != normal_forms.of(other))
 
     def description(self) -> Json:
         return {"name": self.name, "version": self.version, "folded": self.folded}
 
 
 @dataclass(frozen=True, slots=True)
-class Money:
+class MoneyComparator:
     """Amounts that are equal when rounded to minor units, in the same currency.
 
     Numbers, texts (`€ 1.234,50`), or objects `{"amount": …, "currency": …}`. `minor_digits`: 2 for cents, 0 for yen.
 
-    >>> Money().vote([12.5, 12.499999, 13]).votes
+    >>> MoneyComparator().vote([12.5, 12.499999, 13]).votes
     2
     """
 
@@ -74,10 +74,10 @@ class Money:
         if not isinstance(self.minor_digits, int) or not 0 <= self.minor_digits <= 9:
             raise UsageError(f"money(minor_digits=...) wants a whole number from 0 to 9, found {self.minor_digits!r}.")
 
-    def classes(self, ballots: Sequence[Ballot]) -> list[Class | None]:
-        forms = Forms()
+    def classes(self, ballots: Sequence[Ballot]) -> list[AnswerClass | None]:
+        normal_forms = NormalForms()
         return [
-            money_form(ballot, self.minor_digits, forms)
+            money_form(ballot, self.minor_digits, normal_forms)
             if not isinstance(ballot, Missing)
             else None
             if ballot is INVALID
@@ -86,7 +86,7 @@ class Money:
         ]
 
     def vote(self, ballots: Sequence[Ballot]) -> FieldVote:
-        return elected(ballots, self.classes(ballots))
+        return count_votes(ballots, self.classes(ballots))
 
     def distance(self, one: Json, other: Json) -> float:
         mine, theirs = self.classes([one, other])

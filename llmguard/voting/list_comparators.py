@@ -15,19 +15,19 @@ from llmguard.core.errors import UsageError
 from llmguard.core.outcome import Alternative
 from llmguard.schema.keywords import as_tokens
 from llmguard.voting.alignment import MAX_ALIGNED, assignment
-from llmguard.voting.normal_forms import Form, Forms
+from llmguard.voting.normal_forms import Form, NormalForms
 from llmguard.voting.record_vote import EXACT, RecordVote, distance_of, vote_on
 from llmguard.voting.votes import (
     ABSENT,
     INVALID,
+    AnswerClass,
     Ballot,
-    Class,
     Comparator,
     FieldVote,
     Missing,
-    commonest,
-    elected,
-    marks,
+    count_votes,
+    most_common,
+    support_marks,
 )
 
 Slot: TypeAlias = object
@@ -37,25 +37,25 @@ Rows: TypeAlias = dict[int, list[Json]]
 
 def _by_kind(ballots: Sequence[Ballot]) -> tuple[FieldVote, Rows]:
     """First vote on whether there is a list at all (null, a text or nothing may win); then the samples that are lists."""
-    forms = Forms()
-    classes: list[Class | None] = []
+    normal_forms = NormalForms()
+    classes: list[AnswerClass | None] = []
     for ballot in ballots:
         if isinstance(ballot, Missing):
             classes.append(None if ballot is INVALID else ballot)
         else:
-            classes.append("a list" if isinstance(ballot, list) else ("other", forms.of(ballot)))
+            classes.append("a list" if isinstance(ballot, list) else ("other", normal_forms.of(ballot)))
     lists = {number: ballot for number, ballot in enumerate(ballots) if isinstance(ballot, list)}
-    return elected([[] if isinstance(each, list) else each for each in ballots], classes), lists
+    return count_votes([[] if isinstance(each, list) else each for each in ballots], classes), lists
 
 
 @dataclass(frozen=True, slots=True)
-class SetOf:
+class SetComparator:
     """A list whose order and repetitions mean nothing: an element is kept if at least half of the lists have it.
 
     Agreement is the mean Jaccard index of the samples to the result; a sample supports it where it has the same
     elements. `ambiguous`: exactly half have an element.
 
-    >>> SetOf().vote([["a", "b"], ["b", "A"], ["a", "c"]]).value
+    >>> SetComparator().vote([["a", "b"], ["b", "A"], ["a", "c"]]).value
     ['a', 'b']
     """
 
@@ -67,8 +67,8 @@ class SetOf:
         kind, lists = _by_kind(ballots)
         if kind.value != [] or not kind.present:
             return kind
-        forms = Forms()
-        elements = {number: _elements(row, forms) for number, row in lists.items()}
+        normal_forms = NormalForms()
+        elements = {number: _elements(row, normal_forms) for number, row in lists.items()}
         counts = Counter(form for row in elements.values() for form in row)
         kept = {form for form, count in counts.items() if 2 * count >= len(lists)}
         half = any(2 * count == len(lists) for count in counts.values())
@@ -77,7 +77,7 @@ class SetOf:
         return replace(
             kind,
             value=_in_usual_order(kept, list(elements.values())),
-            support=marks(len(ballots), supporters),
+            support=support_marks(len(ballots), supporters),
             votes=len(supporters),
             runner_up_votes=max(others.values(), default=0),
             agreement=sum(_jaccard(row.keys(), kept) for row in elements.values()) / len(ballots),
@@ -86,10 +86,10 @@ class SetOf:
         )
 
     def distance(self, one: Json, other: Json) -> float:
-        forms = Forms()
+        normal_forms = NormalForms()
         if not isinstance(one, list) or not isinstance(other, list):
-            return float(forms.of(one) != forms.of(other))
-        return 1 - _jaccard(_elements(one, forms).keys(), _elements(other, forms).keys())
+            return float(normal_forms.of(one) != normal_forms.of(other))
+        return 1 - _jaccard(_elements(one, normal_forms).keys(), _elements(other, normal_forms).keys())
 
     def description(self) -> Json:
         return {"name": self.name, "version": self.version}
@@ -99,10 +99,10 @@ Elements: TypeAlias = dict[Form, tuple[int, Json]]
 """The distinct elements of a list: form → (place, value)."""
 
 
-def _elements(row: list[Json], forms: Forms) -> Elements:
+def _elements(row: list[Json], normal_forms: NormalForms) -> Elements:
     found: Elements = {}
     for place, value in enumerate(row):
-        found.setdefault(forms.of(value), (place, value))
+        found.setdefault(normal_forms.of(value), (place, value))
     return found
 
 
@@ -116,7 +116,7 @@ def _in_usual_order(kept: set[Form], rows: list[Elements]) -> list[Json]:
     found = []
     for form in kept:
         seen = [row[form] for row in rows if form in row]
-        value = commonest([value for _, value in seen])
+        value = most_common([value for _, value in seen])
         found.append((sum(place for place, _ in seen) / len(seen), encode(value), value))
     return [value for _, _, value in sorted(found, key=lambda each: each[:2])]
 
@@ -128,7 +128,9 @@ def _left_out(counts: Mapping[Form, int], kept: set[Form], elements: Mapping[int
         for form, (_, value) in row.items():
             if form not in kept:
                 spelled.setdefault(form, []).append(value)
-    found = sorted(((-counts[form], encode(commonest(values)), commonest(values)) for form, values in spelled.items()))
+    found = sorted(
+        ((-counts[form], encode(most_common(values)), most_common(values)) for form, values in spelled.items())
+    )
     return tuple(Alternative([value], -count) for count, _, value in found[:5])
 
 
@@ -136,7 +138,7 @@ def _left_out(counts: Mapping[Form, int], kept: set[Form], elements: Mapping[int
 
 
 @dataclass(frozen=True, slots=True)
-class ListOf:
+class ListComparator:
     """A list voted on slot by slot, each element field by field.
 
     Elements of different samples share a slot where they have the same `key` (a property's name or a JSON Pointer
@@ -146,7 +148,7 @@ class ListOf:
     result's slots in which they are the same.
 
     >>> rows = [[{"sku": "A", "qty": 1}, {"sku": "B", "qty": 2}], [{"sku": "B", "qty": 2}], [{"sku": "B", "qty": 3}]]
-    >>> ListOf(key="sku").vote(rows).value
+    >>> ListComparator(key="sku").vote(rows).value
     [{'sku': 'B', 'qty': 2}]
     """
 
@@ -172,7 +174,7 @@ class ListOf:
         return replace(
             kind,
             value=[each.vote.value for each in chosen.values() if each.kept],
-            support=marks(len(ballots), supporters),
+            support=support_marks(len(ballots), supporters),
             votes=len(supporters),
             agreement=sum(same / of if of else 1.0 for same, of in rows.values()) / len(ballots),
             alternatives=_other_slots(chosen) + kind.alternatives,
@@ -181,12 +183,12 @@ class ListOf:
 
     def _aligned(self, lists: Rows) -> dict[Slot, dict[int, Json]]:
         """slot → sample → element; slots in the medoid's order, then those that it lacks by their mean place."""
-        forms = Forms()
-        middle = _medoid(lists, forms)
+        normal_forms = NormalForms()
+        middle = _medoid(lists, normal_forms)
         if self.key:
-            names = {number: self._keys(row, forms) for number, row in lists.items()}
+            names = {number: self._keys(row, normal_forms) for number, row in lists.items()}
         else:
-            names = _assigned(lists, middle, forms, self.fields)
+            names = _assigned(lists, middle, normal_forms, self.fields)
         found: dict[Slot, dict[int, Json]] = {}
         places: dict[Slot, list[int]] = {}
         for number, row in lists.items():
@@ -197,12 +199,12 @@ class ListOf:
         order = sorted(found, key=lambda slot: _order(slot, lead, places[slot], found[slot]))
         return {slot: found[slot] for slot in order}
 
-    def _keys(self, row: list[Json], forms: Forms) -> list[Slot]:
+    def _keys(self, row: list[Json], normal_forms: NormalForms) -> list[Slot]:
         """Each element's key with how often it came before in this list."""
         seen: Counter[Form] = Counter()
         slots: list[Slot] = []
         for element in row:
-            form = _key_form(element, self.key, forms)
+            form = _key_form(element, self.key, normal_forms)
             slots.append((form, seen[form]))
             seen[form] += 1
         return slots
@@ -216,10 +218,10 @@ class ListOf:
         return _Chosen(vote, kept, present == of or (kept and vote.ambiguous), supporters, len(column))
 
     def distance(self, one: Json, other: Json) -> float:
-        forms = Forms()
+        normal_forms = NormalForms()
         if not isinstance(one, list) or not isinstance(other, list):
-            return float(forms.of(one) != forms.of(other))
-        return _bag_distance(_atoms(one, forms), _atoms(other, forms))
+            return float(normal_forms.of(one) != normal_forms.of(other))
+        return _bag_distance(_atoms(one, normal_forms), _atoms(other, normal_forms))
 
     def description(self) -> Json:
         fields = {pointer: comparator.description() for pointer, comparator in sorted(self.fields.items())}
@@ -254,12 +256,12 @@ def _other_slots(chosen: Mapping[Slot, _Chosen]) -> tuple[Alternative, ...]:
     return tuple(sorted(out, key=lambda each: -each.votes)[:5])
 
 
-def _key_form(element: Json, key: str, forms: Forms) -> Form:
+def _key_form(element: Json, key: str, normal_forms: NormalForms) -> Form:
     for token in as_tokens(key) if key.startswith("/") else (key,):
         if not isinstance(element, dict) or token not in element:
-            return ("no key", forms.of(element))
+            return ("no key", normal_forms.of(element))
         element = element[token]
-    return forms.of(element)
+    return normal_forms.of(element)
 
 
 def _order(slot: Slot, lead: Mapping[Slot, int], places: list[int], column: Mapping[int, Json]) -> tuple[object, ...]:
@@ -271,9 +273,9 @@ def _order(slot: Slot, lead: Mapping[Slot, int], places: list[int], column: Mapp
 # ------------------------------------------------------------------------------------------------- by assignment
 
 
-def _medoid(lists: Rows, forms: Forms) -> int:
+def _medoid(lists: Rows, normal_forms: NormalForms) -> int:
     """The list with the least total distance to the others; of equal ones the first in the order of encoding."""
-    atoms = {number: _atoms(row, forms) for number, row in lists.items()}
+    atoms = {number: _atoms(row, normal_forms) for number, row in lists.items()}
     texts = {number: encode(row) for number, row in lists.items()}
     copies = Counter(texts.values())
     kinds = {text: atoms[number] for number, text in texts.items()}
@@ -284,10 +286,10 @@ def _medoid(lists: Rows, forms: Forms) -> int:
     return min(lists, key=lambda number: (far[texts[number]], texts[number], number))
 
 
-def _atoms(row: list[Json], forms: Forms) -> Counter[Form]:
+def _atoms(row: list[Json], normal_forms: NormalForms) -> Counter[Form]:
     """A list as a bag of what its elements say, property by property."""
     return Counter(
-        (name, forms.of(value))
+        (name, normal_forms.of(value))
         for element in row
         for name, value in (element.items() if isinstance(element, dict) else (("", element),))
     )
@@ -298,20 +300,26 @@ def _bag_distance(one: Counter[Form], other: Counter[Form]) -> float:
     return 1 - (one & other).total() / most if most else 0.0
 
 
-def _assigned(lists: Rows, middle: int, forms: Forms, fields: Mapping[str, Comparator]) -> dict[int, list[Slot]]:
+def _assigned(
+    lists: Rows, middle: int, normal_forms: NormalForms, fields: Mapping[str, Comparator]
+) -> dict[int, list[Slot]]:
     """Each list's slots. Lists come by their distance to the medoid, so that submission order does not matter."""
     heads: list[Json] = []
-    lead = _atoms(lists[middle], forms)
+    lead = _atoms(lists[middle], normal_forms)
     names: dict[int, list[Slot]] = {}
-    order = sorted(lists, key=lambda each: (_bag_distance(_atoms(lists[each], forms), lead), encode(lists[each]), each))
+    order = sorted(
+        lists, key=lambda each: (_bag_distance(_atoms(lists[each], normal_forms), lead), encode(lists[each]), each)
+    )
     for number in [middle, *(each for each in order if each != middle)]:
-        names[number] = list[Slot](_slots_for(lists[number], heads, forms, fields))
+        names[number] = list[Slot](_slots_for(lists[number], heads, normal_forms, fields))
     return names
 
 
-def _slots_for(row: list[Json], heads: list[Json], forms: Forms, fields: Mapping[str, Comparator]) -> list[int]:
+def _slots_for(
+    row: list[Json], heads: list[Json], normal_forms: NormalForms, fields: Mapping[str, Comparator]
+) -> list[int]:
     """A slot for each element of `row`: that of an equal head, else of the nearest by assignment, else a new one."""
-    taken = _equal_pairs(row, heads, forms)
+    taken = _equal_pairs(row, heads, normal_forms)
     left = [place for place in range(len(row)) if place not in taken]
     free = [slot for slot in range(len(heads)) if slot not in taken.values()]
     for place, slot in _nearest(row, left, heads, free, fields):
@@ -323,14 +331,14 @@ def _slots_for(row: list[Json], heads: list[Json], forms: Forms, fields: Mapping
     return [taken[place] for place in range(len(row))]
 
 
-def _equal_pairs(row: list[Json], heads: list[Json], forms: Forms) -> dict[int, int]:
+def _equal_pairs(row: list[Json], heads: list[Json], normal_forms: NormalForms) -> dict[int, int]:
     """Equal elements belong together: with a metric, no assignment is better without these pairs."""
     waiting: dict[Form, list[int]] = {}
     for slot in range(len(heads) - 1, -1, -1):
-        waiting.setdefault(forms.of(heads[slot]), []).append(slot)
+        waiting.setdefault(normal_forms.of(heads[slot]), []).append(slot)
     taken: dict[int, int] = {}
     for place, element in enumerate(row):
-        slots = waiting.get(forms.of(element))
+        slots = waiting.get(normal_forms.of(element))
         if slots:
             taken[place] = slots.pop()
     return taken

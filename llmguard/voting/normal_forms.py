@@ -51,7 +51,7 @@ _AMOUNT = re.compile(
 _LONGEST_AMOUNT = 60
 
 
-class Forms:
+class NormalForms:
     """Forms of many values; a text that occurs again is not put into its form again."""
 
     __slots__ = ("_folded", "_texts")
@@ -95,7 +95,7 @@ def value_form(value: Json) -> Form:
     >>> value_form(1) == value_form(True)
     False
     """
-    return Forms().of(value)
+    return NormalForms().of(value)
 
 
 def text_form(text: str) -> Form:
@@ -179,7 +179,7 @@ def _moment(folded: str) -> Form | None:
 # ------------------------------------------------------------------------------------------------- amounts
 
 
-def money_form(value: Json, minor_digits: int, forms: Forms) -> Form:
+def money_form(value: Json, minor_digits: int, normal_forms: NormalForms) -> Form:
     """Currency and minor units of a number, a text such as `€ 1.234,50`, or an object with `amount` and `currency`.
 
     Where no amount can be read with certainty the form is that of the value itself. A currency that is not named is
@@ -190,10 +190,10 @@ def money_form(value: Json, minor_digits: int, forms: Forms) -> Form:
     else:
         amount, named = value, ""
     if isinstance(amount, bool) or not isinstance(amount, int | float | str):
-        return forms.of(value)
+        return normal_forms.of(value)
     read = amount_in(amount) if isinstance(amount, str) else (exact_number(amount), "")
     if read is None or (named and read[1]):
-        return forms.of(value)
+        return normal_forms.of(value)
     return ("money", named or read[1], round(read[0] * 10**minor_digits))
 
 

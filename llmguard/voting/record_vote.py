@@ -15,17 +15,17 @@ from llmguard.core.canonical import Json
 from llmguard.core.errors import UsageError
 from llmguard.core.outcome import Alternative
 from llmguard.schema.keywords import as_pointer, as_tokens
-from llmguard.voting.keyed_comparators import Exact, is_keyed
+from llmguard.voting.keyed_comparators import ExactComparator, has_classes
 from llmguard.voting.votes import (
     ABSENT,
     INVALID,
     MAX_ALTERNATIVES,
+    AnswerClass,
     Ballot,
-    Class,
     Comparator,
     FieldVote,
     Missing,
-    elected,
+    count_votes,
 )
 
 Pointer: TypeAlias = str
@@ -36,30 +36,32 @@ MAX_FIELDS = 1000
 
 MAX_LEVELS = 30
 
-EXACT = Exact()
+EXACT = ExactComparator()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordVote:
     """What the samples say together. `fields`: the vote of each field, by JSON Pointer ("" is the whole value).
 
-    `found` is False where no sample was valid; `value` is then None.
+    `has_value` is False where no sample was valid; `value` is then None.
     """
 
     value: Json
-    found: bool
+    has_value: bool
     fields: Mapping[Pointer, FieldVote] = field(default_factory=dict)
-    drawn: int
+    sample_count: int
 
     @property
     def dissent(self) -> int:
         """The largest dissent over the voted fields; an invalid sample is a dissent in each."""
-        return max((vote.dissent for vote in self.fields.values()), default=self.drawn if not self.found else 0)
+        return max(
+            (vote.dissent for vote in self.fields.values()), default=self.sample_count if not self.has_value else 0
+        )
 
     @property
     def agreement(self) -> float:
         """The smallest agreement over the voted fields."""
-        return min((vote.agreement for vote in self.fields.values()), default=float(self.found))
+        return min((vote.agreement for vote in self.fields.values()), default=float(self.has_value))
 
     @property
     def ambiguous(self) -> bool:
@@ -69,7 +71,7 @@ class RecordVote:
     def support(self) -> tuple[bool, ...]:
         """For each sample, whether it stands with the leader in every field."""
         columns = [vote.support for vote in self.fields.values()]
-        return tuple(map(all, zip(*columns, strict=True))) if columns else (self.found,) * self.drawn
+        return tuple(map(all, zip(*columns, strict=True))) if columns else (self.has_value,) * self.sample_count
 
 
 def vote_on(
@@ -82,7 +84,7 @@ def vote_on(
     ({'id': 1, 'by': 'Ann'}, 1)
     """
     if all(sample is INVALID for sample in samples):
-        return RecordVote(value=None, found=False, drawn=len(samples))
+        return RecordVote(value=None, has_value=False, sample_count=len(samples))
     return _Voting(fields or {}, together).of(samples)
 
 
@@ -98,7 +100,7 @@ class _Voting:
     def of(self, samples: Sequence[Ballot]) -> RecordVote:
         self.columns(samples)
         votes = self._votes()
-        return RecordVote(value=self._assembled(votes), found=True, fields=votes, drawn=len(samples))
+        return RecordVote(value=self._assembled(votes), has_value=True, fields=votes, sample_count=len(samples))
 
     def columns(self, samples: Sequence[Ballot]) -> Mapping[Pointer, list[Ballot]]:
         """The ballots of each field."""
@@ -142,14 +144,14 @@ class _Voting:
         """One vote over several fields: a sample's class is what it says in all of them."""
         columns = {pointer: self._columns[pointer] for pointer in group if pointer in self._columns}
         classes = joint_classes([self._keys(pointer, column) for pointer, column in columns.items()])
-        return {pointer: elected(column, classes) for pointer, column in columns.items()}
+        return {pointer: count_votes(column, classes) for pointer, column in columns.items()}
 
-    def _keys(self, pointer: Pointer, column: list[Ballot]) -> list[Class | None]:
+    def _keys(self, pointer: Pointer, column: list[Ballot]) -> list[AnswerClass | None]:
         comparator = self._fields.get(pointer, EXACT)
         classes = getattr(comparator, "classes", None)
         if classes is None:
             raise UsageError(together_message(pointer, comparator))
-        found: list[Class | None] = classes(column)
+        found: list[AnswerClass | None] = classes(column)
         return found
 
     def _assembled(self, votes: Mapping[Pointer, FieldVote]) -> Json:
@@ -164,7 +166,7 @@ class _Voting:
         return value
 
 
-def joint_classes(columns: Sequence[Sequence[Class | None]]) -> list[Class | None]:
+def joint_classes(columns: Sequence[Sequence[AnswerClass | None]]) -> list[AnswerClass | None]:
     """The class of each sample over several columns; None where it is invalid in one."""
     return [None if None in row else row for row in zip(*columns, strict=True)]
 
@@ -242,9 +244,9 @@ def _is_same(comparator: Comparator, one: Ballot, other: Ballot) -> bool:
 
 def _totals(comparator: Comparator, column: list[Ballot], valid: Sequence[int]) -> dict[int, float]:
     """For one field, each sample's distance to all others."""
-    if is_keyed(comparator):
+    if has_classes(comparator):
         classes = comparator.classes(column)  # type: ignore[attr-defined]
-        counts: dict[Class, int] = {}
+        counts: dict[AnswerClass, int] = {}
         for number in valid:
             counts[classes[number]] = counts.get(classes[number], 0) + 1
         return {number: float(len(valid) - counts[classes[number]]) for number in valid}

@@ -15,7 +15,7 @@ from llmguard.core.errors import UsageError
 from llmguard.core.outcome import FieldSupport
 from llmguard.prompts.function import describe as describe_function
 from llmguard.schema.keywords import as_pointer
-from llmguard.voting.comparators import GivenComparator, comparator, exact
+from llmguard.voting.comparators import ComparatorOrName, comparator, exact
 from llmguard.voting.votes import ABSENT, Ballot, Comparator
 
 EXACT = exact()
@@ -68,7 +68,7 @@ class AgreesWith:
 def agrees_with(
     rule: Callable[..., object],
     *,
-    fields: Mapping[str, GivenComparator] | None = None,
+    fields: Mapping[str, ComparatorOrName] | None = None,
     name: str | None = None,
     version: str = "",
 ) -> AgreesWith:

@@ -9,8 +9,8 @@ from typing import Literal, TypeAlias, cast
 from llmguard.core.canonical import Json
 from llmguard.core.errors import UsageError
 from llmguard.core.outcome import StopReason
-from llmguard.voting.comparators import GivenComparator, comparator
-from llmguard.voting.keyed_comparators import is_keyed
+from llmguard.voting.comparators import ComparatorOrName, comparator
+from llmguard.voting.keyed_comparators import has_classes
 from llmguard.voting.record_vote import Groups, Pointer, RecordVote, medoid, together_message, vote_on, votes_for
 from llmguard.voting.stopping import MAX_SAMPLES, Counts, Draw, Fixed, Plan, Predictive, Stop
 from llmguard.voting.votes import Ballot, Comparator, FieldVote
@@ -21,14 +21,14 @@ DEFAULT_PLAN = Plan(3, 2, 1)
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
-    """A vote that ended. `vote` is over the first `used` samples; `drawn` may be more, in an audit or a last batch."""
+class VoteResult:
+    """A vote that ended. `vote` is over the first `used` samples; `sample_count` may be more, in an audit or a last batch."""
 
     vote: RecordVote
     accept: bool
     reason: StopReason
     used: int
-    drawn: int
+    sample_count: int
 
     @property
     def agreement(self) -> float:
@@ -57,7 +57,7 @@ class SelfConsistency:
     n_max: int = 5
     plan: Plan | tuple[int, int, int] | None = None
     stop: Fixed | Predictive | None = None
-    fields: Mapping[Pointer, GivenComparator] = field(default_factory=dict)
+    fields: Mapping[Pointer, ComparatorOrName] = field(default_factory=dict)
     vote_together: Sequence[Sequence[Pointer]] = ()
     variants: Sequence[object] = ()
     on_invalid: OnInvalid = "dissent"
@@ -74,26 +74,26 @@ class SelfConsistency:
 
     # --------------------------------------------------------------------------------------- drawing
 
-    def next(self, samples: Sequence[Ballot]) -> Draw | Settled:
+    def next(self, samples: Sequence[Ballot]) -> Draw | VoteResult:
         """What to do after `samples`, in submission order (`INVALID` for one that failed): the same after a batch as
         after drawing one by one, because a batch is looked at sample by sample where it went beyond the dissent limit.
         """
-        drawn = 0
+        sample_count = 0
         while True:
-            vote = self.vote(samples[:drawn])
+            vote = self.vote(samples[:sample_count])
             decision = self._decide(vote)
             if isinstance(decision, Stop):
                 return self._settled(vote, decision, len(samples))
-            if drawn + decision.count > len(samples):
-                return Draw(drawn + decision.count - len(samples))
-            before, drawn = drawn, drawn + decision.count
+            if sample_count + decision.count > len(samples):
+                return Draw(sample_count + decision.count - len(samples))
+            before, sample_count = sample_count, sample_count + decision.count
             if self.plan:
-                drawn = self._first_beyond(samples, before, drawn)
+                sample_count = self._first_beyond(samples, before, sample_count)
 
-    def ended(self, samples: Sequence[Ballot], reason: StopReason) -> Settled:
+    def ended(self, samples: Sequence[Ballot], reason: StopReason) -> VoteResult:
         """The vote over what came in time, where budget or deadline end the drawing. It is not accepted by a plan."""
         settled = self.next(samples)
-        if isinstance(settled, Settled):
+        if isinstance(settled, VoteResult):
             return settled
         return self._settled(self.vote(samples), Stop(reason, accept=False if self.plan else None), len(samples))
 
@@ -130,21 +130,21 @@ class SelfConsistency:
         """How each field's vote stands if sample `number` is the answer."""
         return votes_for(samples, number, self.comparators)
 
-    def would_accept(self, drawn: int, dissent: int) -> bool:
-        """Whether a value that so many of `drawn` samples dissent from may be accepted."""
+    def would_accept(self, sample_count: int, dissent: int) -> bool:
+        """Whether a value that so many of `sample_count` samples dissent from may be accepted."""
         rule = self.stopping
         if isinstance(rule, Plan):
-            return dissent <= rule.c and drawn >= rule.n0 + rule.k * dissent
-        share = 1 - dissent / drawn if drawn else 0.0
+            return dissent <= rule.c and sample_count >= rule.n0 + rule.k * dissent
+        share = 1 - dissent / sample_count if sample_count else 0.0
         return share > 0.5 if self.min_agreement is None else share >= self.min_agreement
 
-    def same(self, one: Json, other: Json) -> bool:
+    def is_same_answer(self, one: Json, other: Json) -> bool:
         """Whether two values are the same answer in every field."""
         return self.vote((one, other)).dissent == 0
 
     def accepts(self, vote: RecordVote) -> bool:
         """Whether agreement suffices, where no plan decides."""
-        if not vote.found:
+        if not vote.has_value:
             return False
         return vote.agreement > 0.5 if self.min_agreement is None else vote.agreement >= self.min_agreement
 
@@ -163,13 +163,13 @@ class SelfConsistency:
 
     def _decide(self, vote: RecordVote) -> Draw | Stop:
         fields = tuple((each.votes, each.runner_up_votes) for each in vote.fields.values())
-        counts = Counts(vote.drawn, vote.dissent, fields)
+        counts = Counts(vote.sample_count, vote.dissent, fields)
         rule = self.stopping
         return rule.decide(counts) if isinstance(rule, Plan) else rule.decide(counts, self.n_max)
 
-    def _settled(self, vote: RecordVote, decision: Stop, drawn: int) -> Settled:
-        accept = self.accepts(vote) if decision.accept is None else decision.accept and vote.found
-        return Settled(vote, accept, decision.reason, vote.drawn, drawn)
+    def _settled(self, vote: RecordVote, decision: Stop, sample_count: int) -> VoteResult:
+        accept = self.accepts(vote) if decision.accept is None else decision.accept and vote.has_value
+        return VoteResult(vote, accept, decision.reason, vote.sample_count, sample_count)
 
     def _first_beyond(self, samples: Sequence[Ballot], low: int, high: int) -> int:
         """The first sample of a batch that went beyond the dissent limit, or the batch's end. Dissent never falls."""
@@ -254,7 +254,7 @@ def _refuse_fields(given: SelfConsistency) -> None:
             )
     for group in given.groups:
         for pointer in group:
-            if pointer in given.comparators and not is_keyed(given.comparators[pointer]):
+            if pointer in given.comparators and not has_classes(given.comparators[pointer]):
                 raise UsageError(together_message(pointer, given.comparators[pointer]))
     _refuse_overlaps([*given.comparators, *(pointer for group in given.groups for pointer in group)])
 
@@ -270,7 +270,7 @@ def _refuse_overlaps(pointers: Sequence[Pointer]) -> None:
             )
 
 
-def _items(given: object) -> list[tuple[Pointer, GivenComparator]]:
+def _items(given: object) -> list[tuple[Pointer, ComparatorOrName]]:
     if not isinstance(given, Mapping):
         raise UsageError(f'fields= wants {{"/pointer": comparator}}, found {type(given).__name__}.')
     return list(given.items())

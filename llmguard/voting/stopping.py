@@ -37,7 +37,7 @@ class Stop:
 class Counts:
     """What a stop sees of a vote: samples drawn, the largest dissent, and (leader, runner-up) of each field."""
 
-    drawn: int
+    sample_count: int
     dissent: int
     fields: tuple[tuple[int, int], ...] = ()
 
@@ -72,7 +72,7 @@ class Plan:
         """The dissent limit first: a vote beyond it is not accepted however many samples stand behind it."""
         if counts.dissent > self.c:
             return Stop("dissent_limit", accept=False)
-        missing = self.n0 + self.k * counts.dissent - counts.drawn
+        missing = self.n0 + self.k * counts.dissent - counts.sample_count
         return Draw(missing) if missing > 0 else Stop("accept_boundary", accept=True)
 
     def is_stricter(self, other: Plan) -> bool:
@@ -116,7 +116,7 @@ class Fixed:
             raise UsageError(f"Fixed(n) wants a whole number from 1 to {MAX_SAMPLES}, found {self.n!r}.")
 
     def decide(self, counts: Counts, n_max: int) -> Draw | Stop:
-        return Draw(self.n - counts.drawn) if counts.drawn < self.n else Stop("n_max")
+        return Draw(self.n - counts.sample_count) if counts.sample_count < self.n else Stop("n_max")
 
     def description(self) -> Json:
         return {"fixed": self.n}
@@ -135,7 +135,7 @@ class Predictive:
     def decide(self, counts: Counts, n_max: int) -> Draw | Stop:
         """Samples that all agree with the leaders settle the answer soonest; so many are drawn at once."""
         fields = counts.fields or ((0, 0),)
-        left = n_max - counts.drawn
+        left = n_max - counts.sample_count
         missing = max(_missing(leader, runner_up, left, _decimal(self.eps)) for leader, runner_up in fields)
         if missing == 0:
             return Stop("answer_settled") if left else Stop("n_max")

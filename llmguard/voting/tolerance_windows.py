@@ -14,17 +14,17 @@ from typing import ClassVar, NamedTuple
 
 from llmguard.core.canonical import Json
 from llmguard.core.errors import UsageError
-from llmguard.voting.normal_forms import Forms, amount_in, exact_number
+from llmguard.voting.normal_forms import NormalForms, amount_in, exact_number
 from llmguard.voting.votes import (
     INVALID,
+    AnswerCandidate,
+    AnswerClass,
     Ballot,
-    Candidate,
-    Class,
     FieldVote,
     Missing,
-    candidates,
-    commonest,
-    result,
+    field_vote,
+    most_common,
+    ranked_candidates,
 )
 
 
@@ -37,15 +37,15 @@ class _Reading(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Number:
+class NumberComparator:
     """Numbers that differ by at most `abs_tol`, or by `rel_tol` of the larger one.
 
     The answer is the median of the fullest window: of an even count of whole numbers one of the two in the middle,
     where their mean is no whole number.
 
-    >>> Number(abs_tol=0.01).vote([1.00, 1.01, 1.02, 5]).votes
+    >>> NumberComparator(abs_tol=0.01).vote([1.00, 1.01, 1.02, 5]).votes
     2
-    >>> Number(abs_tol=1).vote([10, 11, 11, 40]).value
+    >>> NumberComparator(abs_tol=1).vote([10, 11, 11, 40]).value
     11
     """
 
@@ -68,7 +68,7 @@ class Number:
 
     def vote(self, ballots: Sequence[Ballot]) -> FieldVote:
         numbers, others, unit = self._sorted_out(ballots)
-        ranked = candidates(ballots, others)
+        ranked = ranked_candidates(ballots, others)
         tied = False
         while numbers:
             voters, unique = self._fullest(numbers, unit)
@@ -76,12 +76,12 @@ class Number:
             ranked.append(_candidate([each for each in numbers if each.voter in voters], unit))
             numbers = [each for each in numbers if each.voter not in voters]
         ranked.sort(key=lambda each: (-len(each.voters), each.first))
-        vote = result(len(ballots), ranked)
+        vote = field_vote(len(ballots), ranked)
         return replace(vote, ambiguous=True) if tied else vote
 
-    def _sorted_out(self, ballots: Sequence[Ballot]) -> tuple[list[_Reading], list[Class | None], int]:
+    def _sorted_out(self, ballots: Sequence[Ballot]) -> tuple[list[_Reading], list[AnswerClass | None], int]:
         """The ballots that are numbers, sorted; the classes of all others; and how many units make 1."""
-        forms, known = Forms(), dict[object, Fraction | None]()
+        normal_forms, known = NormalForms(), dict[object, Fraction | None]()
         sizes = [_size(ballot, known) for ballot in ballots]
         unit = lcm(self._abs.denominator, *(size.denominator for size in known.values() if size is not None))
         numbers = [
@@ -90,7 +90,8 @@ class Number:
             if size is not None
         ]
         others = [
-            None if size is not None else _other(ballot, forms) for ballot, size in zip(ballots, sizes, strict=True)
+            None if size is not None else _other(ballot, normal_forms)
+            for ballot, size in zip(ballots, sizes, strict=True)
         ]
         return sorted(numbers, key=lambda each: each[:2]), others, unit
 
@@ -129,10 +130,10 @@ def _is_tolerance(given: object) -> bool:
     return isinstance(given, int | float) and not isinstance(given, bool) and 0 <= given < float("inf")
 
 
-def _other(ballot: Ballot, forms: Forms) -> Class | None:
+def _other(ballot: Ballot, normal_forms: NormalForms) -> AnswerClass | None:
     if isinstance(ballot, Missing):
         return None if ballot is INVALID else ballot
-    return forms.of(ballot)
+    return normal_forms.of(ballot)
 
 
 def _size(ballot: Ballot, known: dict[object, Fraction | None]) -> Fraction | None:
@@ -148,9 +149,9 @@ def _size_in(text: str) -> Fraction | None:
     return read[0] if read and not read[1] else None
 
 
-def _candidate(window: list[_Reading], unit: int) -> Candidate:
+def _candidate(window: list[_Reading], unit: int) -> AnswerCandidate:
     """A window as a candidate whose one value is its median."""
-    return Candidate(sorted(each.voter for each in window), [_median(window, unit)])
+    return AnswerCandidate(sorted(each.voter for each in window), [_median(window, unit)])
 
 
 def _median(window: list[_Reading], unit: int) -> Json:
@@ -163,4 +164,4 @@ def _median(window: list[_Reading], unit: int) -> Json:
             return float(middle)
         if middle.denominator == 1:
             return int(middle)
-    return commonest([each.value for each in window if each.size == low.size])
+    return most_common([each.value for each in window if each.size == low.size])

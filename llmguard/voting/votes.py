@@ -25,7 +25,7 @@ class Missing(Enum):
 INVALID, ABSENT = Missing.INVALID, Missing.ABSENT
 
 Ballot: TypeAlias = Json | Missing
-Class: TypeAlias = Hashable
+AnswerClass: TypeAlias = Hashable
 """What ballots for the same answer share; None for an invalid ballot."""
 
 
@@ -47,7 +47,7 @@ class FieldVote:
     ambiguous: bool = False
 
     @property
-    def drawn(self) -> int:
+    def sample_count(self) -> int:
         return len(self.support)
 
     @property
@@ -79,7 +79,7 @@ class Comparator(Protocol):
 
 
 @dataclass(slots=True)
-class Candidate:
+class AnswerCandidate:
     """A class of equal answers: who gave it, and what they wrote."""
 
     voters: list[int]
@@ -91,43 +91,43 @@ class Candidate:
         return self.voters[0]
 
     def value(self) -> Json:
-        return commonest(self.values) if self.present else None
+        return most_common(self.values) if self.present else None
 
 
-def candidates(ballots: Sequence[Ballot], classes: Sequence[Class | None]) -> list[Candidate]:
+def ranked_candidates(ballots: Sequence[Ballot], classes: Sequence[AnswerClass | None]) -> list[AnswerCandidate]:
     """The classes with their voters, most votes first, ties in submission order."""
-    found: dict[Class, Candidate] = {}
+    found: dict[AnswerClass, AnswerCandidate] = {}
     for number, (ballot, of) in enumerate(zip(ballots, classes, strict=True)):
         if of is None:
             continue
         candidate = found.get(of)
         if candidate is None:
-            found[of] = Candidate([number], [ballot], ballot is not ABSENT)
+            found[of] = AnswerCandidate([number], [ballot], ballot is not ABSENT)
         else:
             candidate.voters.append(number)
             candidate.values.append(ballot)
     return sorted(found.values(), key=lambda each: -len(each.voters))  # stable: first come, first ranked
 
 
-def elected(ballots: Sequence[Ballot], classes: Sequence[Class | None]) -> FieldVote:
+def count_votes(ballots: Sequence[Ballot], classes: Sequence[AnswerClass | None]) -> FieldVote:
     """The vote of ballots whose classes are known."""
-    return result(len(ballots), candidates(ballots, classes))
+    return field_vote(len(ballots), ranked_candidates(ballots, classes))
 
 
-def result(drawn: int, ranked: Sequence[Candidate]) -> FieldVote:
-    """The vote of ranked candidates among `drawn` samples."""
+def field_vote(sample_count: int, ranked: Sequence[AnswerCandidate]) -> FieldVote:
+    """The vote of ranked candidates among `sample_count` samples."""
     if not ranked:
-        return nothing(drawn)
+        return no_valid_vote(sample_count)
     leader, others = ranked[0], ranked[1:]
     second = len(others[0].voters) if others else 0
     votes = len(leader.voters)
     return FieldVote(
         value=leader.value(),
         present=leader.present,
-        support=marks(drawn, leader.voters),
+        support=support_marks(sample_count, leader.voters),
         votes=votes,
         runner_up_votes=second,
-        agreement=votes / drawn,
+        agreement=votes / sample_count,
         alternatives=tuple(
             Alternative(other.value(), len(other.voters), other.present) for other in others[:MAX_ALTERNATIVES]
         ),
@@ -135,19 +135,19 @@ def result(drawn: int, ranked: Sequence[Candidate]) -> FieldVote:
     )
 
 
-def nothing(drawn: int) -> FieldVote:
+def no_valid_vote(sample_count: int) -> FieldVote:
     """No sample was valid."""
-    return FieldVote(value=None, present=False, support=(False,) * drawn, votes=0, agreement=0.0)
+    return FieldVote(value=None, present=False, support=(False,) * sample_count, votes=0, agreement=0.0)
 
 
-def marks(drawn: int, voters: Iterable[int]) -> tuple[bool, ...]:
-    found = [False] * drawn
+def support_marks(sample_count: int, voters: Iterable[int]) -> tuple[bool, ...]:
+    found = [False] * sample_count
     for voter in voters:
         found[voter] = True
     return tuple(found)
 
 
-def commonest(values: Sequence[Json]) -> Json:
+def most_common(values: Sequence[Json]) -> Json:
     """The spelling that most gave; of equally common ones the first in the alphabet, so that order does not matter."""
     first = values[0]
     if isinstance(first, str) and all(value == first for value in values):

@@ -10,7 +10,7 @@ import pytest
 from llmguard.certification import (
     AuditedItem,
     Certificate,
-    Refusal,
+    CertificateRefusal,
     Rule,
     bars,
     certify,
@@ -38,13 +38,13 @@ def log(right: int, wrong: int = 0, *, begin: int = 0, **given: Any) -> list[Aud
     return [item(begin + number, verdict=verdict, **given) for number, verdict in enumerate(verdicts)]
 
 
-def granted(found: Certificate | Refusal) -> Certificate:
+def granted(found: Certificate | CertificateRefusal) -> Certificate:
     assert isinstance(found, Certificate)
     return found
 
 
-def refused(found: Certificate | Refusal) -> Refusal:
-    assert isinstance(found, Refusal)
+def refused(found: Certificate | CertificateRefusal) -> CertificateRefusal:
+    assert isinstance(found, CertificateRefusal)
     return found
 
 

@@ -15,12 +15,12 @@ import scipy.stats
 
 from llmguard.certification import (
     cohens_kappa,
+    detect_drift,
     fixed_sequence,
     is_drawn,
     is_kept,
     labels_needed,
     labels_without_error,
-    watch,
 )
 from llmguard.certification.binomial import (
     beta_cdf,
@@ -33,9 +33,9 @@ from llmguard.certification.binomial import (
     upper_bound,
     wilson_interval,
 )
-from llmguard.certification.drift import drift_rates, evidence
+from llmguard.certification.drift import drift_evidence, drift_rates
 from llmguard.certification.eprocess import FRACTIONS, anytime_bound, e_values, factor, largest, wealth
-from llmguard.certification.sequential_testing import certified, least_accepted
+from llmguard.certification.sequential_testing import least_accepted, loosest_certified
 from llmguard.core.errors import UsageError
 
 CHANCE = random.Random(3)
@@ -147,7 +147,7 @@ def test_the_fixed_sequence_by_hand(
     results = fixed_sequence(counts, alpha, delta)
     assert [result for result, _ in results] == expected
     last = [number for number, result in enumerate(expected) if result == "certified"][-1:]
-    assert certified(results) == (last[0] if last else None)
+    assert loosest_certified(results) == (last[0] if last else None)
 
 
 def test_too_few_to_prove_anything_is_exact() -> None:
@@ -362,7 +362,7 @@ def reference_drift(items: list[bool], alpha: float) -> list[float]:
 def test_the_drift_evidence_is_its_definition() -> None:
     """The recursion gives the mixture over all beginnings of a change."""
     items = [False, True, False, False, True, True, False]
-    assert list(evidence(items, 0.1, 0.05)) == pytest.approx(reference_drift(items, 0.1))
+    assert list(drift_evidence(items, 0.1, 0.05)) == pytest.approx(reference_drift(items, 0.1))
 
 
 def test_without_drift_the_evidence_is_a_martingale() -> None:
@@ -371,7 +371,7 @@ def test_without_drift_the_evidence_is_a_martingale() -> None:
     expected = 0.0
     for items in product((True, False), repeat=6):
         weight = alpha ** sum(items) * (1 - alpha) ** (6 - sum(items))
-        expected += weight * list(evidence(items, alpha, 0.05))[-1]
+        expected += weight * list(drift_evidence(items, alpha, 0.05))[-1]
     assert expected == pytest.approx(1.0)
 
 
@@ -380,17 +380,20 @@ def test_rates_that_are_bet_on() -> None:
     assert drift_rates(0.05) == pytest.approx((0.0625, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5))
     assert drift_rates(0.95) == pytest.approx((0.975,))
     with pytest.raises(UsageError, match="delta is a share"):
-        watch([False], 0.05, 1.0)
+        detect_drift([False], 0.05, 1.0)
 
 
 def test_a_jump_is_found_and_told() -> None:
     """Three times the promised rate, after five hundred good items."""
-    found = watch([number % 20 == 0 for number in range(500)] + [number % 6 == 0 for number in range(400)], 0.05, 0.05)
+    found = detect_drift(
+        [number % 20 == 0 for number in range(500)] + [number % 6 == 0 for number in range(400)], 0.05, 0.05
+    )
     assert found.alarm_at is not None
     assert 500 < found.alarm_at < 900
     assert found.sentence().startswith(f"Drift: after {found.alarm_at} audited accepted outputs")
     assert (
-        watch([False] * 50, 0.05, 0.05).sentence() == "No drift in 50 audited accepted outputs, of which 0 were wrong."
+        detect_drift([False] * 50, 0.05, 0.05).sentence()
+        == "No drift in 50 audited accepted outputs, of which 0 were wrong."
     )
 
 

@@ -16,7 +16,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from llmguard import ReplayMismatch
-from llmguard.certification import Certificate, Refusal, watch
+from llmguard.certification import Certificate, CertificateRefusal, detect_drift
 from llmguard.cli import app
 from llmguard.core.canonical import Json, decode
 from llmguard.core.errors import UsageError
@@ -681,12 +681,12 @@ def test_a_picture_of_nothing_is_drawn_too(desk: Desk, folder: Path) -> None:
     pytest.importorskip("matplotlib")
     evidence = evidence_of(desk.module.loan)
     found = evidence.certify()
-    assert isinstance(found, Refusal)
+    assert isinstance(found, CertificateRefusal)
     draw_certificate(folder / "none.png", found, curve_of(evidence))
     certificate = Certificate(
         alpha=0.05, delta=0.05, method="exact", policy="plan", table=(), audited=found.audited, fingerprint="f"
     )
-    draw_drift(folder / "quiet.png", watch([], 0.05, 0.05), certificate)
+    draw_drift(folder / "quiet.png", detect_drift([], 0.05, 0.05), certificate)
     (folder / "taken.png").mkdir()
     with pytest.raises(UsageError, match=r"the picture '.*taken\.png' cannot be written"):
-        draw_drift(folder / "taken.png", watch([], 0.05, 0.05), certificate)
+        draw_drift(folder / "taken.png", detect_drift([], 0.05, 0.05), certificate)

@@ -61,7 +61,11 @@ def test_support_and_agreement_add_up(compare: Comparator, values: list[Any], da
     """Votes are the supporters, dissent is everyone else, and an invalid sample never supports."""
     ballots = data.draw(st.lists(st.sampled_from([*values, INVALID, ABSENT]), min_size=1, max_size=9))
     vote = compare.vote(ballots)
-    assert (len(vote.support), sum(vote.support), vote.drawn - vote.dissent) == (len(ballots), vote.votes, vote.votes)
+    assert (len(vote.support), sum(vote.support), vote.sample_count - vote.dissent) == (
+        len(ballots),
+        vote.votes,
+        vote.votes,
+    )
     assert not any(stands for stands, ballot in zip(vote.support, ballots, strict=True) if ballot is INVALID)
     assert 0 <= vote.agreement <= 1
     if compare.monotone:

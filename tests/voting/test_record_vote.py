@@ -40,9 +40,9 @@ def test_dissent_of_a_call_is_its_worst_field() -> None:
 def test_an_invalid_sample_dissents_in_every_field() -> None:
     """It is in the number drawn, and in no support."""
     vote = vote_on([SAMPLES[0], INVALID, SAMPLES[0]])
-    assert (vote.value, vote.dissent, vote.drawn, vote.support) == (SAMPLES[0], 1, 3, (True, False, True))
+    assert (vote.value, vote.dissent, vote.sample_count, vote.support) == (SAMPLES[0], 1, 3, (True, False, True))
     nothing = vote_on([INVALID, INVALID])
-    assert (nothing.found, nothing.value, nothing.dissent, nothing.agreement) == (False, None, 2, 0.0)
+    assert (nothing.has_value, nothing.value, nothing.dissent, nothing.agreement) == (False, None, 2, 0.0)
 
 
 def test_dependent_fields_stay_together() -> None:

@@ -21,8 +21,8 @@ from llmguard.voting import (
     Plan,
     Predictive,
     SelfConsistency,
-    Settled,
     Stop,
+    VoteResult,
     money,
     number,
     overtaking,
@@ -180,7 +180,7 @@ def test_dissent_without_value_only_uses_up_draws() -> None:
     """Invalid samples are no runner-up."""
     consistency = SelfConsistency(n_max=5, stop=Predictive(0.05))
     settled = consistency.next([INVALID, "a", "a", "a"])
-    assert isinstance(settled, Settled)
+    assert isinstance(settled, VoteResult)
     assert (settled.reason, settled.used, settled.agreement) == ("answer_settled", 3, pytest.approx(2 / 3))
 
 
@@ -202,7 +202,7 @@ def test_a_stop_accepts_by_agreement(samples: str, least: float | None, accept: 
     """More than half where nothing is said, else at least `min_agreement`."""
     fixed = SelfConsistency(n_max=9, stop=Fixed(len(samples)), min_agreement=least)
     settled = fixed.next(list(samples))
-    assert isinstance(settled, Settled)
+    assert isinstance(settled, VoteResult)
     assert settled.accept == accept
 
 
@@ -210,7 +210,7 @@ def test_samples_that_all_fail_are_not_accepted() -> None:
     """Neither by a plan nor by a stop."""
     for consistency in (SelfConsistency(), SelfConsistency(stop=Fixed(3)), SelfConsistency(stop=Predictive(0.1))):
         settled = consistency.next([INVALID] * 5)
-        assert isinstance(settled, Settled)
+        assert isinstance(settled, VoteResult)
         assert (settled.accept, settled.vote.value) == (False, None)
 
 
@@ -227,8 +227,8 @@ def test_samples_beyond_the_stop_change_nothing() -> None:
     """An audited call draws all `n_max`; what is handed out is the vote at the stop."""
     consistency = SelfConsistency(n_max=7)
     settled = consistency.next(["a", "a", "a", "b", "b", "b", "b"])
-    assert isinstance(settled, Settled)
-    assert (settled.vote.value, settled.used, settled.drawn) == ("a", 3, 7)
+    assert isinstance(settled, VoteResult)
+    assert (settled.vote.value, settled.used, settled.sample_count) == ("a", 3, 7)
     assert consistency.missing(["a", "a", "a"]) == 4
 
 

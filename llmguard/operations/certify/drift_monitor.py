@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from llmguard.certification import Certificate, Drift, watch
+from llmguard.certification import Certificate, Drift, detect_drift
 from llmguard.core.canonical import digest
 from llmguard.core.errors import UsageError
 from llmguard.core.outcome import Outcome, Violation
@@ -54,7 +54,7 @@ def watched(guard: Guard[Any]) -> Watched:
     if isinstance(found, str):
         return Watched(guard=guard.name, void=found)
     audits = _accepted_by(guard, found)
-    drift = watch((each.item.verdict != "right" for each in _in_order(audits)), found.alpha, found.delta)
+    drift = detect_drift((each.item.verdict != "right" for each in _in_order(audits)), found.alpha, found.delta)
     waiting = sum(each.review is None for each in audits)
     return Watched(guard=guard.name, certificate=found, drift=drift, waiting=waiting)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from llmguard.certification import AuditedItem, Certificate, Refusal, certify, family_of, is_kept
+from llmguard.certification import AuditedItem, Certificate, CertificateRefusal, certify, family_of, is_kept
 from llmguard.certification.audited_items import Family
 from llmguard.certification.certificate import Method
 from llmguard.core.errors import UsageError
@@ -59,7 +59,7 @@ class Evidence:
 
     def certify(
         self, method: Method = "exact", *, issued_at: float | None = None, expires_at: float | None = None
-    ) -> Certificate | Refusal:
+    ) -> Certificate | CertificateRefusal:
         """The certificate that these audits give, or why they give none; nothing is stored."""
         return certify(
             [audit.item for audit in (*self.audits, *self.others)],

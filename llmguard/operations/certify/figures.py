@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import fmean
 
-from llmguard.certification import Certificate, PlanPolicy, Refusal, labels_needed
+from llmguard.certification import Certificate, CertificateRefusal, PlanPolicy, labels_needed
 from llmguard.certification.sequential_testing import Tested
 from llmguard.core.canonical import Json
 from llmguard.core.outcome import MODEL_STATUSES
@@ -15,7 +15,7 @@ from llmguard.core.prices import cost_usd
 from llmguard.guard.guard import Guard
 from llmguard.log import GuardStats
 from llmguard.operations.certify.evidence import Evidence
-from llmguard.voting import Settled
+from llmguard.voting import VoteResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ class Figures:
         return sum(self.statuses.get(status, 0) for status in MODEL_STATUSES)
 
 
-def figures_of(guard: Guard[Json], evidence: Evidence, found: Certificate | Refusal) -> Figures:
+def figures_of(guard: Guard[Json], evidence: Evidence, found: Certificate | CertificateRefusal) -> Figures:
     """From the calls since the first audit."""
     since = min((audit.started_at for audit in evidence.audits), default=None)
     stats = guard.log.stats(guard=guard.name, since=since) if since is not None else ()
@@ -75,7 +75,7 @@ def _calls(stats: GuardStats) -> Figures:
     )
 
 
-def _row(found: Certificate | Refusal) -> Tested:
+def _row(found: Certificate | CertificateRefusal) -> Tested:
     """The certified policy, or the one that came nearest."""
     return found.tested if isinstance(found, Certificate) else min(found.table, key=lambda row: row.bound)
 
@@ -88,7 +88,7 @@ def _samples(evidence: Evidence) -> dict[str, float]:
         if isinstance(policy, PlanPolicy):
             ended = [policy.consistency.next(samples) for samples in voted]
             used = [
-                each.used if isinstance(each, Settled) else len(samples)
+                each.used if isinstance(each, VoteResult) else len(samples)
                 for each, samples in zip(ended, voted, strict=True)
             ]
             found[policy.name] = fmean(used)

@@ -10,7 +10,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from llmguard.certification import Bin, Certificate, Drift, Refusal, RiskPoint, percent
+from llmguard.certification import Bin, Certificate, CertificateRefusal, Drift, RiskPoint, percent
 from llmguard.certification.sequential_testing import Tested
 from llmguard.core.errors import UsageError
 from llmguard.operations.certify.risk_report import Curve
@@ -67,7 +67,7 @@ def refuse_picture(file: Path) -> None:
         ) from None
 
 
-def draw_certificate(file: Path, found: Certificate | Refusal, curve: Curve, guard: str = "") -> None:
+def draw_certificate(file: Path, found: Certificate | CertificateRefusal, curve: Curve, guard: str = "") -> None:
     """Risk over coverage, and beside it the reliability of the score where it goes from 0 to 1.
 
     Raises:
@@ -108,7 +108,7 @@ def _save(figure: Figure, file: Path) -> None:
         raise UsageError(f"the picture {str(file)!r} cannot be written: {error.strerror or error}.") from None
 
 
-def _headline(found: Certificate | Refusal, guard: str) -> str:
+def _headline(found: Certificate | CertificateRefusal, guard: str) -> str:
     said = found.sentence()
     return said if isinstance(found, Certificate) or not guard else f"Guard {guard!r}: {said[0].lower()}{said[1:]}"
 
@@ -116,7 +116,7 @@ def _headline(found: Certificate | Refusal, guard: str) -> str:
 # ------------------------------------------------------------------------------------------------- risk over coverage
 
 
-def _risk(axes: Axes, found: Certificate | Refusal, curve: Curve) -> None:
+def _risk(axes: Axes, found: Certificate | CertificateRefusal, curve: Curve) -> None:
     if curve.points:
         _band(axes, curve.points, curve.score)
     axes.axhline(found.alpha, color=RED, linestyle="--", linewidth=1.2, label=f"alpha = {percent(found.alpha)}")
@@ -203,7 +203,7 @@ def _certified(axes: Axes, row: Tested) -> None:
     )
 
 
-def _top(found: Certificate | Refusal, curve: Curve) -> float:
+def _top(found: Certificate | CertificateRefusal, curve: Curve) -> float:
     """High enough for alpha, the risks and the certified bound; the wide bands of the first points may be cut."""
     risks = [point.risk for point in curve.points if point.coverage >= LEAST_COVERAGE] + [
         row.wrong / row.accepted for row in found.table if row.accepted

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from llmguard.certification import Bin, RiskPoint, reliability, risk_coverage
-from llmguard.certification.audited_items import handed_out_wrong
+from llmguard.certification.audited_items import is_wrong_if_accepted
 from llmguard.engine.acceptance_policy import score_name
 from llmguard.operations.certify.evidence import Evidence
 
@@ -52,7 +52,7 @@ def _votes(evidence: Evidence) -> Iterator[tuple[float, bool]]:
     assert votes is not None, "plans go by votes"
     for item in evidence.items:
         vote = votes.vote(item.samples)
-        wrong = handed_out_wrong(item, vote.value, votes.same) if vote.found else None
+        wrong = is_wrong_if_accepted(item, vote.value, votes.is_same_answer) if vote.has_value else None
         if wrong is not None:
             yield vote.agreement, wrong
 
