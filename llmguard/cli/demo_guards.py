@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Unpack
 
 from llmguard.core.canonical import Json
-from llmguard.core.effects import Model
 from llmguard.core.messages import Sampling
+from llmguard.core.model import Model
 from llmguard.core.outcome import Violation
 from llmguard.engine.check import check
 from llmguard.engine.ladder import constant, escalate

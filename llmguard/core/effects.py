@@ -13,35 +13,11 @@ from typing import Generic, Literal, Protocol, TypeAlias, TypeVar, cast
 
 from llmguard.core.canonical import Json, digest_bytes, encode
 from llmguard.core.messages import ModelAnswer, ModelFailure, ModelReply, ModelRequest
+from llmguard.core.model import Model, RunsOn
 from llmguard.core.outcome import Violation
 from llmguard.core.redaction import redact
 
 T = TypeVar("T")
-
-RunsOn: TypeAlias = Literal["inline", "thread", "loop"]
-"""Where a function runs: in the caller's thread, in a daemon thread, or on an event loop. Fixed when the guard is built."""
-
-
-class Deadline(Protocol):
-    """The time left for one request, and the news that nobody waits for it any more. Drivers make it, adapters ask it."""
-
-    def remaining_s(self) -> float: ...
-    def passed(self) -> bool: ...
-    def on_stop(self, close: Callable[[], object]) -> None: ...
-
-
-class Model(Protocol):
-    """The one seam to a language model: exactly one request per call, no retry, no sleep, no exception for trouble.
-
-    `runs_on` is "inline" if `call` keeps the deadline by itself, "thread" if it has to be left behind when it does not.
-    """
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def runs_on(self) -> RunsOn: ...
-    def call(self, request: ModelRequest, deadline: Deadline) -> ModelAnswer: ...
-    async def acall(self, request: ModelRequest, deadline: Deadline) -> ModelAnswer: ...
 
 
 class StreamValidator(Protocol):
@@ -54,17 +30,6 @@ class StreamValidator(Protocol):
 
     def snapshot(self) -> Json:
         """The value so far, which later text does not change."""
-
-
-Emit: TypeAlias = Callable[[str], bool]
-"""Takes the next piece of a streamed reply; False: end the request here."""
-
-
-class StreamingModel(Model, Protocol):
-    """A model that can hand on its reply while it grows; what `emit` refused to go on with is a reply `stopped`."""
-
-    def stream(self, request: ModelRequest, deadline: Deadline, emit: Emit) -> ModelAnswer: ...
-    async def astream(self, request: ModelRequest, deadline: Deadline, emit: Emit) -> ModelAnswer: ...
 
 
 @dataclass(frozen=True, slots=True)

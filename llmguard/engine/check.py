@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import TypeAlias, overload
 
 from llmguard.core.canonical import Json
-from llmguard.core.effects import Flow, RunsOn
+from llmguard.core.effects import Flow
 from llmguard.core.errors import UsageError
+from llmguard.core.model import RunsOn
 from llmguard.core.outcome import Attempt, Judgement, Severity, Violation, Violations
 from llmguard.engine.budget import Purse
 

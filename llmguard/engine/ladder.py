@@ -7,15 +7,13 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias, cast
 
 from llmguard.core.canonical import Json
-from llmguard.core.effects import Model, RetryState, RunsOn
+from llmguard.core.effects import RetryState
 from llmguard.core.errors import UsageError
 from llmguard.core.messages import PROVIDERS_DEFAULTS, Sampling
+from llmguard.core.model import Model, RunsOn
 from llmguard.engine.check import runs_on_of
 from llmguard.prompts import Prompt
 from llmguard.voting import SelfConsistency
-
-MAX_PARALLEL = 8
-"""Requests of one call that a model gets at the same time, if the model (`max_parallel`) does not say otherwise."""
 
 Strategy: TypeAlias = Callable[[RetryState], float]
 Stop: TypeAlias = Callable[[RetryState], bool]
@@ -79,7 +77,7 @@ class ModelRung:
         for number in range(first, first + count):
             model = self.variant(number).model
             load[model.name] = load.get(model.name, 0) + 1
-            if load[model.name] > max(1, getattr(model, "max_parallel", MAX_PARALLEL)):
+            if load[model.name] > max(1, model.max_parallel):
                 return list(range(first, number))
         return list(range(first, first + count))
 

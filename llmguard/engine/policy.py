@@ -118,7 +118,7 @@ def describe_rung(rung: Rung) -> Json:
 def _describe_model_rung(rung: ModelRung) -> Json:
     described = {
         "model": rung.model.name,
-        "settings": getattr(rung.model, "settings", None),
+        "settings": rung.model.settings,
         "reasks": rung.reasks,
         "retry": _describe_retry(rung.retry),
         "sampling": rung.sampling.set_fields(),

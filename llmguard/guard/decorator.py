@@ -9,9 +9,9 @@ from functools import update_wrapper
 from typing import Generic, ParamSpec, TypeVar, Unpack
 
 from llmguard.core.canonical import EncodingError, Json, encode, json_roundtrip
-from llmguard.core.effects import Deadline, RunsOn
 from llmguard.core.errors import UsageError
 from llmguard.core.messages import Message, ModelAnswer, ModelFailure, ModelReply, ModelRequest
+from llmguard.core.model import Deadline, ModelDefaults
 from llmguard.core.outcome import Outcome
 from llmguard.engine.check import runs_on_of
 from llmguard.guard.guard import Guard, Options, value_of
@@ -28,12 +28,12 @@ FEEDBACK = "feedback"
 """A parameter of this name is told what was wrong with the last reply; its default must be None."""
 
 
-class WrappedFunction:
+class WrappedFunction(ModelDefaults):
     """A user's function as a model: its arguments are the prompt, what it returns is the reply."""
 
     def __init__(self, function: Callable[..., object], name: str, timeout_s: float | None) -> None:
         self.function, self.name = function, name
-        self.runs_on: RunsOn = runs_on_of(function, timeout_s)
+        self.runs_on = runs_on_of(function, timeout_s)
         self._feedback = FEEDBACK in inspect.signature(function).parameters
 
     def call(self, request: ModelRequest, deadline: Deadline) -> ModelAnswer:

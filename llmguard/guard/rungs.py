@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TypeAlias, cast
 
-from llmguard.core.effects import Model
 from llmguard.core.errors import UsageError
 from llmguard.core.messages import Sampling
+from llmguard.core.model import Model
 from llmguard.engine.ladder import ModelRung, Retry
 from llmguard.guard.loaders import PromptSource, load_prompt
-from llmguard.models.openai.model import OpenAIModel
+from llmguard.models.registry import resolve_model
 from llmguard.prompts import Prompt
 from llmguard.voting import SelfConsistency
 
@@ -80,7 +80,7 @@ def model_rung(given: ModelSource, usual: Usual) -> ModelRung:
         raise UsageError(
             f"models= of guard {usual.name!r} has a rung(...) without a model. Name one: rung('gpt-5', ...)."
         )
-    made = _drawing(part, usual, _model(part.model))
+    made = _drawing(part, usual, resolve_model(part.model))
     votes = usual.consistency if isinstance(part.consistency, Unset) else part.consistency
     if votes is None:
         return made
@@ -91,7 +91,7 @@ def model_rung(given: ModelSource, usual: Usual) -> ModelRung:
 def _drawing(part: PartialRung, usual: Usual, model: Model) -> ModelRung:
     """A rung that takes one sample."""
     prompt = None if part.prompt is None else _same_inputs(load_prompt(part.prompt, usual.name), usual)
-    base = merge_sampling(usual.sampling, getattr(model, "defaults", Sampling()))
+    base = merge_sampling(usual.sampling, model.defaults)
     return ModelRung(
         model=model,
         reasks=usual.reasks if part.reasks is None else part.reasks,
@@ -110,19 +110,8 @@ def _variant(given: object, rung: ModelRung, usual: Usual) -> ModelRung:
             f"variants= of guard {usual.name!r}: a variant takes samples for a vote, and has none of its own."
         )
     own = replace(usual, sampling=rung.sampling, reasks=rung.reasks, retry=rung.retry)
-    made = _drawing(part, own, rung.model if part.model is None else _model(part.model))
+    made = _drawing(part, own, rung.model if part.model is None else resolve_model(part.model))
     return made if part.prompt is not None else replace(made, prompt=rung.prompt)
-
-
-def _model(given: str | Model) -> Model:
-    model = OpenAIModel(given) if isinstance(given, str) else given
-    if not (hasattr(model, "call") and hasattr(model, "acall") and hasattr(model, "name")):
-        raise UsageError(
-            f"models= takes names and models, found {type(model).__name__}. A model has name, call and acall."
-        )
-    if prepare := getattr(model, "prepare", None):
-        prepare()
-    return model
 
 
 def _same_inputs(prompt: Prompt, usual: Usual) -> Prompt:

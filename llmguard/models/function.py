@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from typing import TypeAlias, cast
 
-from llmguard.core.effects import Deadline, RunsOn
 from llmguard.core.errors import UsageError
 from llmguard.core.messages import ModelAnswer, ModelFailure, ModelReply, ModelRequest
+from llmguard.core.model import Deadline, ModelDefaults
 from llmguard.models.scripted import scripted_answer
 from llmguard.runtime.threads import Job, submit
 
@@ -21,7 +21,7 @@ ModelFunction: TypeAlias = "Callable[[ModelRequest], Said] | Callable[[ModelRequ
 _MAX_TIMEOUT_S = 86_400.0
 
 
-class FunctionModel:
+class FunctionModel(ModelDefaults):
     """A model that answers by a function of the request.
 
     Args:
@@ -33,7 +33,7 @@ class FunctionModel:
 
     >>> def loud(request):
     ...     return request.messages[-1].content.upper()
-    >>> FunctionModel(loud).name, FunctionModel(loud).place
+    >>> FunctionModel(loud).name, FunctionModel(loud).runs_on
     ('loud', 'inline')
     """
 
@@ -46,16 +46,13 @@ class FunctionModel:
         if timeout_s is not None and not 0 < timeout_s <= _MAX_TIMEOUT_S:
             raise UsageError(f"timeout_s={timeout_s!r} of FunctionModel: expected seconds, above 0 and at most 86,400.")
         self._function, self._timeout_s = function, timeout_s
+        # With `timeout_s`, `call` keeps the deadline by itself.
+        self.runs_on = "loop" if inspect.iscoroutinefunction(function) else "inline"
         self._name: str = name or getattr(function, "__name__", "") or type(function).__name__
 
     @property
     def name(self) -> str:
         return self._name
-
-    @property
-    def runs_on(self) -> RunsOn:
-        """A coroutine function runs on a loop; with `timeout_s`, `call` keeps the deadline by itself."""
-        return "loop" if inspect.iscoroutinefunction(self._function) else "inline"
 
     def call(self, request: ModelRequest, deadline: Deadline) -> ModelAnswer:
         if self._timeout_s is None:

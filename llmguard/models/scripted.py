@@ -7,9 +7,9 @@ from dataclasses import replace
 from itertools import count
 from typing import TypeAlias
 
-from llmguard.core.effects import Deadline, Emit, RunsOn
 from llmguard.core.errors import UsageError
 from llmguard.core.messages import ModelAnswer, ModelFailure, ModelReply, ModelRequest, Usage
+from llmguard.core.model import Deadline, Emit, ModelDefaults, RunsOn
 from llmguard.prompts.tokens import count_messages, estimate
 
 Scripted: TypeAlias = "str | ModelReply | ModelFailure | Callable[[ModelRequest], Scripted]"
@@ -19,7 +19,7 @@ PIECE = 4
 """Characters of a streamed piece: about a token."""
 
 
-class ScriptedModel:
+class ScriptedModel(ModelDefaults):
     """Answers in order, one reply per request; `requests` holds what it was asked.
 
     Args:
@@ -35,7 +35,9 @@ class ScriptedModel:
     ('scripted', 0)
     """
 
+    runs_on: RunsOn = "inline"
     max_parallel = 1
+    streams = True
 
     def __init__(self, replies: Iterable[Scripted], *, name: str = "scripted", repeat: bool = False) -> None:
         if isinstance(replies, str):
@@ -55,10 +57,6 @@ class ScriptedModel:
     @property
     def name(self) -> str:
         return self._name
-
-    @property
-    def runs_on(self) -> RunsOn:
-        return "inline"
 
     def call(self, request: ModelRequest, deadline: Deadline) -> ModelAnswer:
         turn = next(self._turns)

@@ -20,7 +20,6 @@ from llmguard.runtime.execution import (
     failed,
     is_streamed,
     runs_on_of,
-    shown_at_once,
     timed,
     timed_out,
     voided,
@@ -134,12 +133,9 @@ async def perform_on_loop(
 
 
 async def aasked(effect: Call, left: TimeLeft, growing: StreamingReply | None) -> ModelAnswer:
-    stream = getattr(effect.model, "astream", None)
     if growing is None:
         return await effect.model.acall(effect.request, left)
-    if stream is not None:
-        return cast(ModelAnswer, await stream(effect.request, left, growing.emit))
-    return shown_at_once(await effect.model.acall(effect.request, left), growing)
+    return await effect.model.astream(effect.request, left, growing.emit)
 
 
 async def _in_thread(effect: Effect, left: TimeLeft, pause: float, growing: StreamingReply | None) -> Answer:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from threading import Event, Lock
 from typing import TypeAlias, cast
 
-from llmguard.core.effects import Answer, Batch, Call, Crashed, Effect, Invoke, RunsOn, StreamValidator, Wait
-from llmguard.core.messages import ModelAnswer, ModelFailure, ModelReply, Usage
+from llmguard.core.effects import Answer, Batch, Call, Crashed, Effect, Invoke, StreamValidator, Wait
+from llmguard.core.messages import ModelAnswer, ModelFailure, Usage
+from llmguard.core.model import RunsOn
 from llmguard.core.outcome import Partial, Void
 from llmguard.core.record import Step
 from llmguard.core.redaction import redact_text
@@ -23,12 +24,11 @@ Price: TypeAlias = Callable[[str, Usage], float | None]
 class TimeLeft:
     """A deadline as adapters see it: the time left, and the news that nobody waits any more."""
 
-    __slots__ = ("_at", "_closers", "_stopped")
+    __slots__ = ("_at", "_stopped")
 
     def __init__(self, at: float) -> None:
         self._at = at
         self._stopped: Event | None = None
-        self._closers: list[Callable[[], object]] = []
 
     def remaining_s(self) -> float:
         """Seconds, 0 where it has passed, infinity where there is none."""
@@ -37,9 +37,6 @@ class TimeLeft:
     def passed(self) -> bool:
         return (self._stopped is not None and self._stopped.is_set()) or time.monotonic() >= self._at
 
-    def on_stop(self, close: Callable[[], object]) -> None:
-        self._closers.append(close)
-
     def stoppable(self) -> TimeLeft:
         self._stopped = Event()
         return self
@@ -47,11 +44,6 @@ class TimeLeft:
     def stop(self) -> None:
         if self._stopped is not None:
             self._stopped.set()
-        for close in self._closers:
-            try:
-                close()
-            except Exception:  # a connection that is gone already
-                continue
 
     def pause(self, seconds: float) -> bool:
         """Wait; False if nobody waits for the request any more."""
@@ -201,9 +193,3 @@ def runs_on_of(effect: Effect, execution: CallExecution, alone: bool) -> RunsOn:
         return effect.runs_on
     runs_on = effect.model.runs_on
     return "thread" if runs_on == "inline" and (execution.hard_deadline or not alone) else runs_on
-
-
-def shown_at_once(answer: ModelAnswer, growing: StreamingReply) -> ModelAnswer:
-    if isinstance(answer, ModelReply):
-        growing.emit(answer.text)
-    return answer

@@ -8,7 +8,7 @@ from typing import cast
 from llmguard.core.canonical import json_roundtrip
 from llmguard.core.effects import Answer, Call, Effect, Returned
 from llmguard.core.messages import ModelAnswer
-from llmguard.runtime.execution import CallExecution, StreamingReply, TimeLeft, failed, shown_at_once, timed
+from llmguard.runtime.execution import CallExecution, StreamingReply, TimeLeft, failed, timed
 from llmguard.runtime.threads import Job
 
 
@@ -34,13 +34,9 @@ def perform(
 
 
 def asked(effect: Call, left: TimeLeft, growing: StreamingReply | None) -> ModelAnswer:
-    """A model that cannot stream is shown at once, when it has answered."""
-    stream = getattr(effect.model, "stream", None)
     if growing is None:
         return effect.model.call(effect.request, left)
-    if stream is not None:
-        return cast(ModelAnswer, stream(effect.request, left, growing.emit))
-    return shown_at_once(effect.model.call(effect.request, left), growing)
+    return effect.model.stream(effect.request, left, growing.emit)
 
 
 def perform_inline(effect: Effect, execution: CallExecution) -> Answer:

@@ -10,6 +10,7 @@ import pytest
 from llmguard.core.canonical import Json
 from llmguard.core.effects import Answer, Call, Crashed, Effect, Invoke, Returned
 from llmguard.core.messages import ModelFailure, ModelReply, Usage
+from llmguard.core.model import ModelDefaults
 from llmguard.core.outcome import Outcome, Violation
 from llmguard.engine.budget import Budget
 from llmguard.engine.check import check
@@ -28,7 +29,7 @@ PERSON = {
 GOOD = '{"name": "Ada", "age": 36}'
 
 
-class NoModel:
+class NoModel(ModelDefaults):
     """Stands in a rung; nobody calls it here."""
 
     runs_on = "inline"

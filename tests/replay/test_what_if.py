@@ -13,6 +13,7 @@ from llmguard import Guard, ReplayMismatch, UsageError, check
 from llmguard.core.canonical import Json
 from llmguard.core.effects import Crashed, Returned
 from llmguard.core.messages import ModelFailure, ModelReply
+from llmguard.core.model import ModelDefaults
 from llmguard.core.record import Step
 from llmguard.engine.flow import guarded
 from llmguard.engine.policy import Policy
@@ -36,8 +37,8 @@ def steps_of(guard: Guard, **inputs: Json) -> tuple[Step, ...]:
 def mute(policy: Policy) -> Policy:
     """The same policy over models that may not be asked."""
 
-    class Forbidden:
-        place = "inline"
+    class Forbidden(ModelDefaults):
+        runs_on = "inline"
 
         def __init__(self, name: str) -> None:
             self.name = name

@@ -16,6 +16,7 @@ import pytest
 from llmguard.core.canonical import Json
 from llmguard.core.effects import Answer, Call, Crashed, Effect, Invoke, RetryState, Returned, Wait
 from llmguard.core.messages import Message, ModelFailure, ModelReply, ModelRequest
+from llmguard.core.model import ModelDefaults
 from llmguard.runtime.async_driver import adrive
 from llmguard.runtime.execution import CallExecution
 from llmguard.runtime.sync_driver import drive
@@ -23,7 +24,7 @@ from llmguard.runtime.sync_driver import drive
 REQUEST = ModelRequest(model="m", messages=(Message("user", "hello"),))
 
 
-class EchoModel:
+class EchoModel(ModelDefaults):
     """Says what it was asked; waits before it does, if told to."""
 
     name = "echo"

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from llmguard.core.effects import Model
 from llmguard.core.messages import Message, ModelAnswer, ModelRequest, ResponseFormat, Sampling
+from llmguard.core.model import Model
 from llmguard.runtime.execution import TimeLeft
 
 Ask: TypeAlias = Callable[..., ModelAnswer]

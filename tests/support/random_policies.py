@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from llmguard.core.canonical import Json, digest_bytes, encode
 from llmguard.core.messages import ModelFailure, ModelReply, Sampling, Usage
+from llmguard.core.model import ModelDefaults
 from llmguard.core.outcome import Judgement, Outcome, Violation
 from llmguard.core.record import Step
 from llmguard.core.redaction import redact
@@ -60,7 +61,7 @@ SAID = [
 FAILED = ["rate_limited", "server_error", "timeout", "auth", "refusal", "malformed"]
 
 
-class SeededModel:
+class SeededModel(ModelDefaults):
     """The same request gets the same answer; `asked` counts the requests that went out."""
 
     def __init__(self, name: str, seed: int, runs_on: str = "inline", deadlines: bool = True) -> None:

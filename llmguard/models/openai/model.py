@@ -11,9 +11,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final, get_args
 
 from llmguard.core.canonical import Json
-from llmguard.core.effects import Deadline, Emit, RunsOn
 from llmguard.core.errors import UsageError
 from llmguard.core.messages import ModelAnswer, ModelFailure, ModelReply, ModelRequest, Sampling
+from llmguard.core.model import Deadline, Emit, RunsOn
 from llmguard.core.redaction import redact_text
 from llmguard.models.network_guard import kept_here
 from llmguard.models.openai import chat_completions, responses
@@ -131,6 +131,10 @@ class OpenAIModel:
         if self._client is not None:
             return "thread"
         return "inline" if self._async_client is None else "loop"
+
+    @property
+    def streams(self) -> bool:
+        return True
 
     @property
     def defaults(self) -> Sampling:

@@ -8,7 +8,7 @@ from typing import Protocol
 import orjson
 
 from llmguard.core.canonical import Json
-from llmguard.core.effects import Emit
+from llmguard.core.model import Emit
 from llmguard.models.openai.chat_completions import logprobs_in
 
 
