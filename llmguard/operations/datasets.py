@@ -1,8 +1,8 @@
-"""Recorded calls as rows to fine-tune or evaluate a model with: what was sent, and what should have been said to it.
+"""Recorded calls as rows to fine-tune or evaluate a model with: the messages that were sent, and the right answer.
 
-A row is only made of what is known. The messages of a call are not in the log: they are rendered anew from the prompt,
-and stand in a row if the request they make has the digest of the request that was sent. The answer is the value that a
-model gave and that passed, or the value by which a reviewer replaced it. Whatever is left out is counted, with why.
+A row has nothing but what is known. The messages of a call are not in the log: they are rendered again from the prompt,
+and used if their request has the digest of the request that was sent. The answer is the value that a model gave and that
+passed, or a reviewer's correction. Calls that give no row are counted by their reason.
 
     sft     {"messages": [..., {"role": "assistant", "content": "<the answer>"}]}
     dpo     {"input": {"messages": [...]}, "preferred_output": [...], "non_preferred_output": [...]}
@@ -18,7 +18,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from llmguard.core.canonical import Json, decode_plain, digest, digest_bytes, encode
 from llmguard.core.effects import request_digest
@@ -27,6 +27,7 @@ from llmguard.core.messages import Message, ModelFailure, ModelReply, ModelReque
 from llmguard.core.outcome import Outcome
 from llmguard.core.record import Record, Step
 from llmguard.engine.budget import Budget, Purse
+from llmguard.log import Review
 from llmguard.prompts import MAX_PROMPT_CHARACTERS
 from llmguard.prompts.template import compile_template
 
@@ -50,38 +51,29 @@ LeftOut: TypeAlias = Literal[
 """Why a call gives no row."""
 
 REJECTED: Final = frozenset({"unparsable", "ambiguous", "schema", "check"})
-"""Failures that say something of what the model preferred to say; a truncated reply says something of the limit."""
+"""Failures of replies that the model preferred; a truncated reply depends on the limit instead."""
 
 _FIRST_REQUEST = re.compile(r"r(\d{1,4})/s(\d{1,6})/a1/t\d+h?\Z")
-"""Addresses of requests that carry the prompt as it is. Those of a judge go on with the name of its check."""
+"""Addresses of requests with the unchanged prompt. A judge's requests have the name of its check in addition."""
 _REDACTED = b"[redacted:"
-
-
-class Reviewed(Protocol):
-    """What is asked of a review: its verdict (right, wrong or unsure), and the corrected value as a tuple of one."""
-
-    @property
-    def verdict(self) -> str: ...
-    @property
-    def correction(self) -> tuple[Json, ...]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """The value that should have been said. `corrected`: by a reviewer."""
+    """The value that the model should have given. `corrected`: a reviewer's correction."""
 
     value: Json
     corrected: bool = False
 
     @property
     def text(self) -> str:
-        """As the model should have said it: compact JSON."""
+        """As compact JSON."""
         return encode(self.value).decode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """One call to learn from. `rejected` are replies to the same messages that did not pass."""
+    """One call to learn from. `rejected`: replies to the same messages that did not pass."""
 
     id: str
     guard: str
@@ -94,7 +86,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetRow:
-    """One line of a dataset, the outcome it was made of, and the side of the split on which it stands."""
+    """One line of a dataset, the id of its outcome, and its side of the split."""
 
     id: str
     side: Side
@@ -104,8 +96,8 @@ class DatasetRow:
 # ------------------------------------------------------------------------------------------------- what was right
 
 
-def answer_of(outcome: Outcome[Json], reviews: Sequence[Reviewed] = ()) -> Answer | LeftOut:
-    """The right answer of a call, or why it is not known. `reviews` stand in their order: the newest counts.
+def answer_of(outcome: Outcome[Json], reviews: Sequence[Review] = ()) -> Answer | LeftOut:
+    """The right answer of a call, or why it is not known. `reviews`: the oldest first; the newest counts.
 
     >>> answer_of(Outcome(status="accepted", json={"total": 7}))
     Answer(value={'total': 7}, corrected=False)
@@ -119,7 +111,9 @@ def answer_of(outcome: Outcome[Json], reviews: Sequence[Reviewed] = ()) -> Answe
         return "reviewed wrong, without a correction"
     if newest is not None and newest.verdict == "unsure":
         return "reviewed unsure"
-    if newest is not None and outcome.candidate:  # right is what was judged, whoever answered in the end
+    if (
+        newest is not None and outcome.candidate
+    ):  # the review is about the candidate, whichever rung answered in the end
         return Answer(value=outcome.candidate[0])
     if outcome.is_from_model or (newest is not None and outcome.has_value):
         return Answer(value=outcome.json)
@@ -130,36 +124,37 @@ def answer_of(outcome: Outcome[Json], reviews: Sequence[Reviewed] = ()) -> Answe
 
 
 def stored_prompts(description: Json) -> list[Render]:
-    """The prompts of a guard as the log describes it, its rungs' own among them; none for a function, which no log holds.
+    """The prompts of a guard as the log describes it, including those of its rungs, but no functions: a log has only
+    their names.
 
     Raises:
-        UsageError: a stored template cannot be compiled, by a secret that was taken out of it, say.
+        UsageError: a stored template cannot be compiled, for example because a secret was redacted in it.
     """
     return [_compiled(each, description["name"]) for each in _prompts(description) if "template" in each]
 
 
 def prompt_functions(description: Json) -> list[str]:
-    """The names of the functions that make a guard's prompts, where they are no templates."""
+    """The names of the functions that make a guard's prompts, where these are not templates."""
     return [str(each["function"]) for each in _prompts(description) if "function" in each]
 
 
 def _prompts(description: Json) -> list[Json]:
     rungs = [each for rung in description["ladder"] for each in (rung, *rung.get("variants", ()))]
-    found = [description["prompt"], *(rung["prompt"] for rung in rungs if "prompt" in rung)]
-    return list({digest(each): each for each in found}.values())
+    prompts = [description["prompt"], *(rung["prompt"] for rung in rungs if "prompt" in rung)]
+    return list({digest(each): each for each in prompts}.values())
 
 
-def _compiled(told: Json, guard: str) -> Render:
-    template = compile_template(told["template"], f"the prompt of guard {guard!r} in the log", False)
-    defaults = told.get("defaults", {})
+def _compiled(prompt: Json, guard: str) -> Render:
+    template = compile_template(prompt["template"], f"the prompt of guard {guard!r} in the log", False)
+    defaults = prompt.get("defaults", {})
     return lambda inputs: template.render({**defaults, **inputs}, max_characters=MAX_PROMPT_CHARACTERS)
 
 
 def sent_messages(
     record: Record, description: Json, renders: Sequence[Render]
 ) -> dict[str, tuple[Message, ...]] | LeftOut:
-    """The messages of a call's first requests, by address: what one of `renders` makes and the digest confirms."""
-    requests = [(found, step) for step in record.steps if (found := _first_request(step))]
+    """The messages of a call's first requests, by address: those that one of `renders` makes and the digest confirms."""
+    requests = [(address, step) for step in record.steps if (address := _first_request(step))]
     if not requests:
         return "no request in the log"
     rendered = [messages for render in renders if (messages := _rendered(render, record.opening.inputs))]
@@ -167,9 +162,9 @@ def sent_messages(
         return "the prompt cannot be rendered"
     known = {
         step.address: messages
-        for found, step in requests
+        for address, step in requests
         for messages in rendered
-        if step.digest in _digests(found, messages, description, together=len(requests))
+        if step.digest in _digests(address, messages, description, together=len(requests))
     }
     return known or "not the request that was sent"
 
@@ -182,14 +177,16 @@ def _first_request(step: Step) -> re.Match[str] | None:
 def _rendered(render: Render, inputs: Json) -> tuple[Message, ...] | None:
     try:
         return render(inputs)
-    except Exception:  # a user's function, or inputs that the prompt does not know
+    except Exception:  # a user's function failed, or the prompt does not take these inputs
         return None
 
 
-def _digests(found: re.Match[str], messages: tuple[Message, ...], description: Json, *, together: int) -> Iterator[str]:
-    """What a request of these messages may be named at this address: a full purse bounds it, and so does how many
-    others go out with it."""
-    number, rung = int(found[2]), dict(enumerate(description["ladder"])).get(int(found[1]), {})
+def _digests(
+    address: re.Match[str], messages: tuple[Message, ...], description: Json, *, together: int
+) -> Iterator[str]:
+    """The digests that a request of these messages may have at this address: the budget bounds its tokens, and so does
+    the number of requests that are sent with it."""
+    number, rung = int(address[2]), dict(enumerate(description["ladder"])).get(int(address[1]), {})
     drawing = _drawing(rung, number)
     if drawing is None:
         return
@@ -210,14 +207,14 @@ def _digests(found: re.Match[str], messages: tuple[Message, ...], description: J
 
 
 def _drawing(rung: Json, number: int) -> Json:
-    """The rung that draws a sample: of a vote with variants each in its turn. None where the rung asks no model."""
+    """The rung or variant that draws a sample: variants take turns. None where the rung has no model."""
     variants = rung.get("variants") or [rung]
     return variants[number % len(variants)] if "model" in rung else None
 
 
-def _sampling(given: Mapping[str, Json], number: int) -> Sampling:
-    """Of sample `number`: its seed moves on."""
-    sampling = Sampling(**{**given, "stop": tuple(given.get("stop", ()))})
+def _sampling(settings: Mapping[str, Json], number: int) -> Sampling:
+    """Of sample `number`, whose number is added to the seed."""
+    sampling = Sampling(**{**settings, "stop": tuple(settings.get("stop", ()))})
     return sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + number)
 
 
@@ -225,9 +222,9 @@ def _sampling(given: Mapping[str, Json], number: int) -> Sampling:
 
 
 def example_of(
-    record: Record, description: Json, renders: Sequence[Render], reviews: Sequence[Reviewed] = ()
+    record: Record, description: Json, renders: Sequence[Render], reviews: Sequence[Review] = ()
 ) -> Example | LeftOut:
-    """A call to learn from, or why it is none. `description`: of its guard, from the log."""
+    """A call to learn from, or why it gives none. `description`: of its guard, from the log."""
     if record.outcome is None:
         return "not finished"
     answer = answer_of(record.outcome, reviews)
@@ -236,10 +233,10 @@ def example_of(
     sent = sent_messages(record, description, renders)
     if isinstance(sent, str):
         return sent
-    messages = sent[min(sent, key=_place)]
+    messages = sent[min(sent, key=_numbers_in)]
     if not all(isinstance(message.content, str) and message.content for message in messages):
         return "not plain text"
-    opening, same = record.opening, {address for address in sent if sent[address] == messages}
+    opening, addresses = record.opening, {address for address in sent if sent[address] == messages}
     return Example(
         id=opening.id,
         guard=opening.guard,
@@ -247,30 +244,29 @@ def example_of(
         inputs=opening.inputs,
         messages=messages,
         answer=answer,
-        rejected=tuple(_rejected(record.outcome, answer, same)),
+        rejected=tuple(_rejected(record.outcome, answer, addresses)),
     )
 
 
-def _place(address: str) -> tuple[int, ...]:
+def _numbers_in(address: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", address))
 
 
-def _rejected(outcome: Outcome[Json], answer: Answer, asked: Collection[str]) -> Iterator[str]:
-    """Replies at the addresses `asked` that did not pass, or that a reviewer corrected; none that says the right
-    answer."""
+def _rejected(outcome: Outcome[Json], answer: Answer, addresses: Collection[str]) -> Iterator[str]:
+    """Replies at these addresses that did not pass, or that a reviewer corrected; but none with the right answer."""
     right = encode(answer.value, sort_keys=True)
-    seen = set[str]()
+    yielded = set[str]()
     for attempt in outcome.attempts:
         passed = attempt.failure is None and answer.corrected
-        if attempt.address not in asked or not (passed or attempt.failure in REJECTED):
+        if attempt.address not in addresses or not (passed or attempt.failure in REJECTED):
             continue
         text = attempt.text
         if (
             text.strip()
-            and text not in seen
+            and text not in yielded
             and right not in (encode(each, sort_keys=True) for each in decode_plain(text))
         ):
-            seen.add(text)
+            yielded.add(text)
             yield text
 
 
@@ -278,16 +274,16 @@ def _rejected(outcome: Outcome[Json], answer: Answer, asked: Collection[str]) ->
 
 
 def rows_of(example: Example, form: Format) -> list[dict[str, Json]]:
-    """The lines that an example gives: one, or for dpo one for each rejected reply."""
-    said = {"role": "assistant", "content": example.answer.text}
+    """The lines of an example: one, or for dpo one for each rejected reply."""
+    reply = {"role": "assistant", "content": example.answer.text}
     prompt: list[Json] = [{"role": each.role, "content": each.content} for each in example.messages]
     if form == "sft":
-        return [{"messages": [*map(_unlearned, prompt), said]}]
+        return [{"messages": [*map(_unlearned, prompt), reply]}]
     if form == "dpo":
         return [
             {
                 "input": {"messages": prompt},
-                "preferred_output": [said],
+                "preferred_output": [reply],
                 "non_preferred_output": [{"role": "assistant", "content": text}],
             }
             for text in example.rejected
@@ -302,58 +298,58 @@ def rows_of(example: Example, form: Format) -> list[dict[str, Json]]:
 
 
 def _unlearned(message: Json) -> Json:
-    """What the assistant says in a prompt is no answer to learn: by default every assistant message is trained on."""
+    """Weight 0 for assistant messages of the prompt: by default fine-tuning trains on every assistant message."""
     return {**message, "weight": 0} if message["role"] == "assistant" else message
 
 
 def side_of(inputs: Json, share: float) -> Side:
-    """The side of a split on which a call's rows stand: equal inputs stand on one side, in every run and of every guard.
+    """The side of a split for a call's rows. Equal inputs are on the same side, in every run and for every guard.
 
     >>> {side_of({"text": str(number)}, 0.5) for number in range(20)} == {"train", "validation"}
     True
     """
-    drawn = int(digest_bytes(b"split:" + digest(inputs).encode())[:13], 16) / 16**13
-    return "validation" if drawn < share else "train"
+    position = int(digest_bytes(b"split:" + digest(inputs).encode())[:13], 16) / 16**13
+    return "validation" if position < share else "train"
 
 
 @dataclass(slots=True)
 class Dataset:
-    """Rows one after the other, each once; what is left out is counted. Keeps a digest of each row, not the rows."""
+    """Rows one after the other, each once; calls that give none are counted. Keeps a digest of each row, not the rows."""
 
     form: Format
     share: float = 0.0
     keep_redacted: bool = False
     rows: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
-    _seen: set[str] = field(default_factory=set)
+    _known: set[str] = field(default_factory=set)
 
-    def take(self, example: Example | LeftOut) -> list[DatasetRow]:
+    def add(self, example: Example | LeftOut) -> list[DatasetRow]:
         """The rows of the next call."""
         if not isinstance(example, Example):
             self.left_out[example] += 1
             return []
-        found = rows_of(example, self.form)
-        if not found:
+        lines = rows_of(example, self.form)
+        if not lines:
             self.left_out["no rejected attempt"] += 1
         side = side_of(example.inputs, self.share)
-        taken = [DatasetRow(id=example.id, side=side, data=data) for data in found if self._is_wanted(data)]
-        self.rows.update(row.side for row in taken)
-        return taken
+        added = [DatasetRow(id=example.id, side=side, data=data) for data in lines if self._is_new(data)]
+        self.rows.update(row.side for row in added)
+        return added
 
-    def _is_wanted(self, data: dict[str, Json]) -> bool:
+    def _is_new(self, data: dict[str, Json]) -> bool:
         if not self.keep_redacted and _REDACTED in encode(data):
             self.left_out["redacted"] += 1
             return False
         name = digest({key: data[key] for key in data if key not in ("id", "metadata")})
-        if name in self._seen:
+        if name in self._known:
             self.left_out["duplicate"] += 1
             return False
-        self._seen.add(name)
+        self._known.add(name)
         return True
 
 
-def refuse_share(share: float) -> float:
-    """A share of the rows for validation, from 0 to less than 1; UsageError for what is none."""
+def valid_share(share: float) -> float:
+    """The share, if it is from 0 to less than 1; else UsageError."""
     if not 0 <= share < 1:
         raise UsageError(f"--split {share!r}: expected the share for validation, from 0 to less than 1, such as 0.1.")
     return share

@@ -9,7 +9,6 @@ from llmguard.core.canonical import Json
 from llmguard.core.record import Record
 from llmguard.log import MemoryLog, OutcomeLog
 from llmguard.log.rows import Row
-from llmguard.operations.datasets import Reviewed
 
 PAGE = 500
 """Rows of one look at the log: some megabytes, and few enough looks."""
@@ -44,8 +43,3 @@ def records(log: OutcomeLog | MemoryLog, search: Search) -> Iterator[Record]:
         record = log.get(row.id)
         if record is not None:
             yield record
-
-
-def reviews_of(log: OutcomeLog | MemoryLog, call_id: str) -> Sequence[Reviewed]:
-    """Reviews of a call, oldest first."""
-    return log.reviews_of(call_id)

@@ -290,10 +290,10 @@ def test_a_folder_that_cannot_be_written_is_named(project: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--format", "csv"], "--format 'csv' is none. A format is one of: sft, dpo, evals."),
+        (["--format", "csv"], "--format 'csv' is unknown. A format is one of: sft, dpo, evals."),
         (["--split", "1"], "--split 1.0: expected the share for validation"),
-        (["--split", "0.1"], "--split and --out - both want standard output"),
-        (["--json"], "--json and --out - both want standard output"),
+        (["--split", "0.1"], "--split and --out - both use standard output"),
+        (["--json"], "--json and --out - both use standard output"),
         (["--log", "sqlite:///none.db"], "there is no log at"),
         (["--with-guard", "nowhere:guard"], "no module 'nowhere'"),
     ],

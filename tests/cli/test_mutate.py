@@ -104,7 +104,7 @@ def test_people_read_three_tables_and_what_to_do(here: Path) -> None:
     lines = result.stdout.splitlines()
     assert lines[0].startswith("invoice  ")
     assert [line.split()[0] for line in lines if line.startswith("/")] == ["/number", "/total"]
-    assert "nothing protects /number: a wrong value that fits the schema is accepted, such as" in lines
+    assert "no check protects /number: a wrong value that fits the schema is accepted, such as" in lines
     assert lines[-1].startswith('  typo: /number  "')
 
 
@@ -133,7 +133,7 @@ def test_what_a_reviewer_called_wrong_is_left_alone(here: Path) -> None:
     log.review(praise.id, "wrong")
     after = report("review")
     assert (after["outcomes"], after["reviewed_not_right"]) == (before["outcomes"] - 1, 1)
-    assert "1 more were reviewed as not right" in mutate("mutate_shop:review").stdout
+    assert "not used: 1 outcomes that were not reviewed as right" in mutate("mutate_shop:review").stdout
 
 
 STRICT = """
@@ -190,7 +190,7 @@ def test_effect_checks_are_asked_only_when_one_says_so(strict: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["mutate_strict:strict"], "object to all 1 outcomes as they stand"),
+        (["mutate_strict:strict"], "object to all 1 outcomes"),
         (["mutate_strict:unused"], "there is no accepted outcome of guard 'unused'"),
         (["mutate_strict:loose", "--since", "2999-01-01"], "there is no accepted outcome of guard 'guard'"),
         (["mutate_strict:loose", "--at-least", "80"], "--at-least 80.0: expected a share from 0 to 1"),

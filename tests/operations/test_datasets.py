@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -11,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmguard import Guard, SelfConsistency, constant, escalate, rung
+from llmguard.certification.audited_items import Verdict
 from llmguard.core.canonical import Json, decode, encode
 from llmguard.core.errors import UsageError
 from llmguard.core.messages import Message, ModelFailure, ModelReply, Sampling
 from llmguard.core.outcome import Outcome
 from llmguard.core.record import Record
+from llmguard.log import Review
 from llmguard.operations.datasets import (
     Answer,
     Dataset,
@@ -23,11 +25,11 @@ from llmguard.operations.datasets import (
     answer_of,
     example_of,
     prompt_functions,
-    refuse_share,
     rows_of,
     sent_messages,
     side_of,
     stored_prompts,
+    valid_share,
 )
 from llmguard.testing import ScriptedModel
 from llmguard.voting import Fixed
@@ -56,12 +58,9 @@ model:
 RED, BLUE, GREEN = '{"colour": "red"}', '{"colour": "blue"}', '{"colour": "green"}'
 
 
-@dataclass(frozen=True)
-class Review:
+def reviewed(verdict: Verdict = "right", correction: tuple[Json, ...] = ()) -> Review:
     """As a reviewer left it."""
-
-    verdict: str = "right"
-    correction: tuple[Json, ...] = ()
+    return Review(id="", call_id="", verdict=verdict, correction=correction, at=0.0)
 
 
 def made(*said: object, **options: object) -> tuple[Guard[Json], ScriptedModel]:
@@ -232,17 +231,17 @@ def test_images_and_empty_messages_are_left_out() -> None:
     [
         (Outcome(status="accepted", json=1), [], Answer(value=1)),
         (Outcome(status="recovered", json=None), [], Answer(value=None)),
-        (Outcome(status="accepted", json=1), [Review()], Answer(value=1)),
-        (Outcome(status="accepted", json=1), [Review("wrong")], "reviewed wrong, without a correction"),
-        (Outcome(status="accepted", json=1), [Review("unsure")], "reviewed unsure"),
-        (Outcome(status="accepted", json=1), [Review("wrong"), Review()], Answer(value=1)),
-        (Outcome(status="accepted", json=1), [Review("wrong", (2,))], Answer(value=2, corrected=True)),
-        (Outcome(status="rejected"), [Review("wrong", (None,))], Answer(value=None, corrected=True)),
+        (Outcome(status="accepted", json=1), [reviewed()], Answer(value=1)),
+        (Outcome(status="accepted", json=1), [reviewed("wrong")], "reviewed wrong, without a correction"),
+        (Outcome(status="accepted", json=1), [reviewed("unsure")], "reviewed unsure"),
+        (Outcome(status="accepted", json=1), [reviewed("wrong"), reviewed()], Answer(value=1)),
+        (Outcome(status="accepted", json=1), [reviewed("wrong", (2,))], Answer(value=2, corrected=True)),
+        (Outcome(status="rejected"), [reviewed("wrong", (None,))], Answer(value=None, corrected=True)),
         (Outcome(status="fallback", json=1), [], "no answer to learn from"),
-        (Outcome(status="fallback", json=1), [Review()], Answer(value=1)),
-        (Outcome(status="escalated", json=1), [Review()], "no answer to learn from"),
+        (Outcome(status="fallback", json=1), [reviewed()], Answer(value=1)),
+        (Outcome(status="escalated", json=1), [reviewed()], "no answer to learn from"),
         (Outcome(status="escalated", proposed=(3,)), [], "no answer to learn from"),
-        (Outcome(status="escalated", proposed=(3,)), [Review()], Answer(value=3)),
+        (Outcome(status="escalated", proposed=(3,)), [reviewed()], Answer(value=3)),
         (Outcome(status="interrupted"), [], "no answer to learn from"),
     ],
 )
@@ -294,10 +293,10 @@ def test_a_rejected_reply_and_the_accepted_one_are_a_preference() -> None:
 def test_an_accepted_reply_that_was_corrected_is_rejected() -> None:
     """Where the reviewer says blue, the model's red is what was not preferred; one that says blue is no pair."""
     guard, _ = made(RED)
-    found = example(guard, Review("wrong", ({"colour": "blue"},)))
+    found = example(guard, reviewed("wrong", ({"colour": "blue"},)))
     assert (found.rejected, found.answer.text) == ((RED,), '{"colour":"blue"}')
     guard, _ = made(BLUE)
-    assert example(guard, Review("wrong", ({"colour": "blue"},))).rejected == ()
+    assert example(guard, reviewed("wrong", ({"colour": "blue"},))).rejected == ()
 
 
 @pytest.mark.parametrize(
@@ -359,7 +358,7 @@ def examples(*things: Json) -> list[Example]:
 def test_equal_rows_stand_once(form: str) -> None:
     """Whatever outcome they are of; the others are counted."""
     dataset = Dataset(form)
-    taken = [row for each in examples("fire", "sea", "fire") for row in dataset.take(each)]
+    taken = [row for each in examples("fire", "sea", "fire") for row in dataset.add(each)]
     assert [row.id for row in taken] == ["0", "1"]
     assert (dataset.rows, dataset.left_out) == (Counter(train=2), Counter(duplicate=1))
 
@@ -369,7 +368,7 @@ def test_what_is_left_out_is_counted_by_reason() -> None:
     dataset = Dataset("dpo")
     calm = replace(examples("fire")[0], rejected=())
     for each in ("not finished", calm, "not finished"):
-        assert dataset.take(each) == []
+        assert dataset.add(each) == []
     assert dataset.left_out == Counter({"not finished": 2, "no rejected attempt": 1})
 
 
@@ -380,7 +379,7 @@ def test_equal_inputs_never_stand_on_both_sides(calls: list[tuple[int, bool]], s
     dataset = Dataset("sft", share)
     for thing, answered in calls:
         each = replace(examples(thing)[0], answer=Answer(value=answered), fingerprint=str(answered))
-        for row in dataset.take(each):
+        for row in dataset.add(each):
             sides.setdefault(thing, set()).add(row.side)
     assert all(len(found) == 1 for found in sides.values())
     assert {thing: {side_of({"thing": thing}, share)} for thing in sides} == sides
@@ -398,13 +397,13 @@ def test_a_redacted_secret_keeps_a_row_out() -> None:
     guard, _ = made(RED)
     record, description = called(guard, thing="[redacted:api_key] of the sea")
     found = example_of(record, description, stored_prompts(description))
-    assert Dataset("sft").take(found) == []
-    assert len(Dataset("sft", keep_redacted=True).take(found)) == 1
+    assert Dataset("sft").add(found) == []
+    assert len(Dataset("sft", keep_redacted=True).add(found)) == 1
 
 
 @pytest.mark.parametrize("share", [-0.1, 1, 1.5, float("nan")])
 def test_a_share_is_less_than_the_whole(share: float) -> None:
     """What is no share is refused with the option's name."""
-    assert refuse_share(0.25) == 0.25
+    assert valid_share(0.25) == 0.25
     with pytest.raises(UsageError, match="--split"):
-        refuse_share(share)
+        valid_share(share)

@@ -16,7 +16,16 @@ from llmguard.core.outcome import Violation
 from llmguard.engine.check import Check
 from llmguard.engine.policy import Policy
 from llmguard.engine.verdict import heard
-from llmguard.operations.mutation import MAX_MUTANTS, SCHEMA, Mutant, Objections, Report, Tried, mutants, objections_to
+from llmguard.operations.mutation import (
+    MAX_MUTANTS,
+    SCHEMA,
+    Mutant,
+    MutationCounts,
+    Objections,
+    TestedMutant,
+    mutants,
+    objections_to,
+)
 from llmguard.operations.mutation.mutant_generation import PER_FIELD
 from llmguard.operations.mutation.mutation_operators import dates, in_other_unit, typo
 from llmguard.operations.mutation.shapes import Shapes, choices, wants_whole_number
@@ -261,12 +270,12 @@ def policy(*checks: Check) -> Policy:
     return Guard("bill", prompt="{{ text }}", schema=schema, models=[ScriptedModel([])], checks=checks, log=None).policy
 
 
-def reported(*checks: Check, effects: bool = False) -> Report:
+def reported(*checks: Check, effects: bool = False) -> MutationCounts:
     guard = policy(*checks)
-    report = Report.of(guard, effects=effects)
+    report = MutationCounts.of(guard, effects=effects)
     ask = (lambda check, value, inputs: heard(check, check.function(value, inputs))) if effects else None
     for mutant in mutants(BILL, guard.schema):
-        report.add(Tried(id="1", mutant=mutant, objections=objections_to(guard, mutant.value, INPUTS, ask)))
+        report.add(TestedMutant(id="1", mutant=mutant, objections=objections_to(guard, mutant.value, INPUTS, ask)))
     return report
 
 
@@ -319,7 +328,7 @@ def test_a_report_counts_by_kind_field_and_check() -> None:
     assert report.checks["adds_up"].caught >= report.checks["adds_up"].alone > 0
     assert report.checks["is_small"].alone == 0
     assert {kind for _, kind in report.survivors} == set(whole.survived)
-    assert Report().whole.rate is None
+    assert MutationCounts().whole.rate is None
     assert whole.rate == whole.caught / whole.planted
 
 
@@ -342,7 +351,7 @@ def test_gaps_do_not_hang_on_the_seed(seed: int) -> None:
     """Which errors are drawn changes, which fields nothing protects does not."""
     guard = policy(is_in_the_text)
     found = [each for each in mutants(BILL, guard.schema, seed) if isinstance(each, Mutant)]
-    report = Report.of(guard)
+    report = MutationCounts.of(guard)
     for mutant in found:
-        report.add(Tried(id="1", mutant=mutant, objections=objections_to(guard, mutant.value, INPUTS)))
+        report.add(TestedMutant(id="1", mutant=mutant, objections=objections_to(guard, mutant.value, INPUTS)))
     assert report.unprotected == ["/by", "/net", "/paid", "/tax"]

@@ -1,8 +1,8 @@
-"""Which errors are planted into a value, and where: a bounded number, the same for the same seed.
+"""Which errors are put into a value, and where: a bounded number, the same for the same seed.
 
-A value is looked at level by level. Of each kind of error a field gets a few, drawn by the seed, before any field gets
-more; an item of a list is a field for all items. What equals the right value in its canonical form, as another spelling
-of a date or of a name does, is no error.
+A value is read level by level. Each field gets one error of each kind, drawn by the seed, before any field gets a second
+one; all items of a list count as one field. A change that leaves the canonical form of the value as it was, such as
+another spelling of a date or of a name, is not an error.
 """
 
 from __future__ import annotations
@@ -22,23 +22,26 @@ from llmguard.voting.normal_forms import value_form
 Tokens: TypeAlias = tuple[str, ...]
 
 MAX_MUTANTS: Final = 100
-"""Of one value."""
+"""Of one value: each is validated, and checked by every check."""
 PER_FIELD: Final = 2
-"""Of one kind, in one field of one value."""
+"""Mutants of one kind in one field of one value, so that a long list leaves room for other fields."""
 MAX_ITEMS: Final = 20
-"""Of a list that are looked at; the others are like them."""
+"""Items of a list that are read; the others are assumed to be like them."""
 MAX_MEMBERS: Final = 200
-MAX_PLACES: Final = 2_000
+MAX_LOCATIONS: Final = 2_000
+"""Members of an object and locations of a value that are read: bounds the time a hostile value takes."""
 MAX_DEPTH: Final = 50
-"""Levels that are looked at; the canonical form knows no more of them either."""
-_SHOWN: Final = 40
+"""Levels that are read: as many as the canonical form has (`voting.normal_forms`)."""
+_CLIPPED: Final = 40
+"""Characters of a value in a mutant's description."""
 _ANY: Final = "*"
+"""Stands for any index of a list, or any name that is data, in the path of a field."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mutant:
-    """A value with one error in it. `path`: where (JSON Pointer); `fields`: what it spoils, with `*` for an item of a
-    list or a name that is data; `what`: the error in a few words, clipped, with the model's own text in it."""
+    """A value with one error in it. `path`: where, as a JSON Pointer; `fields`: which fields are wrong, with `*` for an
+    index of a list or a name that is data; `what`: describes the error, clipped, with the model's own text in it."""
 
     kind: Kind
     path: str
@@ -48,8 +51,8 @@ class Mutant:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """One place of the value. `field` is its path with `*` where it goes through a list."""
+class _Location:
+    """A location in the value. `field` is its path with `*` for the indexes of lists."""
 
     path: Tokens
     field: Tokens
@@ -59,9 +62,9 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """An error that could be planted: what `make` gives, in place of what stands at `at`.
+    """An error that could be made: `make` gives the value that replaces the one at `at`.
 
-    `pair`: what was right and what stands there instead, to be compared; None where it is another value anyhow.
+    `pair`: the value before and after, to be compared; None where they always differ.
     """
 
     kind: Kind
@@ -89,13 +92,14 @@ def mutants(value: Json, schema: Schema, seed: int = 0) -> tuple[Mutant, ...]:
     negated /urgent {'category': 'bug', 'urgent': False}
     other member /category {'category': 'billing', 'urgent': True}
     """
-    plans = [plan for place in _places(value, Shapes(schema.json_schema)) for plan in _plans(place, seed)]
-    chosen = islice((plan for plan in _drawn(plans, seed) if plan.is_error), MAX_MUTANTS)
-    found = [_planted(plan, value) for plan in chosen]
-    return tuple(sorted(found, key=lambda mutant: (mutant.kind, mutant.path, mutant.what)))
+    plans = [plan for location in _locations(value, Shapes(schema.json_schema)) for plan in _plans(location, seed)]
+    chosen = islice((plan for plan in _chosen(plans, seed) if plan.is_error), MAX_MUTANTS)
+    return tuple(
+        sorted((_mutant(plan, value) for plan in chosen), key=lambda mutant: (mutant.kind, mutant.path, mutant.what))
+    )
 
 
-def _planted(plan: _Plan, value: Json) -> Mutant:
+def _mutant(plan: _Plan, value: Json) -> Mutant:
     return Mutant(
         kind=plan.kind,
         path=as_pointer(plan.path),
@@ -105,55 +109,55 @@ def _planted(plan: _Plan, value: Json) -> Mutant:
     )
 
 
-def _drawn(plans: Sequence[_Plan], seed: int) -> list[_Plan]:
-    """The first of each kind and field, then the second of each; in an order that the seed draws."""
+def _chosen(plans: Sequence[_Plan], seed: int) -> list[_Plan]:
+    """The first of each kind and field, then the second of each, in an order drawn by the seed."""
     ranks: dict[tuple[str, Tokens], int] = {}
     ranked: list[tuple[int, int, _Plan]] = []
-    drawn = {number: _number(seed, plan.kind, plan.path, number) for number, plan in enumerate(plans)}
-    for number in sorted(drawn, key=drawn.__getitem__):
+    numbers_drawn = {number: _number(seed, plan.kind, plan.path, number) for number, plan in enumerate(plans)}
+    for number in sorted(numbers_drawn, key=numbers_drawn.__getitem__):
         plan = plans[number]
         rank = ranks[plan.kind, plan.fields[0]] = ranks.get((plan.kind, plan.fields[0]), -1) + 1
         if rank < PER_FIELD:
-            ranked.append((rank, drawn[number], plan))
+            ranked.append((rank, numbers_drawn[number], plan))
     return [plan for _, _, plan in sorted(ranked, key=lambda each: each[:2])]
 
 
 def _number(seed: int, *what: object) -> int:
-    """Drawn by the seed; no generator of random numbers, whose state would be shared."""
+    """A number drawn by the seed: a digest, because the state of a random number generator would be shared."""
     return int(digest_bytes(repr((seed, *what)).encode("utf-8", "backslashreplace"))[:15], 16)
 
 
-# ------------------------------------------------------------------------------------------------- places
+# ------------------------------------------------------------------------------------------------- locations
 
 
-def _places(value: Json, shapes: Shapes) -> Iterator[_Place]:
-    """The places of a value, level by level."""
-    level, seen = [_Place((), (), value, shapes.root())], 0
-    while level and seen < MAX_PLACES:
+def _locations(value: Json, navigator: Shapes) -> Iterator[_Location]:
+    """The locations of a value, level by level."""
+    level, count = [_Location((), (), value, navigator.root())], 0
+    while level and count < MAX_LOCATIONS:
         yield from level
-        seen += len(level)
-        level = [below for place in level for below in _below(place, shapes)][:MAX_PLACES]
+        count += len(level)
+        level = [below for location in level for below in _below(location, navigator)][:MAX_LOCATIONS]
 
 
-def _below(place: _Place, shapes: Shapes) -> Iterator[_Place]:
-    if len(place.path) == MAX_DEPTH:
+def _below(location: _Location, navigator: Shapes) -> Iterator[_Location]:
+    if len(location.path) == MAX_DEPTH:
         return
-    if isinstance(place.value, dict):
-        for name in islice(place.value, MAX_MEMBERS):
-            inner = shapes.member(place.parts, name)
-            yield _Place((*place.path, name), _field(place, name), place.value[name], inner)
-    elif isinstance(place.value, list):
-        for number, item in enumerate(place.value[:MAX_ITEMS]):
-            inner = shapes.item(place.parts, number)
-            yield _Place((*place.path, str(number)), (*place.field, _ANY), item, inner)
+    if isinstance(location.value, dict):
+        for name in islice(location.value, MAX_MEMBERS):
+            inner = navigator.member(location.parts, name)
+            yield _Location((*location.path, name), _field(location, name), location.value[name], inner)
+    elif isinstance(location.value, list):
+        for number, item in enumerate(location.value[:MAX_ITEMS]):
+            inner = navigator.item(location.parts, number)
+            yield _Location((*location.path, str(number)), (*location.field, _ANY), item, inner)
 
 
-def _field(place: _Place, name: str) -> Tokens:
-    return (*place.field, name if is_declared(place.parts, name) else _ANY)
+def _field(location: _Location, name: str) -> Tokens:
+    return (*location.field, name if is_declared(location.parts, name) else _ANY)
 
 
 def _put(value: Json, at: Tokens, after: Json) -> Json:
-    """A copy of `value` with `after` at a place; the rest is shared."""
+    """A copy of `value` with `after` at one location; all other parts are shared."""
     if not at:
         return after
     if isinstance(value, list):
@@ -164,116 +168,123 @@ def _put(value: Json, at: Tokens, after: Json) -> Json:
 # ------------------------------------------------------------------------------------------------- plans
 
 
-def _plans(place: _Place, seed: int) -> Iterator[_Plan]:
-    if isinstance(place.value, dict):
-        yield from _dropped(place)
-        yield from _swapped_members(place)
-    elif isinstance(place.value, list):
-        yield from _truncated(place)
-        yield from _swapped_items(place)
-    elif others := choices(place.parts, place.value):
-        yield from (_said(place, "other member", other) for other in others[:MAX_ITEMS])
+def _plans(location: _Location, seed: int) -> Iterator[_Plan]:
+    if isinstance(location.value, dict):
+        yield from _dropped(location)
+        yield from _swapped_members(location)
+    elif isinstance(location.value, list):
+        yield from _truncated(location)
+        yield from _swapped_items(location)
+    elif others := choices(location.parts, location.value):
+        yield from (_replaced(location, "other member", other) for other in others[:MAX_ITEMS])
     else:
-        yield from _scalars(place, seed)
+        yield from _scalars(location, seed)
 
 
-def _scalars(place: _Place, seed: int) -> Iterator[_Plan]:
-    value = place.value
+def _scalars(location: _Location, seed: int) -> Iterator[_Plan]:
+    value = location.value
     if isinstance(value, bool):
-        yield _said(place, "negated", not value)
+        yield _replaced(location, "negated", not value)
     elif isinstance(value, int | float):
-        for kind, other in numbers(value, wants_whole_number(place.parts)):
+        for kind, other in numbers(value, wants_whole_number(location.parts)):
             if other not in (float("inf"), float("-inf")):
-                yield _said(place, kind, other)
+                yield _replaced(location, kind, other)
     elif isinstance(value, str) and is_date(value):
-        yield from (_said(place, "date shifted", other) for other in dates(value))
+        yield from (_replaced(location, "date shifted", other) for other in dates(value))
     elif isinstance(value, str) and value:
-        yield _said(place, "typo", typo(value, _number(seed, place.path)))
+        yield _replaced(location, "typo", typo(value, _number(seed, location.path)))
 
 
-def _said(place: _Place, kind: Kind, other: Json) -> _Plan:
-    """Another scalar."""
+def _replaced(location: _Location, kind: Kind, other: Json) -> _Plan:
+    """Another scalar in its place."""
     return _Plan(
         kind,
-        place.path,
-        (place.field,),
-        place.path,
-        lambda: f"{_shown(place.value)} → {_shown(other)}",
+        location.path,
+        (location.field,),
+        location.path,
+        lambda: f"{_clipped_json(location.value)} → {_clipped_json(other)}",
         lambda: other,
-        (place.value, other),
+        (location.value, other),
     )
 
 
-def _dropped(place: _Place) -> Iterator[_Plan]:
-    return (_without(place, name) for name in islice(place.value, MAX_MEMBERS))
+def _dropped(location: _Location) -> Iterator[_Plan]:
+    return (_without(location, name) for name in islice(location.value, MAX_MEMBERS))
 
 
-def _without(place: _Place, name: str) -> _Plan:
+def _without(location: _Location, name: str) -> _Plan:
     return _Plan(
         "dropped",
-        (*place.path, name),
-        (_field(place, name),),
-        place.path,
-        lambda: f"{_shown(place.value[name])} left out",
-        lambda: {each: item for each, item in place.value.items() if each != name},
+        (*location.path, name),
+        (_field(location, name),),
+        location.path,
+        lambda: f"{_clipped_json(location.value[name])} left out",
+        lambda: {each: item for each, item in location.value.items() if each != name},
     )
 
 
-def _swapped_members(place: _Place) -> Iterator[_Plan]:
+def _swapped_members(location: _Location) -> Iterator[_Plan]:
     """Each member with the next of its type."""
     names: dict[str, list[str]] = {}
-    for name in islice(place.value, MAX_MEMBERS):
-        names.setdefault(_type(place.value[name]), []).append(name)
-    return (_changed_over(place, *pair) for alike in names.values() for pair in pairwise(alike))
+    for name in islice(location.value, MAX_MEMBERS):
+        names.setdefault(_type(location.value[name]), []).append(name)
+    return (_swapped_pair(location, *pair) for alike in names.values() for pair in pairwise(alike))
 
 
-def _changed_over(place: _Place, one: str, other: str) -> _Plan:
-    value = place.value
+def _swapped_pair(location: _Location, one: str, other: str) -> _Plan:
+    value = location.value
     return _Plan(
         "swapped",
-        (*place.path, one),
-        (_field(place, one), _field(place, other)),
-        place.path,
-        lambda: f"with {as_pointer((*place.path, other))}",
+        (*location.path, one),
+        (_field(location, one), _field(location, other)),
+        location.path,
+        lambda: f"with {as_pointer((*location.path, other))}",
         lambda: {**value, one: value[other], other: value[one]},
         (value[one], value[other]),
     )
 
 
-def _truncated(place: _Place) -> Iterator[_Plan]:
-    value = place.value
+def _truncated(location: _Location) -> Iterator[_Plan]:
+    value = location.value
     if value:
         what = f"the last of {len(value)} left out"
-        yield _Plan("truncated", place.path, (place.field,), place.path, lambda: what, lambda: value[:-1])
+        yield _Plan("truncated", location.path, (location.field,), location.path, lambda: what, lambda: value[:-1])
 
 
-def _swapped_items(place: _Place) -> Iterator[_Plan]:
-    """Each item with the next, where their order says something; and each member of an item with that of the next."""
-    for number, (one, other) in enumerate(pairwise(place.value[:MAX_ITEMS])):
-        if not is_set(place.parts):
-            yield _exchanged(place, number, (one, other), (other, one), place.field)
+def _swapped_items(location: _Location) -> Iterator[_Plan]:
+    """Each item with the next, where their order matters; and each member of an item with the same one of the next."""
+    for number, (one, other) in enumerate(pairwise(location.value[:MAX_ITEMS])):
+        if not is_set(location.parts):
+            yield _exchanged(location, number, (one, other), (other, one), location.field)
         if isinstance(one, dict) and isinstance(other, dict):
             for name in islice((name for name in one if name in other), MAX_MEMBERS):
                 if _type(one[name]) == _type(other[name]):
-                    yield _exchanged_members(place, number, one, other, name)
+                    yield _exchanged_members(location, number, one, other, name)
 
 
-def _exchanged_members(place: _Place, number: int, one: dict[str, Json], other: dict[str, Json], name: str) -> _Plan:
+def _exchanged_members(
+    location: _Location, number: int, one: dict[str, Json], other: dict[str, Json], name: str
+) -> _Plan:
     after = ({**one, name: other[name]}, {**other, name: one[name]})
-    return _exchanged(place, number, (one[name], other[name]), after, (*place.field, _ANY, name), (name,))
+    return _exchanged(location, number, (one[name], other[name]), after, (*location.field, _ANY, name), (name,))
 
 
 def _exchanged(
-    place: _Place, number: int, pair: tuple[Json, Json], after: tuple[Json, Json], spoilt: Tokens, below: Tokens = ()
+    location: _Location,
+    number: int,
+    pair: tuple[Json, Json],
+    after: tuple[Json, Json],
+    field_changed: Tokens,
+    below: Tokens = (),
 ) -> _Plan:
     """Two neighbouring items as they are after a swap."""
-    value = place.value
+    value = location.value
     return _Plan(
         "swapped",
-        (*place.path, str(number), *below),
-        (spoilt,),
-        place.path,
-        lambda: f"with {as_pointer((*place.path, str(number + 1), *below))}",
+        (*location.path, str(number), *below),
+        (field_changed,),
+        location.path,
+        lambda: f"with {as_pointer((*location.path, str(number + 1), *below))}",
         lambda: [*value[:number], *after, *value[number + 2 :]],
         pair,
     )
@@ -283,6 +294,6 @@ def _type(value: Json) -> str:
     return "number" if type(value) in (int, float) else type(value).__name__
 
 
-def _shown(value: Json) -> str:
+def _clipped_json(value: Json) -> str:
     text = encode(value).decode()
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+    return text if len(text) <= _CLIPPED else text[: _CLIPPED - 1] + "…"

@@ -1,4 +1,4 @@
-"""How each kind of error is made of a right value. What comes out may be equal to what went in: the caller looks."""
+"""How each kind of error is made from a right value. The result may equal the right value: the caller compares."""
 
 from __future__ import annotations
 
@@ -23,13 +23,16 @@ Kind: TypeAlias = Literal[
 ]
 
 FACTORS: Final = ("10", "100", "1000", "0.1", "0.01", "0.001")
+"""Between units of one quantity: cents and euros, grams and kilograms, percent and shares."""
 _DATE = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?!\d)")
 _EXACT = 2**53
+"""Beyond it a float does not hold every integer (IEEE 754 double)."""
 _LARGE = 10**300
+"""Times 1000 this is still a finite float."""
 
 
 def numbers(value: int | float, whole: bool) -> Iterator[tuple[Kind, Json]]:
-    """What a number may wrongly be: off by one, of the other sign, of another unit."""
+    """Wrong numbers: off by one, with the other sign, in another unit."""
     yield "off by one", value + 1
     yield "off by one", value - 1
     yield "negated", -value
@@ -38,7 +41,7 @@ def numbers(value: int | float, whole: bool) -> Iterator[tuple[Kind, Json]]:
 
 
 def in_other_unit(value: int | float, factor: str, whole: bool) -> Json:
-    """The number times the factor, in decimals as people reckon; `whole`: nothing behind the point.
+    """The number times the factor, computed in decimals; `whole`: without a fraction.
 
     >>> in_other_unit(306.1, "10", False), in_other_unit(1250, "0.01", False), in_other_unit(1299, "0.01", True)
     (3061.0, 12.5, 12)
@@ -52,20 +55,20 @@ def in_other_unit(value: int | float, factor: str, whole: bool) -> Json:
 
 
 def dates(text: str) -> Iterator[str]:
-    """A text that begins with a date as YYYY-MM-DD, with another date: a day, a month or a year off, or day and month
-    swapped. Nothing for other texts.
+    """A text that begins with a date (YYYY-MM-DD), with another date: a day, a month or a year off, or day and month
+    swapped. Empty for other texts.
 
     >>> list(dates("2024-03-01"))
     ['2024-03-02', '2024-02-29', '2024-04-01', '2025-03-01', '2024-01-03']
     """
-    found = _DATE.match(text)
-    year, month, day = map(int, found.groups()) if found else (0, 0, 0)
-    if found is None or _day(year, month, day) is None:
+    match = _DATE.match(text)
+    year, month, day = map(int, match.groups()) if match else (0, 0, 0)
+    if match is None or _day(year, month, day) is None:
         return
     for shifted in (_day(year, month, day, 1), _day(year, month, day, -1), _day(year, month + 1, day),
                     _day(year + 1, month, day), _day(year, day, month)):  # fmt: skip
         if shifted is not None:
-            yield shifted.isoformat() + text[found.end() :]
+            yield shifted.isoformat() + text[match.end() :]
 
 
 def is_date(text: str) -> bool:
@@ -79,14 +82,14 @@ def _day(year: int, month: int, day: int, later: int = 0) -> date | None:
         return None
 
 
-def typo(text: str, drawn: int) -> str:
-    """Two neighbouring letters or digits changed over, the first such pair from a drawn place on; else a letter left
-    out, or said twice.
+def typo(text: str, number: int) -> str:
+    """Two neighbouring letters or digits swapped, the first such pair from a drawn position on; else one character left
+    out, or doubled.
 
     >>> typo("INV-2043", 4), typo("aa", 0), typo("7", 0)
     ('INV-0243', 'a', '77')
     """
-    for start, end in ((drawn % len(text), len(text)), (0, drawn % len(text))):
+    for start, end in ((number % len(text), len(text)), (0, number % len(text))):
         for at in range(start, min(end, len(text) - 1)):
             if text[at] != text[at + 1] and text[at].isalnum() and text[at + 1].isalnum():
                 return text[:at] + text[at + 1] + text[at] + text[at + 2 :]

@@ -1,4 +1,4 @@
-"""What became of planted errors: who objected to which, and which fields nothing protects."""
+"""Which checks objected to which mutants, and which fields no check protects."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from llmguard.engine.verdict import objections, validated
 from llmguard.operations.mutation.mutant_generation import Mutant
 
 SCHEMA: Final = "(schema)"
-"""Stands for the output schema among the names of checks."""
+"""The output schema's name among the names of checks."""
 
-Ask: TypeAlias = Callable[[Check, Json, Json], Violations]
-"""Asks an effect check of a value and its inputs: the world's part, which is not done here."""
+RunEffectCheck: TypeAlias = Callable[[Check, Json, Json], Violations]
+"""Runs an effect check on a value and its inputs, which this module, being pure, does not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objections:
-    """Who objects to a value: those that refuse it, and those that accept it and ask for a person's look."""
+    """Names of the checks that object to a value: those that refuse it, and those that flag it for review."""
 
     refusing: tuple[str, ...] = ()
     flagging: tuple[str, ...] = ()
@@ -33,7 +33,7 @@ class Objections:
         return (*self.refusing, *self.flagging)
 
     def without(self, names: tuple[str, ...]) -> Objections:
-        """What is left where some object to the right value as well."""
+        """The same without the checks that object to the right value as well."""
         return Objections(
             refusing=tuple(name for name in self.refusing if name not in names),
             flagging=tuple(name for name in self.flagging if name not in names),
@@ -41,8 +41,10 @@ class Objections:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tried:
-    """One planted error, and who objected. `id`: the outcome's whose value it was planted into."""
+class TestedMutant:
+    """One mutant, and which checks objected. `id`: of the outcome whose value was changed."""
+
+    __test__ = False  # its name is not that of a test class
 
     id: str
     mutant: Mutant
@@ -58,25 +60,30 @@ class Tried:
         return SCHEMA not in self.objections.names
 
 
-def objections_to(policy: Policy, value: Json, inputs: Json, ask: Ask | None = None) -> Objections:
-    """Schema and pure checks, as in a guarded call; with `ask` the effect checks as well. What does not fit the schema
-    is shown to no check."""
+def objections_to(
+    policy: Policy, value: Json, inputs: Json, run_effect_check: RunEffectCheck | None = None
+) -> Objections:
+    """Schema and pure checks, as in a guarded call; with `run_effect_check` the effect checks as well. No check runs on
+    a value that violates the schema."""
     value = json_roundtrip(value)  # mutants share their parts: a check that changes its value changes only this one
     if validated(policy.schema, value):
         return Objections(refusing=(SCHEMA,))
-    found = {check.name: objections(check, value, inputs) for check in policy.pure_checks}
-    if ask is not None:
-        found |= {check.name: ask(check, value, inputs) for check in policy.effect_checks}
-    refusing = tuple(name for name, said in found.items() if any(each.severity == "reject" for each in said))
-    return Objections(refusing=refusing, flagging=tuple(name for name in found if found[name] and name not in refusing))
+    by_check = {check.name: objections(check, value, inputs) for check in policy.pure_checks}
+    if run_effect_check is not None:
+        by_check |= {check.name: run_effect_check(check, value, inputs) for check in policy.effect_checks}
+    refusing = tuple(
+        name for name, violations in by_check.items() if any(each.severity == "reject" for each in violations)
+    )
+    flagging = tuple(name for name, violations in by_check.items() if violations and name not in refusing)
+    return Objections(refusing=refusing, flagging=flagging)
 
 
 @dataclass(slots=True)
-class Tally:
-    """Errors of one kind or in one field. `fitting` are those that fit the schema, so that only checks can catch them;
-    `caught_by_checks` of them were. `flagged` of the caught ones were only flagged. `survived` counts kinds.
+class MutantCounts:
+    """Mutants of one kind or of one field. `fitting` fit the schema, so that only checks can catch them;
+    `caught_by_checks` of these were caught. `flagged` of the caught were only flagged. `survived`: by kind.
 
-    A swap of two fields counts for both, but is no `fitting` one of either: whoever catches it may look at the other.
+    A swap of two fields counts for both, but is `fitting` for neither: the check that catches it may look at the other.
     """
 
     planted: int = 0
@@ -86,63 +93,89 @@ class Tally:
     caught_by_checks: int = 0
     survived: Counter[str] = field(default_factory=Counter)
 
-    def add(self, each: Tried, *, shared: bool = False) -> None:
+    def add(self, tested: TestedMutant, *, shared: bool = False) -> None:
         self.planted += 1
-        self.caught += each.is_caught
-        self.flagged += each.is_caught and not each.objections.refusing
-        self.fitting += each.fits_schema and not shared
-        self.caught_by_checks += each.is_caught and each.fits_schema and not shared
-        if not each.is_caught:
-            self.survived[each.mutant.kind] += 1
+        self.caught += tested.is_caught
+        self.flagged += tested.is_caught and not tested.objections.refusing
+        self.fitting += tested.fits_schema and not shared
+        self.caught_by_checks += tested.is_caught and tested.fits_schema and not shared
+        if not tested.is_caught:
+            self.survived[tested.mutant.kind] += 1
 
     @property
     def rate(self) -> float | None:
-        """The share that was caught, None where nothing was planted."""
+        """The share that was caught, None where there was no mutant."""
         return self.caught / self.planted if self.planted else None
+
+    def to_json(self) -> dict[str, Json]:
+        return {
+            "planted": self.planted,
+            "caught": self.caught,
+            "kill_rate": self.rate,
+            "only_flagged": self.flagged,
+            "fitting_schema": self.fitting,
+            "caught_by_checks": self.caught_by_checks,
+            "survived": dict(sorted(self.survived.items())),
+        }
 
 
 @dataclass(slots=True)
-class Caught:
-    """What one check caught, and how much of it nobody else did."""
+class CheckCounts:
+    """How many mutants one check caught, and how many of these no other check did."""
 
     caught: int = 0
     alone: int = 0
 
 
 @dataclass(slots=True)
-class Report:
-    """All planted errors of some outcomes. `survivors`: of each field and kind the first that nobody caught."""
+class MutationCounts:
+    """All mutants of some outcomes. `survivors`: of each field and kind the first that was not caught."""
 
-    whole: Tally = field(default_factory=Tally)
-    kinds: dict[str, Tally] = field(default_factory=dict)
-    fields: dict[str, Tally] = field(default_factory=dict)
-    checks: dict[str, Caught] = field(default_factory=dict)
-    survivors: dict[tuple[str, str], Tried] = field(default_factory=dict)
+    whole: MutantCounts = field(default_factory=MutantCounts)
+    kinds: dict[str, MutantCounts] = field(default_factory=dict)
+    fields: dict[str, MutantCounts] = field(default_factory=dict)
+    checks: dict[str, CheckCounts] = field(default_factory=dict)
+    survivors: dict[tuple[str, str], TestedMutant] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, policy: Policy, *, effects: bool = False) -> Report:
-        """An empty one that knows the checks, so that one that never catches anything is in it, too."""
-        asked = policy.checks if effects else policy.pure_checks
-        return cls(checks={name: Caught() for name in (SCHEMA, *(check.name for check in asked))})
+    def of(cls, policy: Policy, *, effects: bool = False) -> MutationCounts:
+        """Empty counts with the name of each check, so that one that never catches anything is included."""
+        checks = policy.checks if effects else policy.pure_checks
+        return cls(checks={name: CheckCounts() for name in (SCHEMA, *(check.name for check in checks))})
 
-    def add(self, each: Tried) -> None:
-        self.whole.add(each)
-        self.kinds.setdefault(each.mutant.kind, Tally()).add(each)
-        for name in each.mutant.fields:
-            self.fields.setdefault(name, Tally()).add(each, shared=len(each.mutant.fields) > 1)
-            if not each.is_caught:
-                self.survivors.setdefault((name, each.mutant.kind), each)
-        names = each.objections.names
+    def add(self, tested: TestedMutant) -> None:
+        self.whole.add(tested)
+        self.kinds.setdefault(tested.mutant.kind, MutantCounts()).add(tested)
+        for name in tested.mutant.fields:
+            self.fields.setdefault(name, MutantCounts()).add(tested, shared=len(tested.mutant.fields) > 1)
+            if not tested.is_caught:
+                self.survivors.setdefault((name, tested.mutant.kind), tested)
+        names = tested.objections.names
         for name in names:
             self.checks[name].caught += 1
             self.checks[name].alone += len(names) == 1
 
     @property
     def unprotected(self) -> list[str]:
-        """Fields in which a wrong value that fits the schema is caught by nobody."""
-        return sorted(name for name, tally in self.fields.items() if tally.fitting and not tally.caught_by_checks)
+        """Fields in which no check catches a wrong value that fits the schema."""
+        return sorted(name for name, counts in self.fields.items() if counts.fitting and not counts.caught_by_checks)
 
-    @property
-    def idle(self) -> list[str]:
-        """Checks that caught nothing."""
-        return [name for name, caught in self.checks.items() if not caught.caught]
+    def to_json(self) -> dict[str, Json]:
+        survivors = [
+            {
+                "outcome": tested.id,
+                "field": name,
+                "kind": kind,
+                "path": tested.mutant.path,
+                "what": tested.mutant.what,
+            }
+            for (name, kind), tested in sorted(self.survivors.items())
+        ]
+        return {
+            **self.whole.to_json(),
+            "kinds": {kind: counts.to_json() for kind, counts in sorted(self.kinds.items())},
+            "fields": {name: counts.to_json() for name, counts in sorted(self.fields.items())},
+            "checks": {name: {"caught": each.caught, "alone": each.alone} for name, each in self.checks.items()},
+            "unprotected": self.unprotected,
+            "survivors": survivors,
+        }
