@@ -19,7 +19,7 @@ from pathlib import Path
 from benchmarks.scoreboard import load
 from llmguard.core.canonical import decode, encode
 from llmguard.core.messages import ModelReply
-from llmguard.engine.flow import guarded
+from llmguard.engine.call import guarded_call
 from llmguard.engine.ladder import ModelRung, SalvageRung
 from llmguard.engine.policy import Policy
 from llmguard.parsing.coerce import ReadingRules, reading_rules
@@ -117,7 +117,8 @@ def tries(seconds: float, seed: int, folder: str | None = None) -> Iterator[tupl
         reply = ModelReply(text, finish_reason=rng.choice(["stop", "stop", "stop", "length"]))
         try:
             outcome = drive(
-                guarded(policy(ScriptedModel([reply, reply]), schema, rng.choice(RULES)), {"n": 1}), CallExecution()
+                guarded_call(policy(ScriptedModel([reply, reply]), schema, rng.choice(RULES)), {"n": 1}),
+                CallExecution(),
             )
             assert outcome.status != "fallback" or outcome.repairs
             assert not outcome.has_value or not schema.violations(outcome.json)

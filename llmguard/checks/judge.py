@@ -9,9 +9,9 @@ from llmguard.core.canonical import EncodingError, Json, digest
 from llmguard.core.effects import Flow
 from llmguard.core.errors import UsageError
 from llmguard.core.outcome import Judgement, Outcome, Severity, Violation
-from llmguard.engine.budget import Purse
-from llmguard.engine.check import Check, Judged
-from llmguard.engine.flow import guarded
+from llmguard.engine.budget import BudgetTracker
+from llmguard.engine.call import guarded_call
+from llmguard.engine.check import Check, JudgeResult
 from llmguard.guard.guard import Guard, checked_inputs
 from llmguard.prompts.function import describe as describe_function
 
@@ -59,22 +59,22 @@ def judge(
     asked = inputs or _inputs_of(guard)
     read = verdict or verdict_of
 
-    def judged(value: Json, given: Json, at: str, purse: Purse) -> Flow[Judged]:
+    def judged(value: Json, given: Json, at: str, budget: BudgetTracker) -> Flow[JudgeResult]:
         try:
             question = checked_inputs(guard.policy, asked(value, given))
         except (UsageError, EncodingError) as error:
-            return Judged(Judgement(check=called, verdict="unsure", said=str(error)), (_objection(str(error)),))
+            return JudgeResult(Judgement(check=called, verdict="unsure", said=str(error)), (_objection(str(error)),))
         except Exception as error:  # the user's own function
             said = f"inputs= of judge {called!r} raised {type(error).__name__}: {str(error)[:300]}"
-            return Judged(Judgement(check=called, verdict="unsure", said=said), (_objection(said),))
-        outcome = yield from guarded(guard.policy, question, at, purse)
+            return JudgeResult(Judgement(check=called, verdict="unsure", said=said), (_objection(said),))
+        outcome = yield from guarded_call(guard.policy, question, at, budget)
         return _judged(outcome)
 
-    def _judged(outcome: Outcome[Json]) -> Judged:
+    def _judged(outcome: Outcome[Json]) -> JudgeResult:
         found, said = _read(outcome, read)
         violations = () if found == "right" else (_objection(f"the judge says {found}{': ' if said else ''}{said}"),)
         late = not outcome.has_value and any(each.failure in ("deadline", "budget") for each in outcome.attempts)
-        return Judged(Judgement(check=called, verdict=found, said=said), violations, outcome.attempts, late)
+        return JudgeResult(Judgement(check=called, verdict=found, said=said), violations, outcome.attempts, late)
 
     def _objection(said: str) -> Violation:
         return Violation("", called, said, severity=severity)

@@ -18,7 +18,7 @@ from llmguard.core.outcome import Outcome
 from llmguard.core.prices import cost_usd
 from llmguard.core.record import Record
 from llmguard.core.safe_text import safe_line
-from llmguard.engine.ladder import ModelRung, Rung
+from llmguard.engine.ladder import Ladder, ModelRung
 from llmguard.engine.policy import fingerprint
 from llmguard.guard.guard import Guard
 from llmguard.log import OutcomeLog
@@ -140,7 +140,7 @@ def asking(guard: Guard[Json], model: str, base_url: str | None) -> Guard[Json]:
     if first is None:
         raise UsageError(f"guard {guard.name!r} has no model rung, so --model {model!r} has nothing to stand in for.")
     asked = replace(first, model=prepared(model, base_url), variants=())
-    rungs: tuple[Rung, ...] = (asked, *(rung for rung in ladder if not isinstance(rung, ModelRung)))
+    rungs: Ladder = (asked, *(rung for rung in ladder if not isinstance(rung, ModelRung)))
     moved, policy = copy.copy(guard), replace(guard.policy, ladder=rungs)
     moved.policy = replace(policy, fingerprint=fingerprint(policy))
     return moved

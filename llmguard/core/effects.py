@@ -124,9 +124,9 @@ def invoke(effect: Invoke[T]) -> Flow[T | Crashed]:
     return effect.decode(cast(Returned, answer).value)
 
 
-def together(*flows: Flow[T], on_answers: Callable[[Answers], object] | None = None) -> Flow[list[T]]:
+def together(*flows: Flow[T], on_answers: Callable[[Batch, Answers], object] | None = None) -> Flow[list[T]]:
     """Run sub-flows in step: their batches are merged, so a driver may perform them concurrently. Results in order.
-    `on_answers` is told the answers of each step before any sub-flow goes on."""
+    `on_answers` gets the batch and the answers of each step before any sub-flow goes on."""
     results: dict[int, T] = {}
     waiting: dict[int, Batch] = {}
 
@@ -141,9 +141,10 @@ def together(*flows: Flow[T], on_answers: Callable[[Answers], object] | None = N
     while waiting:
         turn = list(waiting.items())
         waiting.clear()
-        answers = yield tuple(effect for _, batch in turn for effect in batch)
+        merged = tuple(effect for _, batch in turn for effect in batch)
+        answers = yield merged
         if on_answers is not None:
-            on_answers(answers)
+            on_answers(merged, answers)
         start = 0
         for index, batch in turn:
             advance(index, answers[start : start + len(batch)])

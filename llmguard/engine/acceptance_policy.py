@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 from llmguard.core.canonical import Json, digest
 from llmguard.core.effects import Crashed
 from llmguard.core.errors import UsageError
+from llmguard.engine.ladder import ModelRung
 from llmguard.prompts.function import describe
 from llmguard.voting import Fixed, Plan, SelfConsistency
 
@@ -52,29 +53,39 @@ class Acceptance:
             return [each.description() for each in self.plans]
         return {"score": score_name(self.score), "at_least": list(self.thresholds)}
 
-    def promise(self, certified: str) -> str:
-        """Names what a certificate stands for: what makes the candidates (`Policy.certified`), and this family."""
+    def certificate_key(self, certified: str) -> str:
+        """Names what a certificate is about: what makes the candidates (`Policy.certified`), and this family."""
         return digest([certified, self.family()])
 
 
 @dataclass(frozen=True, slots=True)
-class Permit:
-    """What the lookup said: the certificate, and the plan or threshold it certifies; or why there is none."""
+class AcceptancePermit:
+    """What the look-up returned: the certificate and the plan or threshold it certifies, or the reason why there is none."""
 
     certificate: str = ""
     plan: Plan | None = None
     at_least: float | None = None
-    void: str = ""
+    reason: str = ""
+
+    def apply_to(self, rung: ModelRung) -> ModelRung:
+        """The rung as the certificate says that it draws samples and accepts."""
+        if self.plan is None or rung.consistency is None:
+            return rung
+        return replace(rung, consistency=replace(rung.consistency, plan=self.plan, stop=None, min_agreement=None))
 
 
-def permit_of(said: Json | Crashed) -> Permit:
-    """The permit; whatever is wrong with the lookup is a reason to accept nothing."""
-    if isinstance(said, Crashed):
-        return Permit(void=f"the certificate could not be looked up: {said.error}")
-    if "void" in said:
-        return Permit(void=str(said["void"]))
-    plan = Plan(*said["plan"]) if "plan" in said else None
-    return Permit(said["certificate"], plan, said.get("at_least"))
+NO_PERMIT_NEEDED = AcceptancePermit()
+"""Of a guard without `accept=`."""
+
+
+def permit_from(result: Json | Crashed) -> AcceptancePermit:
+    """The permit of a look-up; whatever is wrong with the look-up is a reason to accept nothing."""
+    if isinstance(result, Crashed):
+        return AcceptancePermit(reason=f"the certificate could not be looked up: {result.error}")
+    if "void" in result:
+        return AcceptancePermit(reason=str(result["void"]))
+    plan = Plan(*result["plan"]) if "plan" in result else None
+    return AcceptancePermit(result["certificate"], plan, result.get("at_least"))
 
 
 def score_name(score: Score) -> Json:

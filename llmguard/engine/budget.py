@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from llmguard.core.effects import Answers, Batch
 from llmguard.core.messages import ModelAnswer, ModelFailure, ModelReply, ModelRequest
 from llmguard.prompts.tokens import count_messages
 
@@ -23,18 +23,17 @@ class Budget:
 
 @dataclass(slots=True)
 class Spent:
-    """What a call has spent, over all rungs, samples and judges."""
+    """What a call has spent, over all rungs, samples and judges. `charged` has the addresses of the answers it counts."""
 
     requests: int = 0
     tokens: int = 0
     usd: float = 0.0
     out_of_time: bool = False
-    ahead: dict[int, int] = field(default_factory=dict)
-    """Answers, by identity, that are counted and that their sub-flow has not paid yet."""
+    charged: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
-class Purse:
+class BudgetTracker:
     """What a call may still spend. The flow asks it before every request; sub-flows share what is spent.
 
     Tokens are bounded before they are spent: a request's `max_tokens` is what is left after an estimate of its prompt,
@@ -45,13 +44,13 @@ class Purse:
     parallel: int = 1
     spent: Spent = field(default_factory=Spent)
 
-    def split(self, among: int) -> Purse:
+    def split(self, among: int) -> BudgetTracker:
         """For one of so many sub-flows that go on together."""
         return replace(self, parallel=self.parallel * max(1, among))
 
-    def affordable(self, count: int) -> int:
-        """How many of so many requests may go out together. What one costs is known when it is answered, so the first goes
-        alone, and then as many as there is money for at that price."""
+    def affordable_requests(self, count: int) -> int:
+        """How many of `count` requests may go out together. The cost of one is known when it is answered, so the first
+        goes alone, and then as many as there is money for at that price."""
         if self.budget.usd is None:
             return count
         if not self.spent.requests:
@@ -60,7 +59,7 @@ class Purse:
         return max(1, min(count, int((self.budget.usd - self.spent.usd) / price))) if price else count
 
     @property
-    def is_spent(self) -> bool:
+    def is_exhausted(self) -> bool:
         """Whether no further request would be allowed, whatever it asked."""
         budget = self.budget
         return (
@@ -70,7 +69,7 @@ class Purse:
             or (budget.tokens is not None and self.spent.tokens >= budget.tokens)
         )
 
-    def take(self, request: ModelRequest) -> ModelRequest | ModelFailure:
+    def reserve(self, request: ModelRequest) -> ModelRequest | ModelFailure:
         """The request as it may be sent, or why it may not."""
         if self.spent.out_of_time:
             return ModelFailure("deadline", "no time is left for a request")
@@ -80,31 +79,22 @@ class Purse:
             )
         if self.budget.usd is not None and self.spent.usd >= self.budget.usd:
             return ModelFailure("budget", f"{self.spent.usd:.6f} dollars are spent of budget_usd={self.budget.usd}")
-        allowed = self._within_tokens(request)
-        if isinstance(allowed, ModelRequest):
+        reserved = self._within_tokens(request)
+        if isinstance(reserved, ModelRequest):
             self.spent.requests += 1
-        return allowed
+        return reserved
 
-    def hear(self, answers: Sequence[object]) -> None:
-        """Counts what came together, before the first sub-flow goes on and takes more. Counted once, also where sub-flows
-        stand within sub-flows."""
-        seen: dict[int, int] = {}
-        for answer in answers:
+    def charge_batch(self, batch: Batch, answers: Answers) -> None:
+        """Counts what came together, before the first sub-flow goes on and reserves more."""
+        for effect, answer in zip(batch, answers, strict=True):
             if isinstance(answer, ModelReply | ModelFailure):
-                seen[id(answer)] = seen.get(id(answer), 0) + 1
-                if self.spent.ahead.get(id(answer), 0) < seen[id(answer)]:
-                    self.spent.ahead[id(answer)] = seen[id(answer)]
-                    self._count(answer)
+                self.charge(effect.address, answer)
 
-    def pay(self, answer: ModelAnswer) -> None:
-        """Counts what an answer cost, unless that was done when it was heard."""
-        ahead = self.spent.ahead.pop(id(answer), 0)
-        if ahead > 1:
-            self.spent.ahead[id(answer)] = ahead - 1
-        if not ahead:
-            self._count(answer)
-
-    def _count(self, answer: ModelAnswer) -> None:
+    def charge(self, address: str, answer: ModelAnswer) -> None:
+        """Counts what an answer cost, once: a sub-flow charges what its batch may have charged before."""
+        if address in self.spent.charged:
+            return
+        self.spent.charged.add(address)
         self.spent.tokens += answer.usage.total_tokens
         self.spent.usd += answer.cost_usd or 0.0
         if isinstance(answer, ModelFailure):

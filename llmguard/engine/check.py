@@ -15,16 +15,16 @@ from llmguard.core.effects import Flow
 from llmguard.core.errors import UsageError
 from llmguard.core.model import RunsOn
 from llmguard.core.outcome import Attempt, Judgement, Severity, Violation, Violations
-from llmguard.engine.budget import Purse
+from llmguard.engine.budget import BudgetTracker
 
 CheckFunction: TypeAlias = Callable[..., object]
 """(value, inputs) -> None, a message, a Violation, or several of both. Sync or, for an effect check, `async def`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """What a judge came to: its verdict, what it objects to, and the requests it took. `late`: it could not be asked,
-    because no time or budget was left."""
+class JudgeResult:
+    """A judge's verdict, what it objects to, and the requests it took. `late`: it could not be asked, because no time or
+    budget was left."""
 
     judgement: Judgement
     violations: Violations = ()
@@ -32,8 +32,8 @@ class Judged:
     late: bool = False
 
 
-Judge: TypeAlias = Callable[[Json, Json, str, Purse], Flow[Judged]]
-"""(value, inputs, address, purse) -> a sub-flow: a guarded call to a model, of which `judge(...)` makes a check."""
+Judge: TypeAlias = Callable[[Json, Json, str, BudgetTracker], Flow[JudgeResult]]
+"""(value, inputs, address, budget) -> a sub-flow: a guarded call to a model, of which `judge(...)` makes a check."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

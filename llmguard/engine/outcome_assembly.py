@@ -1,37 +1,45 @@
-"""How a call ends: of all that its rungs came to, the one outcome, and who shall look at it."""
+"""The one outcome of a call, from everything that its rungs resulted in, and who looks at it."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TypeAlias
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from llmguard.core.canonical import Json
 from llmguard.core.messages import NO_USAGE
 from llmguard.core.outcome import Outcome, Status, Violations
 from llmguard.engine.ladder import ModelRung, Rung
 from llmguard.engine.policy import Policy
-from llmguard.engine.verdict import NO_SUPPORT, Support, Verdict, validated
-
-Ending: TypeAlias = "tuple[Status, str, Verdict | None]"
-"""How a ladder ended: status, source, and the verdict whose value is handed out."""
+from llmguard.engine.verdict import NO_SUPPORT, Support, Verdict, schema_violations
 
 
-def ended(
-    policy: Policy, status: Status, source: str, told: list[Verdict], last: Verdict | None = None, audited: bool = False
+@dataclass(frozen=True, slots=True)
+class LadderResult:
+    """How a ladder ended: status, source, and the verdict whose value is returned."""
+
+    status: Status
+    source: str
+    verdict: Verdict | None
+
+
+def assemble_outcome(
+    policy: Policy, result: LadderResult, verdicts: Sequence[Verdict], *, audited: bool = False
 ) -> Outcome[Json]:
-    """The one outcome, of all that the rungs came to."""
-    attempts = tuple(each for verdict in told for each in (*verdict.attempts, *verdict.support.judging))
-    failed = tuple(each for verdict in told for each in verdict.violations)
+    """The outcome. `verdicts` are those of the rungs that were tried, in order."""
+    status, last = result.status, result.verdict
+    attempts = tuple(each for verdict in verdicts for each in (*verdict.attempts, *verdict.support.judge_attempts))
     flags = last.flags if last else ()
-    support = _support(told)
-    judgements = last.support.judgements if last and last.passed else support.judgements
-    probability, reason = review_of(policy, status, flags, audited)
+    support = _model_support(verdicts)
+    probability, reason = review_decision(policy, status, flags, audited)
+    has_passed = last is not None and last.passed
     return Outcome(
         status=status,
         value=last.value if last else None,
         json=last.value if last else None,
-        source=source,
-        violations=() if last and last.passed and status != "escalated" else failed,
+        source=result.source,
+        violations=()
+        if has_passed and status != "escalated"
+        else tuple(v for each in verdicts for v in each.violations),
         flags=flags,
         repairs=last.repairs if last else (),
         attempts=attempts,
@@ -39,7 +47,7 @@ def ended(
         alternatives=support.alternatives,
         fields=support.fields,
         vote=support.vote,
-        judgements=judgements,
+        judgements=last.support.judgements if last is not None and has_passed else support.judgements,
         score=support.score,
         proposed=support.proposed,
         usage=sum((each.usage for each in attempts), NO_USAGE),
@@ -50,16 +58,19 @@ def ended(
     )
 
 
-def _support(told: list[Verdict]) -> Support:
-    """Of the last model's say: of the rung that passed, or else of a vote, which is kept also where another rung answered."""
-    asked = [each for each in told if each.attempts]
-    said = (each.support for each in reversed(asked) if each.passed or each.support.proposed or each.support.vote)
-    return next(said, NO_SUPPORT)
+def _model_support(verdicts: Sequence[Verdict]) -> Support:
+    """That of the last model rung that passed, proposed a value or voted; a vote is kept also if another rung answered."""
+    by_model = (each for each in reversed(verdicts) if each.attempts)
+    return next(
+        (each.support for each in by_model if each.passed or each.support.proposed or each.support.vote), NO_SUPPORT
+    )
 
 
-def review_of(policy: Policy, status: Status, flags: Violations, audited: bool) -> tuple[float, str]:
-    """With what probability, and why, a person looks at this outcome. Only a random draw says something of the others,
-    so an outcome that was drawn and escalated counts as drawn."""
+def review_decision(policy: Policy, status: Status, flags: Violations, audited: bool) -> tuple[float, str]:
+    """With what probability, and why, a person looks at this outcome.
+
+    Only a random draw is evidence about the other calls, so an outcome that was drawn and escalated counts as drawn.
+    """
     if audited:
         return policy.audit, "audit"
     if status == "escalated":
@@ -67,31 +78,33 @@ def review_of(policy: Policy, status: Status, flags: Violations, audited: bool) 
     return (1.0, "flagged") if flags else (policy.audit, "")
 
 
-def named(rung: Rung, verdict: Verdict) -> Verdict:
-    """What is wrong with a deterministic rung's value says whose value it was; a model's stands with its attempt."""
-    told = (replace(each, message=f"{rung.label}: {each.message}") for each in verdict.violations)
-    return replace(verdict, violations=tuple(told)) if verdict.violations else verdict
+def label_violations(rung: Rung, verdict: Verdict) -> Verdict:
+    """Violations of a deterministic rung's value name the rung; those of a model's are listed with its attempt."""
+    if not verdict.violations:
+        return verdict
+    labelled = tuple(replace(each, message=f"{rung.label}: {each.message}") for each in verdict.violations)
+    return replace(verdict, violations=labelled)
 
 
 def source_of(rung: Rung, verdict: Verdict) -> str:
-    """Who gave the value: the rung, or in a vote the sample that stands in for what was assembled."""
+    """Where the value is from: the rung, or in a vote the sample that replaces what was assembled."""
     vote = verdict.support.vote
     return "medoid" if vote is not None and vote.source == "medoid" else rung.label
 
 
-def status_of(rung: Rung, told: list[Verdict]) -> Status:
-    """`accepted` where each sample was one request and nothing was mended."""
+def status_of(rung: Rung, verdicts: Sequence[Verdict]) -> Status:
+    """`accepted` where each sample was one request and nothing was repaired."""
     if not isinstance(rung, ModelRung):
         return "fallback"
-    first = told[0]
+    first = verdicts[0]
     samples = len(first.support.vote.samples) if first.support.vote else 1
-    clean = len(told) == 1 and len(first.attempts) == samples and not first.repairs
+    clean = len(verdicts) == 1 and len(first.attempts) == samples and not first.repairs
     return "accepted" if clean else "recovered"
 
 
-def provisional(policy: Policy, told: list[Verdict]) -> Verdict | None:
-    """What a person is shown as a draft: the last candidate that fits the schema, though a check objected."""
-    for verdict in reversed(told):
-        if verdict.candidate and not validated(policy.schema, verdict.candidate[0]):
+def provisional_value(policy: Policy, verdicts: Sequence[Verdict]) -> Verdict | None:
+    """The draft that a person is shown: the last candidate that fits the schema, though a check objected."""
+    for verdict in reversed(verdicts):
+        if verdict.candidate and not schema_violations(policy.schema, verdict.candidate[0]):
             return replace(verdict, value=verdict.candidate[0])
     return None

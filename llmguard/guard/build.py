@@ -10,20 +10,19 @@ from dataclasses import replace
 from functools import wraps
 from typing import Protocol, TypeAlias
 
-from llmguard.core.canonical import EncodingError, Json, digest, json_roundtrip
+from llmguard.core.canonical import Json, digest
 from llmguard.core.errors import UsageError
 from llmguard.core.messages import Sampling
 from llmguard.engine.acceptance_policy import Acceptance
 from llmguard.engine.budget import Budget
 from llmguard.engine.check import Check, CheckFunction, as_check
 from llmguard.engine.ladder import (
-    ConstantRung,
     EscalateRung,
-    FunctionRung,
-    LastGoodRung,
+    FallbackRung,
+    Ladder,
     ModelRung,
     Retry,
-    Rung,
+    RungBinding,
     SalvageRung,
     default_retry,
     fallback,
@@ -36,9 +35,7 @@ from llmguard.parsing.coerce import STANDARD, ReadingRules
 from llmguard.schema import Schema
 from llmguard.voting import SelfConsistency, refuse_unknown_fields
 
-RungSource: TypeAlias = (
-    "Callable[..., object] | FunctionRung | ConstantRung | LastGoodRung | SalvageRung | EscalateRung"
-)
+RungSource: TypeAlias = "Callable[..., object] | FallbackRung"
 
 _NAME = re.compile(r"(?!\.)[a-z0-9_.-]{1,64}(?<!\.)\Z")
 
@@ -73,7 +70,8 @@ def build_policy(
     words = load_prompt(prompt, name)
     usual = Usual(name, words, reasks, retry or default_retry(), merge_sampling(words.sampling, sampling), consistency)
     asked = [model_rung(each, usual) for each in models]
-    ladder = (*asked, *(_fallback_rung(each, compiled, log, name) for each in fallbacks))
+    binding = RungBinding(name, compiled, last_good_in(log))
+    ladder: Ladder = (*asked, *(_fallback_rung(each, binding) for each in fallbacks))
     _refuse_ladder(name, ladder)
     _refuse_votes(name, asked, compiled, budget)
     bound_checks = tuple(_bound_check(as_check(each), compiled) for each in checks)
@@ -109,7 +107,7 @@ def _refuse_votes(name: str, asked: Sequence[ModelRung], schema: Schema, budget:
 
 def doubts(policy: Policy) -> list[str]:
     """What is likely not meant, though it can run."""
-    rungs = [each for each in policy.ladder if isinstance(each, ModelRung) and each.consistency is not None]
+    rungs = [each for each in policy.model_rungs if each.consistency is not None]
     cold = [each for each in rungs if not each.variants and each.sampling.temperature == 0]
     return [
         f"{each.label} votes at temperature 0, where all samples are the same and agreement means nothing. Give"
@@ -118,54 +116,34 @@ def doubts(policy: Policy) -> list[str]:
     ]
 
 
-def _fallback_rung(given: RungSource, schema: Schema, log: Log, name: str) -> Rung:
-    if isinstance(given, ConstantRung):
-        return _valid_constant(given, schema, name)
-    if isinstance(given, LastGoodRung):
-        return replace(given, lookup=_lookup(log))
-    if isinstance(given, SalvageRung | EscalateRung):
-        return given
-    if isinstance(given, FunctionRung):
-        return replace(given, function=_dumping(given.function, schema))
+def _fallback_rung(given: RungSource, binding: RungBinding) -> FallbackRung:
+    """The rung of what stands in `fallback=`, bound to its guard; an unknown kind is an error."""
+    if isinstance(given, FallbackRung):
+        return given.bind(binding)
+    if isinstance(given, type) and issubclass(given, FallbackRung):
+        raise UsageError(
+            f"fallback= of guard {binding.guard!r} has the class {given.__name__}. Write an instance: {given.__name__}()."
+        )
     if callable(given):
-        return _fallback_rung(fallback(given), schema, log, name)
+        return fallback(given).bind(binding)
+    if hasattr(given, "describe") or hasattr(given, "answer") or hasattr(given, "label"):
+        raise UsageError(
+            f"fallback= of guard {binding.guard!r} has a {type(given).__name__}, which is no FallbackRung. Derive it from"
+            " llmguard.engine.ladder.FallbackRung, with label, describe() and answer(request)."
+        )
     raise UsageError(
-        f"fallback= of guard {name!r} takes functions and rungs, found {given!r}. A fixed value is constant({given!r})."
+        f"fallback= of guard {binding.guard!r} takes functions and rungs, found {given!r}. A fixed value is"
+        f" constant({given!r})."
     )
 
 
-def _valid_constant(given: ConstantRung, schema: Schema, name: str) -> ConstantRung:
-    try:
-        value = json_roundtrip(schema.dump(given.value))
-    except (EncodingError, TypeError, ValueError) as error:
-        raise UsageError(f"constant of guard {name!r} is no JSON value: {error}.") from None
-    if found := schema.violations(value):
-        raise UsageError(f"constant of guard {name!r} breaks its own schema at {found[0]}. Give a value that fits.")
-    return replace(given, value=value)
+def last_good_in(log: Log) -> Callable[[str, Json, float], Json]:
+    """Looks in a log for the newest good value of a guard for the same inputs."""
 
-
-def _lookup(log: Log) -> Callable[[str, Json, float], Json]:
     def last_good(guard: str, inputs: Json, max_age_s: float) -> Json:
         return log.last_good(guard, digest(inputs), time.time() - max_age_s)
 
     return last_good
-
-
-def _dumping(function: Callable[..., object], schema: Schema) -> Callable[..., object]:
-    """A fallback may return the schema's Python type; what crosses is its JSON."""
-    if inspect.iscoroutinefunction(function):
-
-        @wraps(function)
-        async def adumped(inputs: Json) -> Json:
-            return schema.dump(await function(inputs))
-
-        return adumped
-
-    @wraps(function)
-    def dumped(inputs: Json) -> Json:
-        return schema.dump(function(inputs))
-
-    return dumped
 
 
 def _bound_check(check: Check, schema: Schema) -> Check:
@@ -209,7 +187,7 @@ def _refuse_numbers(name: str, reasks: int, deadline_s: float | None, budget: Bu
             raise UsageError(f"budget_{what}={amount!r} of guard {name!r}: expected more than 0, or None for no bound.")
 
 
-def _refuse_ladder(name: str, ladder: tuple[Rung, ...]) -> None:
+def _refuse_ladder(name: str, ladder: Ladder) -> None:
     if not ladder:
         raise UsageError(f"guard {name!r} has neither models= nor fallback=: nothing could ever answer.")
     if any(isinstance(each, EscalateRung) for each in ladder[:-1]):

@@ -11,7 +11,6 @@ from llmguard.certification import Certificate, StoredCertificate, policy_parame
 from llmguard.core.canonical import Json
 from llmguard.core.errors import UsageError
 from llmguard.engine.acceptance_policy import Acceptance, bound_acceptance
-from llmguard.engine.ladder import ModelRung
 from llmguard.engine.policy import Policy
 
 
@@ -25,14 +24,14 @@ def bound_promise(given: object, policy: Policy, log: Certificates) -> Acceptanc
     name = policy.name
     if not isinstance(given, Acceptance):
         raise UsageError(f"accept= of guard {name!r} wants certified(alpha, delta), found {given!r}.")
-    models = [each for each in policy.ladder if isinstance(each, ModelRung)]
+    models = policy.model_rungs
     if len(models) != 1:
         raise UsageError(
             f"accept=certified(...) of guard {name!r} is a promise about one model rung, and the guard has {len(models)}."
             " Put further models into SelfConsistency(variants=...), or into a guard of their own."
         )
     accept = bound_acceptance(given, models[0].consistency)
-    return replace(accept, lookup=certificate_lookup(log, name, accept, accept.promise(policy.certified)))
+    return replace(accept, lookup=certificate_lookup(log, name, accept, accept.certificate_key(policy.certified)))
 
 
 def certificate_lookup(log: Certificates, name: str, accept: Acceptance, promise: str) -> Callable[[], Json]:

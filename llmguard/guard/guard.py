@@ -16,7 +16,7 @@ from llmguard.engine.acceptance_policy import Acceptance
 from llmguard.engine.budget import Budget
 from llmguard.engine.check import Check, CheckFunction
 from llmguard.engine.ladder import Retry
-from llmguard.engine.policy import Policy, describe
+from llmguard.engine.policy import Policy, describe_policy
 from llmguard.guard.build import RungSource, build_policy, doubts
 from llmguard.guard.loaders import PromptSource, SchemaSource
 from llmguard.guard.rungs import ModelSource
@@ -146,7 +146,7 @@ class Guard(Generic[T]):
         self._typed = self.policy.schema.python_type is not None
         for warning in (*self.policy.schema.warnings, *self.policy.prompt.warnings, *doubts(self.policy)):
             warnings.warn(f"guard {name!r}: {warning}", stacklevel=2)
-        self.log.guard(self.policy.fingerprint, name, describe(self.policy))
+        self.log.guard(self.policy.fingerprint, name, describe_policy(self.policy))
         if audit > 0:
             _ = self.log.secret  # read once, here: a log that cannot be read is told when the guard is built
 
@@ -173,12 +173,12 @@ class Guard(Generic[T]):
 
     def stream(self, *, meta: Mapping[str, Json] | None = None, **inputs: object) -> Stream[T]:
         """Show the value while it grows: `with guard.stream(...) as stream: for said in stream: ...`, then `.outcome`."""
-        session = self._session(inputs, meta, watched=True)
+        session = self._session(inputs, meta, streamed=True)
         return Stream(session, self._outcome)
 
     def astream(self, *, meta: Mapping[str, Json] | None = None, **inputs: object) -> AsyncStream[T]:
         """`stream` on the running event loop: `async with`, `async for`."""
-        session = self._session(inputs, meta, watched=True)
+        session = self._session(inputs, meta, streamed=True)
         return AsyncStream(session, self._outcome)
 
     def resume(self, outcome_id: str) -> Outcome[T]:
@@ -203,10 +203,10 @@ class Guard(Generic[T]):
         return f"Guard({self.name!r}, {rungs}, fingerprint={self.fingerprint[:8]})"
 
     def _session(
-        self, inputs: Mapping[str, object], meta: Mapping[str, Json] | None, *, watched: bool = False
+        self, inputs: Mapping[str, object], meta: Mapping[str, Json] | None, *, streamed: bool = False
     ) -> Session:
         checked = checked_inputs(self.policy, inputs)
-        policy = replace(self.policy, watched=True) if watched else self.policy
+        policy = replace(self.policy, streamed=True) if streamed else self.policy
         return Session(policy, self.log, checked, meta=meta, price=cost_usd, hard=self._hard_deadline)
 
     def _outcome(self, outcome: Outcome[Json]) -> Outcome[T]:

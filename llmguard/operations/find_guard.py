@@ -11,7 +11,7 @@ from llmguard.core.canonical import Json, digest
 from llmguard.core.errors import UsageError
 from llmguard.engine.acceptance_policy import Acceptance
 from llmguard.engine.ladder import LastGoodRung
-from llmguard.engine.policy import describe
+from llmguard.engine.policy import describe_policy
 from llmguard.guard.certificate_lookup import certificate_lookup
 from llmguard.guard.discovery import guard_named
 from llmguard.guard.guard import DEFAULT_LOG, Guard
@@ -66,7 +66,7 @@ def logging_to(guard: Guard[Json], url: str) -> Guard[Json]:
     moved = copy.copy(guard)
     rungs = (replace(rung, lookup=lookup) if isinstance(rung, LastGoodRung) else rung for rung in guard.policy.ladder)
     moved.log, moved.policy = log, replace(guard.policy, ladder=tuple(rungs), accept=_looked_up_in(log, guard))
-    log.guard(moved.fingerprint, moved.name, describe(moved.policy))
+    log.guard(moved.fingerprint, moved.name, describe_policy(moved.policy))
     return moved
 
 
@@ -75,7 +75,7 @@ def _looked_up_in(log: OutcomeLog, guard: Guard[Json]) -> Acceptance | None:
     accept = guard.policy.accept
     if accept is None:
         return None
-    lookup = certificate_lookup(log, guard.name, accept, accept.promise(guard.policy.certified))
+    lookup = certificate_lookup(log, guard.name, accept, accept.certificate_key(guard.policy.certified))
     return replace(accept, lookup=lookup)
 
 

@@ -22,8 +22,8 @@ from llmguard.core.messages import ModelAnswer, ModelFailure, ModelReply
 from llmguard.core.outcome import Outcome
 from llmguard.core.record import Step
 from llmguard.core.redaction import redact_text
-from llmguard.engine.flow import guarded
-from llmguard.engine.ladder import FunctionRung, LastGoodRung
+from llmguard.engine.call import guarded_call
+from llmguard.engine.ladder import FallbackRung
 from llmguard.engine.policy import Policy
 from llmguard.runtime.threads import background_loop
 
@@ -109,7 +109,7 @@ def what_if(
 def fresh_names(policy: Policy) -> tuple[str, ...]:
     """What `fresh=` may name: the effect checks that are functions, and the rungs that ask one."""
     checks = [check.name for check in policy.effect_checks if check.judge is None]
-    return (*checks, *(rung.label for rung in policy.ladder if isinstance(rung, FunctionRung | LastGoodRung)))
+    return (*checks, *(rung.label for rung in policy.ladder if isinstance(rung, FallbackRung) and rung.invokes))
 
 
 def answered(
@@ -126,7 +126,7 @@ def answered(
     if same not in ("request", "slot"):
         raise UsageError(f"same= is 'request' or 'slot', found {same!r}.")
     asking = _Asking(_Shelf(steps), same == "slot", frozenset(fresh), otherwise)
-    flow = guarded(policy, inputs, audited=audited)
+    flow = guarded_call(policy, inputs, audited=audited)
     outcome = asking.drive(flow)
     if outcome is not None:
         outcome = replace(outcome, guard=policy.name, fingerprint=policy.fingerprint)

@@ -13,7 +13,7 @@ from llmguard.core.messages import ModelFailure, ModelReply
 from llmguard.core.outcome import Outcome
 from llmguard.core.record import Record, Step
 from llmguard.core.safe_text import safe_line
-from llmguard.engine.flow import guarded
+from llmguard.engine.call import guarded_call
 from llmguard.engine.policy import Policy
 
 T = TypeVar("T")
@@ -80,7 +80,7 @@ def replay_exactly(policy: Policy, record: Record, *, audited: bool | None = Non
     """
     if audited is None:
         audited = record.outcome is not None and record.outcome.review_reason == "audit"
-    outcome = replay(guarded(policy, record.opening.inputs, audited=audited), record.steps)
+    outcome = replay(guarded_call(policy, record.opening.inputs, audited=audited), record.steps)
     return replace(outcome, id=record.opening.id, guard=policy.name, fingerprint=policy.fingerprint)
 
 

@@ -14,7 +14,8 @@ from llmguard.core.effects import Flow
 from llmguard.core.errors import LogError
 from llmguard.core.outcome import Outcome, Said, Void
 from llmguard.core.record import CallStart, Record, Step, interrupted
-from llmguard.engine.flow import STILL, guarded
+from llmguard.engine.acceptance import RECHECK
+from llmguard.engine.call import guarded_call
 from llmguard.engine.policy import Policy
 from llmguard.runtime.async_driver import adrive, aevents
 from llmguard.runtime.execution import NEVER, CallExecution, Price, voided
@@ -94,7 +95,7 @@ class Session:
         """Go on with a call whose process died: its id and its steps; what was answered is not asked again, but for
         whether the certificate still holds."""
         self.id, self.inputs, self.meta = record.opening.id, record.opening.inputs, record.opening.meta
-        self.steps = [step for step in record.steps if not step.address.endswith(f"/{STILL}")]
+        self.steps = [step for step in record.steps if not step.address.endswith(f"/{RECHECK}")]
         self.execution.hear = Hearing(self.log, self.id, self.steps)
         self.execution.recorded = Recorded(self.steps)
         self.log.begin(record.opening)  # from here on the call is this process's, for whoever reads the log
@@ -169,7 +170,7 @@ class Session:
         """The story of this call; whether it is drawn for audit is known before anything is asked."""
         audit = self.policy.audit
         audited = audit > 0 and is_drawn(self.log.secret, self.id, audit)
-        return guarded(self.policy, self.inputs, audited=audited)
+        return guarded_call(self.policy, self.inputs, audited=audited)
 
     def _set_deadline(self) -> None:
         bound = self.policy.deadline_s

@@ -21,7 +21,7 @@ from llmguard.cli import app
 from llmguard.core.canonical import Json, decode
 from llmguard.core.errors import UsageError
 from llmguard.core.outcome import Outcome
-from llmguard.engine.flow import guarded
+from llmguard.engine.call import guarded_call
 from llmguard.log import OutcomeLog
 from llmguard.operations.certify import curve_of, draw_certificate, draw_drift, evidence_of
 from llmguard.runtime.recorded import replay
@@ -580,7 +580,7 @@ def test_nothing_chokes_on_an_alarm_in_the_log(certified: Desk) -> None:
     assert record is not None
     assert record.steps == ()
     with pytest.raises(ReplayMismatch, match=r"none at this address|the record ends here"):
-        replay(guarded(certified.module.loan.policy, record.opening.inputs), record.steps)
+        replay(guarded_call(certified.module.loan.policy, record.opening.inputs), record.steps)
     assert certified.module.loan.resume(told["outcome"]).source == "drift"
 
 

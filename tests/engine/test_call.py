@@ -12,9 +12,10 @@ from llmguard.core.effects import Answer, Call, Crashed, Effect, Invoke, Returne
 from llmguard.core.messages import ModelFailure, ModelReply, Usage
 from llmguard.core.model import ModelDefaults
 from llmguard.core.outcome import Outcome, Violation
+from llmguard.engine.attempt import MAX_DOWNGRADES
 from llmguard.engine.budget import Budget
+from llmguard.engine.call import guarded_call
 from llmguard.engine.check import check
-from llmguard.engine.flow import MAX_DOWNGRADES, guarded
 from llmguard.engine.ladder import ConstantRung, EscalateRung, FunctionRung, ModelRung, Retry, SalvageRung
 from llmguard.engine.policy import Policy
 from llmguard.prompts import compile_prompt
@@ -67,7 +68,7 @@ def tell(policy: Policy, *answers: Answer | str) -> tuple[Outcome[Json], list[Ef
     """Feed the flow these answers in order; a text is a reply. All must be used."""
     left = [ModelReply(answer) if isinstance(answer, str) else answer for answer in answers]
     asked: list[Effect] = []
-    flow, said = guarded(policy, {"who": "Ada"}), None
+    flow, said = guarded_call(policy, {"who": "Ada"}), None
     while True:
         try:
             batch = flow.send(said)

@@ -13,12 +13,12 @@ from llmguard.core.errors import UsageError
 from llmguard.core.messages import ModelFailure, ModelReply, Sampling, Usage
 from llmguard.core.outcome import Alternative, Attempt, Judgement, Outcome, Violation
 from llmguard.core.record import decode_outcome, encode_outcome
-from llmguard.engine.acceptance_policy import Acceptance, Permit, bound_acceptance, certified, permit_of
-from llmguard.engine.budget import Budget, Purse
-from llmguard.engine.check import Judged, check
-from llmguard.engine.flow import guarded
+from llmguard.engine.acceptance_policy import Acceptance, AcceptancePermit, bound_acceptance, certified, permit_from
+from llmguard.engine.budget import Budget, BudgetTracker
+from llmguard.engine.call import guarded_call
+from llmguard.engine.check import JudgeResult, check
 from llmguard.engine.ladder import ConstantRung, EscalateRung, ModelRung
-from llmguard.engine.policy import Policy, certified_part, describe, fingerprint
+from llmguard.engine.policy import Policy, certified_part, describe_policy, fingerprint
 from llmguard.models.scripted import ScriptedModel
 from llmguard.prompts import compile_prompt
 from llmguard.runtime.execution import CallExecution
@@ -58,7 +58,7 @@ def policy_of(model, votes: SelfConsistency | None, schema: Json = True, **parts
 
 
 def told(policy: Policy, *, audited: bool = False) -> Outcome[Json]:
-    outcome = drive(guarded(policy, {"x": 1}, audited=audited), CallExecution(waits=False))
+    outcome = drive(guarded_call(policy, {"x": 1}, audited=audited), CallExecution(waits=False))
     assert decode_outcome(encode_outcome(outcome)) == replace(
         outcome, attempts=tuple(replace(each, text="") for each in outcome.attempts)
     ), "what was voted is kept in the log as it was"
@@ -419,7 +419,9 @@ def test_a_lookup_that_fails_accepts_nothing() -> None:
     outcome = told(policy_of(said(*AGREED), SelfConsistency(), accept=replace(accepting({}), lookup=broken)))
     assert outcome.status == "rejected"
     assert "the disk is gone" in outcome.violations[0].message
-    assert permit_of(Crashed("deadline", "late")) == Permit(void="the certificate could not be looked up: late")
+    assert permit_from(Crashed("deadline", "late")) == AcceptancePermit(
+        reason="the certificate could not be looked up: late"
+    )
 
 
 def test_one_sample_is_accepted_by_a_score_that_was_fixed_in_advance() -> None:
@@ -502,9 +504,9 @@ def test_a_promise_is_named_by_what_makes_the_candidates_and_by_its_family() -> 
     policy = policy_of(said(), SelfConsistency())
     same = replace(policy, audit=0.5, ladder=(*policy.ladder, ConstantRung(value=1)), accept=certified(0.1))
     other = replace(policy, prompt=compile_prompt("P {{ x }}", name="g"))
-    assert policy.certified == same.certified == certified_part(describe(same)) != other.certified
+    assert policy.certified == same.certified == certified_part(describe_policy(same)) != other.certified
     family, wider = certified(0.1, thresholds=(0.9,)), certified(0.1, thresholds=(0.9, 0.8))
-    assert family.promise("c") != wider.promise("c") != wider.promise("d")
+    assert family.certificate_key("c") != wider.certificate_key("c") != wider.certificate_key("d")
     assert same.accept is not None
     assert same.accept.description()["alpha"] == 0.1
 
@@ -515,12 +517,14 @@ def test_a_promise_is_named_by_what_makes_the_candidates_and_by_its_family() -> 
 def judge_that_says(verdict: str, severity: str = "reject"):
     """As `llmguard.judge` makes it, with the verdict written down."""
 
-    def flow(value: Json, inputs: Json, at: str, purse: Purse):
+    def flow(value: Json, inputs: Json, at: str, budget: BudgetTracker):
         yield from ()
         objects = (
             () if verdict == "right" else (Violation("", "judge", f"the judge says {verdict}", severity=severity),)
         )
-        return Judged(Judgement(check="judge", verdict=verdict), objects, (Attempt(address=at + "r0", rung="judge"),))
+        return JudgeResult(
+            Judgement(check="judge", verdict=verdict), objects, (Attempt(address=at + "r0", rung="judge"),)
+        )
 
     return replace(check(name="judge", effect=True, severity=severity)(lambda value, inputs: None), judge=flow)
 
@@ -529,11 +533,11 @@ def judge_that_pays(model: ScriptedModel | None = None):
     """A judge as `llmguard.judge` makes it, of one request."""
     right = policy_of(model or said("true"), None)
 
-    def flow(value: Json, inputs: Json, at: str, purse: Purse):
-        outcome = yield from guarded(right, inputs, at, purse)
+    def flow(value: Json, inputs: Json, at: str, budget: BudgetTracker):
+        outcome = yield from guarded_call(right, inputs, at, budget)
         verdict = "right" if outcome.has_value else "unsure"
         objects = () if outcome.has_value else (Violation("", "judge", "it could not be asked"),)
-        return Judged(Judgement(check="judge", verdict=verdict), objects, outcome.attempts)
+        return JudgeResult(Judgement(check="judge", verdict=verdict), objects, outcome.attempts)
 
     return replace(check(name="judge", effect=True)(lambda value, inputs: None), judge=flow)
 

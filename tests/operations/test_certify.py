@@ -52,7 +52,7 @@ def certificate_for(guard: Guard, alpha: float = 0.05, issued_at: float | None =
         table=(row,),
         audited=Audited(drawn=300, undone=0, kept=300, left_out=0),
         guard=guard.name,
-        fingerprint=guard.policy.accept.promise(guard.policy.certified),
+        fingerprint=guard.policy.accept.certificate_key(guard.policy.certified),
         issued_at=time.time() if issued_at is None else issued_at,
     )
     guard.log.keep_certificate(made, time.time())

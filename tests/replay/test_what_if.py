@@ -15,7 +15,7 @@ from llmguard.core.effects import Crashed, Returned
 from llmguard.core.messages import ModelFailure, ModelReply
 from llmguard.core.model import ModelDefaults
 from llmguard.core.record import Step
-from llmguard.engine.flow import guarded
+from llmguard.engine.call import guarded_call
 from llmguard.engine.policy import Policy
 from llmguard.replay.what_if import fresh_names, what_if
 from llmguard.runtime.recorded import replay
@@ -82,7 +82,7 @@ def test_another_guard_gives_an_outcome_or_says_where_it_would_ask(seed: int, ot
     assert not found.recorded
     assert same == "slot" or not found.assumed
     if found.outcome is not None:
-        assert replay(guarded(todays, {"n": seed}), found.steps) == found.outcome
+        assert replay(guarded_call(todays, {"n": seed}), found.steps) == found.outcome
 
 
 @given(st.integers(0, 100_000), st.randoms(use_true_random=False))

@@ -10,7 +10,7 @@ import pytest
 
 from llmguard import FunctionModel, Guard, ReplayMismatch, check, last_good
 from llmguard.core.effects import Returned
-from llmguard.engine.flow import guarded
+from llmguard.engine.call import guarded_call
 from llmguard.replay.what_if import what_if
 from llmguard.runtime.recorded import replay, replay_exactly
 from llmguard.testing import ScriptedModel
@@ -26,7 +26,7 @@ def test_a_record_replays_to_its_outcome() -> None:
     """Without a model, a clock or a thread."""
     guard, outcome, steps = recorded("old", "36")
     audited = outcome.review_reason == "audit"  # a draw
-    assert replay(guarded(guard.policy, {"who": "Ada"}, audited=audited), steps) == replace(outcome, value=36)
+    assert replay(guarded_call(guard.policy, {"who": "Ada"}, audited=audited), steps) == replace(outcome, value=36)
 
 
 def test_a_changed_prompt_is_a_mismatch_at_the_first_step() -> None:
@@ -34,7 +34,7 @@ def test_a_changed_prompt_is_a_mismatch_at_the_first_step() -> None:
     _, _, steps = recorded("36")
     other, _, _ = recorded("36", prompt="What age is {{ who }}?")
     with pytest.raises(ReplayMismatch, match="at 'r0/s0/a1/t1': expected the recorded step with digest") as raised:
-        replay(guarded(other.policy, {"who": "Ada"}), steps)
+        replay(guarded_call(other.policy, {"who": "Ada"}), steps)
     assert raised.value.address == "r0/s0/a1/t1"
 
 
@@ -42,7 +42,7 @@ def test_a_missing_step_is_a_mismatch() -> None:
     """The flow asks for what was not recorded."""
     guard, _, steps = recorded("old", "36")
     with pytest.raises(ReplayMismatch, match="expected no further step: the record ends here"):
-        replay(guarded(guard.policy, {"who": "Ada"}), steps[:1])
+        replay(guarded_call(guard.policy, {"who": "Ada"}), steps[:1])
 
 
 def test_a_step_that_nobody_asks_for_is_a_mismatch() -> None:
@@ -50,7 +50,7 @@ def test_a_step_that_nobody_asks_for_is_a_mismatch() -> None:
     guard, _, steps = recorded("36")
     spare = replace(steps[0], address="r9/s0/a1/t1")
     with pytest.raises(ReplayMismatch, match="at 'r9/s0/a1/t1'"):
-        replay(guarded(guard.policy, {"who": "Ada"}), [*steps, spare])
+        replay(guarded_call(guard.policy, {"who": "Ada"}), [*steps, spare])
 
 
 def with_checks(*checks: object, replies: tuple[str, ...] = ("old", "36")) -> Guard:

@@ -6,7 +6,7 @@ import pytest
 
 from llmguard.core.messages import ModelFailure, ModelReply
 from llmguard.core.record import decode_answer, encode_answer
-from llmguard.engine.flow import guarded
+from llmguard.engine.call import guarded_call
 from llmguard.runtime.execution import CallExecution
 from llmguard.runtime.recorded import replay
 from llmguard.runtime.sync_driver import drive
@@ -26,27 +26,30 @@ def by_address(steps):
 def test_every_driver_and_replay_agree(block: int) -> None:
     """Sync inline, sync threads, async and exact replay of 500 random policies agree in outcome and in steps."""
     for seed in range(block, SEEDS, BLOCKS):
-        told, heard = check_one_way(seed, "inline")
+        told, result_violations = check_one_way(seed, "inline")
         for driver in ("threads", "async"):
             again, steps = check_one_way(seed, driver)
             assert again == told, f"seed {seed} under {driver}"
-            assert by_address(steps) == by_address(heard), f"seed {seed} under {driver}"
+            assert by_address(steps) == by_address(result_violations), f"seed {seed} under {driver}"
         policy, _ = random_policy(seed)
-        kept = [type(step)(step.address, step.digest, decode_answer(encode_answer(step.answer))) for step in heard]
-        assert replay(guarded(policy, {"n": seed}, audited=is_audited(seed)), kept) == told
+        kept = [
+            type(step)(step.address, step.digest, decode_answer(encode_answer(step.answer)))
+            for step in result_violations
+        ]
+        assert replay(guarded_call(policy, {"n": seed}, audited=is_audited(seed)), kept) == told
 
 
 def check_one_way(seed: int, driver: str):
     """One run, with what must hold of every run."""
     policy, models = random_policy(seed)
-    outcome, heard = run(policy, seed, driver)
+    outcome, result_violations = run(policy, seed, driver)
     asked = sum(len(model.asked) for model in models)
     assert asked <= policy.budget.requests
     if outcome.has_value:
         assert SCHEMA.violations(outcome.json) == ()
     assert outcome.status in ("accepted", "recovered", "fallback", "escalated", "rejected")
     assert (outcome.status == "rejected") == (not outcome.has_value and outcome.status != "escalated")
-    return outcome, heard
+    return outcome, result_violations
 
 
 @pytest.mark.parametrize("block", range(BLOCKS))
@@ -54,18 +57,20 @@ def test_a_call_that_died_after_any_step_resumes_to_the_same_outcome(block: int)
     """Resumed from each prefix of its steps, a call ends the same, with exactly the missing requests."""
     for seed in range(block, SEEDS, BLOCKS):
         policy, _ = random_policy(seed)
-        told, heard = run(policy, seed, "inline")
-        for died_after in range(len(heard) + 1):
+        told, result_violations = run(policy, seed, "inline")
+        for died_after in range(len(result_violations) + 1):
             policy, models = random_policy(seed)
-            before = tuple(heard[:died_after])
+            before = tuple(result_violations[:died_after])
             for model in models:
                 model.remember(before)
             driver = "async" if died_after % 4 == 3 else "inline"
             again, steps = run(policy, seed, driver, before)
             assert again == told, f"seed {seed}, died after {died_after} steps"
-            assert by_address([*before, *steps]) == by_address(heard)
-            assert replay(guarded(policy, {"n": seed}, audited=is_audited(seed)), [*before, *steps]) == told
-            missing = [step for step in heard[died_after:] if isinstance(step.answer, ModelReply | ModelFailure)]
+            assert by_address([*before, *steps]) == by_address(result_violations)
+            assert replay(guarded_call(policy, {"n": seed}, audited=is_audited(seed)), [*before, *steps]) == told
+            missing = [
+                step for step in result_violations[died_after:] if isinstance(step.answer, ModelReply | ModelFailure)
+            ]
             assert sum(len(model.asked) for model in models) == len(missing)
 
 
@@ -77,6 +82,6 @@ def test_an_audit_changes_nothing_of_what_a_call_comes_to(block: int) -> None:
         ends = []
         for audited in (False, True):
             policy, _ = random_policy(seed)
-            outcome = drive(guarded(policy, {"n": seed}, audited=audited), CallExecution(waits=False))
+            outcome = drive(guarded_call(policy, {"n": seed}, audited=audited), CallExecution(waits=False))
             ends.append((outcome.status, outcome.json, outcome.source, outcome.certificate, outcome.candidate))
         assert ends[0] == ends[1], f"seed {seed}"

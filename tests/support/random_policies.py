@@ -14,9 +14,9 @@ from llmguard.core.outcome import Judgement, Outcome, Violation
 from llmguard.core.record import Step
 from llmguard.core.redaction import redact
 from llmguard.engine.acceptance_policy import Acceptance
-from llmguard.engine.budget import Budget, Purse
-from llmguard.engine.check import Judged, check
-from llmguard.engine.flow import guarded
+from llmguard.engine.budget import Budget, BudgetTracker
+from llmguard.engine.call import guarded_call
+from llmguard.engine.check import JudgeResult, check
 from llmguard.engine.ladder import (
     ConstantRung,
     EscalateRung,
@@ -170,11 +170,11 @@ def random_votes(rng: random.Random) -> SelfConsistency:
 def judge_of(policy: Policy):
     """A judge as `llmguard.judge` makes it, of another policy."""
 
-    def judged(value: Json, inputs: Json, at: str, purse: Purse):
-        outcome = yield from guarded(policy, inputs, at, purse)
+    def judged(value: Json, inputs: Json, at: str, budget: BudgetTracker):
+        outcome = yield from guarded_call(policy, inputs, at, budget)
         right = outcome.has_value and outcome.json["x"] != 2
         found = () if right else (Violation("", "judge", "the judge objects"),)
-        return Judged(Judgement(check="judge", verdict="right" if right else "wrong"), found, outcome.attempts)
+        return JudgeResult(Judgement(check="judge", verdict="right" if right else "wrong"), found, outcome.attempts)
 
     return check(name="judge", effect=True)(lambda value, inputs: None), judged
 
@@ -240,10 +240,10 @@ def is_audited(seed: int) -> bool:
 
 def run(policy: Policy, seed: int, driver: str, steps: tuple[Step, ...] = ()) -> tuple[Outcome[Json], list[Step]]:
     """Outcome and the steps that were heard live, by one driver."""
-    heard: list[Step] = []
+    result_violations: list[Step] = []
     job = CallExecution(
-        hear=heard.append, recorded=Recorded(steps) if steps else None, hard_deadline=driver == "threads"
+        hear=result_violations.append, recorded=Recorded(steps) if steps else None, hard_deadline=driver == "threads"
     )
-    flow = guarded(policy, {"n": seed}, audited=is_audited(seed))
+    flow = guarded_call(policy, {"n": seed}, audited=is_audited(seed))
     outcome = asyncio.run(adrive(flow, job)) if driver == "async" else drive(flow, job)
-    return outcome, heard
+    return outcome, result_violations

@@ -98,7 +98,7 @@ def evidence_of(
         guard=guard.name,
         accept=accept,
         votes=votes,
-        promise=accept.promise(named),
+        promise=accept.certificate_key(named),
         audits=tuple(audits),
         others=tuple(each for each in reviewed if each.call_id not in drawn),
         secret=guard.log.secret,

@@ -1,0 +1,215 @@
+"""One sample of a model: request, retries, reply, verdict, and re-asks until it passes or the same comes twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from llmguard.core.canonical import Json
+from llmguard.core.effects import Call, Flow, RetryState, StreamValidator, Wait, call
+from llmguard.core.messages import Message, ModelAnswer, ModelFailure, ModelReply, ModelRequest, ResponseFormat
+from llmguard.core.outcome import Attempt, FieldSupport, Violation, Violations
+from llmguard.engine.budget import BudgetTracker
+from llmguard.engine.ladder import ModelRung
+from llmguard.engine.policy import REASKED, Policy
+from llmguard.engine.reask import reask_messages, same_problem
+from llmguard.engine.verdict import Support, Verdict, catch_as_violation, validate_value
+from llmguard.parsing.coerce import read
+from llmguard.parsing.stream import JsonStreamValidator
+from llmguard.prompts.tokens import estimate
+from llmguard.schema import Schema, failed_part, merged
+from llmguard.voting.confidence import field_confidence
+
+MAX_DOWNGRADES = 10
+"""Three simpler output techniques, two names of the token limit, four parameters that a server may not know, and
+log-probabilities: an adapter that goes on downgrading after that is broken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What an attempt asks for: the whole value, or only the part of `base` (a tuple of one) that was wrong."""
+
+    messages: tuple[Message, ...]
+    output: ResponseFormat
+    schema: Schema
+    base: tuple[Json, ...] = ()
+    streamed: bool = False
+
+    @property
+    def stream_validator(self) -> Callable[[], StreamValidator] | None:
+        """Makes what reads the reply while it grows, where it is streamed."""
+        return self.new_validator if self.streamed else None
+
+    def new_validator(self) -> StreamValidator:
+        validator = JsonStreamValidator(self.schema.json_schema)
+        return PartStreamValidator(validator, self.base[0]) if self.base else validator
+
+
+@dataclass(slots=True)
+class PartStreamValidator:
+    """Validates the part that is asked for again; its snapshot is the whole, with what was right before."""
+
+    part: StreamValidator
+    base: Json
+
+    @property
+    def violation(self) -> Violation | None:
+        return self.part.violation
+
+    def feed(self, delta: str) -> bool:
+        return self.part.feed(delta)
+
+    def snapshot(self) -> Json:
+        return merged(self.base, self.part.snapshot())
+
+
+# ------------------------------------------------------------------------------------------------- what is asked
+
+
+def draw_sample(
+    policy: Policy, rung: ModelRung, inputs: Json, at: str, budget: BudgetTracker, number: int = 0
+) -> Flow[Verdict]:
+    """Ask, read and evaluate; ask again with what was wrong, until it passes or the same comes twice.
+
+    `number` is that of the sample in its vote, from 0.
+    """
+    prompt = catch_as_violation("the prompt", (rung.prompt or policy.prompt).render, inputs)
+    if isinstance(prompt, Violation):
+        return Verdict(failure="crashed", violations=(prompt,))
+    question = Question(prompt, policy.output, policy.schema, streamed=policy.streamed)
+    attempts: tuple[Attempt, ...] = ()
+    previous: list[tuple[str, Violations]] = []
+    while True:
+        address = f"{at}/a{len(previous) + 1}"
+        tries, answer = yield from send_request(rung, question, address, budget, number)
+        verdict = evaluate_reply(policy, question, answer, inputs)
+        attempts = (*attempts, *tries[:-1], attempt_with_verdict(tries[-1], verdict))
+        text = answer.text if isinstance(answer, ModelReply) else ""
+        if verdict.failure not in REASKED or len(previous) == rung.reasks or is_repeated(text, verdict, previous):
+            return replace(verdict, attempts=attempts)
+        previous.append((text, verdict.violations))
+        question = reask_question(policy, prompt, text, verdict)
+
+
+def send_request(
+    rung: ModelRung, question: Question, at: str, budget: BudgetTracker, number: int
+) -> Flow[tuple[tuple[Attempt, ...], ModelAnswer]]:
+    """One request, tried again after transport failures as the rung's retry says. Each try is a step, and is charged."""
+    request = ModelRequest(
+        model=rung.model.name,
+        messages=question.messages,
+        output=question.output,
+        sampling=rung.sampling,
+        sample=number,
+    )
+    tries: tuple[Attempt, ...] = ()
+    wait: Wait | None = None
+    downgrades, elapsed_s = 0, 0.0
+    while True:
+        address = f"{at}/t{len(tries) + 1}"
+        reserved = budget.reserve(request)
+        if isinstance(reserved, ModelFailure):
+            return (*tries, attempt_of(address, rung, reserved)), reserved
+        answer = yield from call(Call(address, rung.model, reserved, wait, question.stream_validator))
+        budget.charge(address, answer)
+        tries = (*tries, attempt_of(address, rung, answer))
+        if isinstance(answer, ModelReply) or not answer.retryable or downgrades > MAX_DOWNGRADES:
+            return tries, answer
+        downgrades, elapsed_s = downgrades + answer.downgraded, elapsed_s + answer.latency_s
+        state = RetryState(len(tries) - downgrades, elapsed_s)
+        if not answer.downgraded and rung.retry.stop(state):
+            return tries, answer
+        wait = None if answer.downgraded else Wait(rung.retry.wait, state, answer.retry_after_s or 0.0)
+
+
+# ------------------------------------------------------------------------------------------------- what a reply is worth
+
+
+def evaluate_reply(policy: Policy, question: Question, answer: ModelAnswer, inputs: Json) -> Verdict:
+    """A value of the schema to which no pure check objects, or why there is none."""
+    if isinstance(answer, ModelFailure):
+        return Verdict(failure=answer.kind, violations=(Violation("", answer.kind, answer.message or answer.kind),))
+    if answer.finish_reason == "stopped":
+        return evaluate_stopped_reply(question, answer)
+    result = catch_as_violation("reading the reply", read, answer, question.schema, policy.reading)
+    if isinstance(result, Violation):
+        return Verdict(failure="crashed", violations=(result,))
+    candidate = result.candidate
+    if question.base:
+        candidate = tuple(merged(question.base[0], part, question.schema) for part in candidate)
+    if result.failure:
+        return Verdict(
+            failure=result.failure,
+            violations=result.violations,
+            repairs=result.repairs,
+            candidate=candidate or question.base,
+        )
+    verdict = validate_value(policy, candidate[0], inputs, result.repairs, validate=bool(question.base))
+    if not (answer.logprobs and verdict.passed and not question.base):
+        return verdict
+    return replace(verdict, support=Support(fields=confidence_by_field(answer, verdict.value)))
+
+
+def evaluate_stopped_reply(question: Question, reply: ModelReply) -> Verdict:
+    """A reply that its stream validator ended. The validator is pure: it finds the same violation again, live and in replay."""
+    validator = question.new_validator()
+    validator.feed(reply.text)
+    violation = validator.violation or Violation("", "stopped", "the reply was ended before it was whole")
+    message = f"{violation.message} (stopped after about {estimate(reply.text)} tokens)"
+    return Verdict(failure="schema", violations=(replace(violation, message=message),), candidate=question.base)
+
+
+def confidence_by_field(reply: ModelReply, value: Json) -> dict[str, FieldSupport]:
+    """The model's confidence in each field, where its server reports log-probabilities."""
+    confidence = catch_as_violation("confidence", field_confidence, reply.text, value, reply.logprobs)
+    if isinstance(confidence, Violation):  # an unknown confidence is no reason to refuse a value
+        return {}
+    return {path: FieldSupport(confidence=each) for path, each in confidence.items()}
+
+
+# ------------------------------------------------------------------------------------------------- asking again
+
+
+def reask_question(policy: Policy, prompt: tuple[Message, ...], text: str, verdict: Verdict) -> Question:
+    """Prompt, last reply and what was wrong with it: no longer after many attempts than after one."""
+    is_partial = verdict.failure == "schema" and verdict.candidate
+    part = failed_part(policy.schema, verdict.violations) if is_partial else None
+    if part is None:
+        messages = reask_messages(prompt, text, verdict.violations, None)
+        return Question(messages, policy.output, policy.schema, streamed=policy.streamed)
+    form = part.output_form(policy.name)
+    messages = reask_messages(prompt, text, verdict.violations, form)
+    return Question(messages, form, part, verdict.candidate, policy.streamed)
+
+
+def is_repeated(text: str, verdict: Verdict, previous: list[tuple[str, Violations]]) -> bool:
+    """The same answer, or the same violations, a second time: asking a third time is money lost."""
+    return any(
+        (text and text == earlier_text) or same_problem(verdict.violations, violations)
+        for earlier_text, violations in previous
+    )
+
+
+# ------------------------------------------------------------------------------------------------- attempts
+
+
+def attempt_of(at: str, rung: ModelRung, answer: ModelAnswer) -> Attempt:
+    """A try as the outcome lists it."""
+    failure = answer if isinstance(answer, ModelFailure) else None
+    reply = answer if isinstance(answer, ModelReply) else None
+    return Attempt(
+        address=at,
+        rung=rung.label,
+        text=reply.text if reply else "",
+        failure=failure.kind if failure else None,
+        message=failure.message if failure else "",
+        model=reply.model if reply else "",
+        usage=answer.usage,
+        cost_usd=answer.cost_usd,
+        latency_s=answer.latency_s,
+    )
+
+
+def attempt_with_verdict(attempt: Attempt, verdict: Verdict) -> Attempt:
+    """The attempt whose reply was evaluated, with its verdict."""
+    return replace(attempt, failure=verdict.failure, violations=verdict.violations, repairs=verdict.repairs)
