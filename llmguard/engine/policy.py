@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass, field
 
 from llmguard.core.canonical import Json, digest, digest_bytes, encode
@@ -11,15 +10,7 @@ from llmguard.core.redaction import redact
 from llmguard.engine.acceptance_policy import Acceptance
 from llmguard.engine.budget import Budget
 from llmguard.engine.check import Check
-from llmguard.engine.ladder import (
-    ConstantRung,
-    EscalateRung,
-    FunctionRung,
-    LastGoodRung,
-    ModelRung,
-    Retry,
-    Rung,
-)
+from llmguard.engine.ladder import Ladder, ModelRung, describe_rung
 from llmguard.parsing.coerce import STANDARD, ReadingRules
 from llmguard.prompts import Prompt
 from llmguard.prompts.function import describe as describe_function
@@ -41,7 +32,7 @@ class Policy:
     prompt: Prompt
     schema: Schema
     output: ResponseFormat
-    ladder: tuple[Rung, ...]
+    ladder: Ladder
     checks: tuple[Check, ...] = ()
     reading: ReadingRules = STANDARD
     budget: Budget = field(default_factory=Budget)
@@ -49,14 +40,18 @@ class Policy:
     audit: float = 0.0
     """The share of calls that is drawn at random for review."""
     accept: Acceptance | None = None
-    watched: bool = False
+    streamed: bool = False
     """Replies are streamed: shown as they grow, and stopped where no continuation can mend them."""
     fingerprint: str = field(default="", compare=False)
 
     @property
     def certified(self) -> str:
         """Names what makes the candidates that a certificate is about; see `certified_part`."""
-        return certified_part(describe(self))
+        return certified_part(describe_policy(self))
+
+    @property
+    def model_rungs(self) -> tuple[ModelRung, ...]:
+        return tuple(rung for rung in self.ladder if isinstance(rung, ModelRung))
 
     @property
     def pure_checks(self) -> tuple[Check, ...]:
@@ -67,7 +62,7 @@ class Policy:
         return tuple(check for check in self.checks if check.effect)
 
 
-def describe(policy: Policy) -> Json:
+def describe_policy(policy: Policy) -> Json:
     """The policy as JSON, so that an old outcome can be explained; its digest is the fingerprint."""
     return {
         "name": policy.name,
@@ -96,39 +91,7 @@ def certified_part(description: Json) -> str:
 
 
 def fingerprint(policy: Policy) -> str:
-    return digest(describe(policy))
-
-
-def describe_rung(rung: Rung) -> Json:
-    match rung:
-        case ModelRung():
-            return _describe_model_rung(rung)
-        case FunctionRung():
-            return {"function": describe_function(rung.function), "timeout_s": rung.timeout_s}
-        case ConstantRung():
-            return {"constant": rung.value}
-        case LastGoodRung():
-            return {"last_good": rung.max_age_s}
-        case EscalateRung():
-            return {"escalate": True}
-        case _:
-            return {"salvage": True}
-
-
-def _describe_model_rung(rung: ModelRung) -> Json:
-    described = {
-        "model": rung.model.name,
-        "settings": rung.model.settings,
-        "reasks": rung.reasks,
-        "retry": _describe_retry(rung.retry),
-        "sampling": rung.sampling.set_fields(),
-    }
-    if rung.prompt is not None:
-        described["prompt"] = rung.prompt.description
-    if rung.consistency is not None:
-        described["consistency"] = rung.consistency.description()
-        described["variants"] = [_describe_model_rung(each) for each in rung.variants]
-    return described
+    return digest(describe_policy(policy))
 
 
 def _describe_check(check: Check) -> Json:
@@ -139,27 +102,3 @@ def _describe_check(check: Check) -> Json:
         "timeout_s": check.timeout_s,
         "function": check.version or describe_function(check.function),
     }
-
-
-def _describe_retry(retry: Retry) -> Json:
-    return {"stop": _describe_strategy(retry.stop), "wait": _describe_strategy(retry.wait)}
-
-
-def _describe_strategy(strategy: object) -> Json:
-    """tenacity's strategies have no repr; their type and numbers say what they do."""
-    if inspect.isfunction(strategy):
-        return describe_function(strategy)
-    return [_name_of(type(strategy)), {name: _plain(value) for name, value in sorted(vars(strategy).items())}]
-
-
-def _plain(value: object) -> Json:
-    if isinstance(value, str | int | float | bool | None):
-        return value
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return _describe_strategy(value) if hasattr(value, "__dict__") else str(type(value))
-
-
-def _name_of(thing: object) -> str:
-    module = getattr(thing, "__module__", "")
-    return f"{module}.{getattr(thing, '__qualname__', None) or type(thing).__qualname__}"

@@ -26,7 +26,7 @@ from llmguard.core.errors import UsageError
 from llmguard.core.messages import Message, ModelFailure, ModelReply, ModelRequest, ResponseFormat, Sampling
 from llmguard.core.outcome import Outcome
 from llmguard.core.record import Record, Step
-from llmguard.engine.budget import Budget, Purse
+from llmguard.engine.budget import Budget, BudgetTracker
 from llmguard.log import Review
 from llmguard.prompts import MAX_PROMPT_CHARACTERS
 from llmguard.prompts.template import compile_template
@@ -201,7 +201,7 @@ def _digests(
     )
     bounded = description["budget"].get("tokens") is not None
     for parallel in range(1, together + 1 if bounded else 2):
-        allowed = Purse(Budget(**description["budget"]), parallel=parallel).take(request)
+        allowed = BudgetTracker(Budget(**description["budget"]), parallel=parallel).reserve(request)
         if isinstance(allowed, ModelRequest):
             yield request_digest(allowed)
 

@@ -14,8 +14,8 @@ from llmguard import Guard, check
 from llmguard.core.canonical import Json, encode
 from llmguard.core.outcome import Violation
 from llmguard.engine.check import Check
+from llmguard.engine.effect_checks import result_violations
 from llmguard.engine.policy import Policy
-from llmguard.engine.verdict import heard
 from llmguard.operations.mutation import (
     MAX_MUTANTS,
     SCHEMA,
@@ -273,7 +273,7 @@ def policy(*checks: Check) -> Policy:
 def reported(*checks: Check, effects: bool = False) -> MutationCounts:
     guard = policy(*checks)
     report = MutationCounts.of(guard, effects=effects)
-    ask = (lambda check, value, inputs: heard(check, check.function(value, inputs))) if effects else None
+    ask = (lambda check, value, inputs: result_violations(check, check.function(value, inputs))) if effects else None
     for mutant in mutants(BILL, guard.schema):
         report.add(TestedMutant(id="1", mutant=mutant, objections=objections_to(guard, mutant.value, INPUTS, ask)))
     return report

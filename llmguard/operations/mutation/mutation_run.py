@@ -10,10 +10,9 @@ from llmguard.core.canonical import Json, digest
 from llmguard.core.errors import LogError
 from llmguard.core.outcome import MODEL_STATUSES, Violations
 from llmguard.core.record import Record
-from llmguard.engine.budget import Budget, Purse
+from llmguard.engine.budget import Budget, BudgetTracker
 from llmguard.engine.check import Check
-from llmguard.engine.flow import outside
-from llmguard.engine.verdict import heard
+from llmguard.engine.effect_checks import result_violations, run_effect_check
 from llmguard.guard.guard import Guard
 from llmguard.log import MemoryLog, OutcomeLog, Review
 from llmguard.operations.datasets import Answer, answer_of
@@ -141,7 +140,9 @@ class _MutationRun:
 
 def _run_effect_check(check: Check, value: Json, inputs: Json) -> Violations:
     """The check runs as in a guarded call: inline, in a thread or on a loop. A judge sends requests to its model."""
-    return heard(check, drive(outside(check, value, inputs, "mutate", Purse(Budget())), CallExecution()))
+    budget = BudgetTracker(Budget())
+    flow = run_effect_check(check, value, inputs, "mutate", budget)
+    return result_violations(check, drive(flow, CallExecution()))
 
 
 def _sampled(log: OutcomeLog | MemoryLog, search: Search, size: int, seed: int) -> Iterator[Record]:

@@ -11,7 +11,7 @@ from llmguard.core.canonical import Json, json_roundtrip
 from llmguard.core.outcome import Violations
 from llmguard.engine.check import Check
 from llmguard.engine.policy import Policy
-from llmguard.engine.verdict import objections, validated
+from llmguard.engine.verdict import check_violations, schema_violations
 from llmguard.operations.mutation.mutant_generation import Mutant
 
 SCHEMA: Final = "(schema)"
@@ -66,9 +66,9 @@ def objections_to(
     """Schema and pure checks, as in a guarded call; with `run_effect_check` the effect checks as well. No check runs on
     a value that violates the schema."""
     value = json_roundtrip(value)  # mutants share their parts: a check that changes its value changes only this one
-    if validated(policy.schema, value):
+    if schema_violations(policy.schema, value):
         return Objections(refusing=(SCHEMA,))
-    by_check = {check.name: objections(check, value, inputs) for check in policy.pure_checks}
+    by_check = {check.name: check_violations(check, value, inputs) for check in policy.pure_checks}
     if run_effect_check is not None:
         by_check |= {check.name: run_effect_check(check, value, inputs) for check in policy.effect_checks}
     refusing = tuple(
