@@ -1,6 +1,7 @@
-"""What tests of guards need: `ScriptedModel`, `assert_outcome`, and the pytest plugin.
+"""What tests of guards and of adapters need: `ScriptedModel`, `assert_outcome`, `assert_model_contract`, a pytest plugin.
 
-Names load on first use, because pytest imports this package at its start to find the plugin.
+`assertions` is about outcomes, `model_contract` about adapters; `pytest_plugin` replays case files and blocks requests to
+other machines. Names load on first use, because pytest imports this package at its start to find the plugin.
 """
 
 from __future__ import annotations
@@ -12,13 +13,21 @@ if TYPE_CHECKING:
     from llmguard.core.messages import ModelFailure, ModelReply
     from llmguard.models.scripted import ScriptedModel
     from llmguard.testing.assertions import assert_outcome
+    from llmguard.testing.model_contract import assert_model_contract
 
-__all__ = ["ModelFailure", "ModelReply", "ScriptedModel", "assert_outcome"]
+_HOME = {
+    "ModelFailure": "llmguard.core.messages",
+    "ModelReply": "llmguard.core.messages",
+    "ScriptedModel": "llmguard.models.scripted",
+    "assert_model_contract": "llmguard.testing.model_contract",
+    "assert_outcome": "llmguard.testing.assertions",
+}
+__all__ = ["ModelFailure", "ModelReply", "ScriptedModel", "assert_model_contract", "assert_outcome"]
 
 
 def __getattr__(name: str) -> object:
-    if name not in __all__:
+    if name not in _HOME:
         raise AttributeError(f"module 'llmguard.testing' has no attribute {name!r}")
-    value: object = getattr(import_module("llmguard.testing.assertions"), name)
+    value: object = getattr(import_module(_HOME[name]), name)
     globals()[name] = value
     return value
