@@ -71,6 +71,15 @@ class Module:
     def tree(self) -> ast.Module:
         return ast.parse(self.source)
 
+    @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """Every node of the tree: walked once, for all rules."""
+        return tuple(ast.walk(self.tree))
+
+    @cached_property
+    def imports(self) -> tuple[Import, ...]:
+        return tuple(imports(self))
+
     @property
     def part(self) -> str:
         """The name in the table: `models` for `llmguard.models.local`."""
@@ -102,7 +111,7 @@ class Import:
 
 def imports(module: Module) -> Iterator[Import]:
     """All imports of a module, wherever they stand; relative ones made absolute."""
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Import):
             yield from (Import(alias.name, node) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -121,19 +130,24 @@ def absolute(module: Module, node: ast.ImportFrom) -> str:
 
 def own_imports(module: Module) -> Iterator[tuple[Import, str]]:
     """The imports from the package itself, each with its name in the table."""
-    for found in imports(module):
+    for found in module.imports:
         if found.top == PACKAGE:
             parts = found.name.split(".")
             yield found, parts[1] if len(parts) > 1 and parts[1] in LAYER_OF else "__init__"
 
 
 def calls(module: Module) -> Iterator[ast.Call]:
-    return (node for node in ast.walk(module.tree) if isinstance(node, ast.Call))
+    return (node for node in module.nodes if isinstance(node, ast.Call))
 
 
 def named(node: ast.expr) -> str:
     """The last part of a name: `timeout` for `asyncio.timeout`, empty where it is neither name nor attribute."""
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def is_name(node: ast.Attribute, *names: str) -> bool:
+    """Whether this is one of these dotted names. The last part is compared first: unparsing each attribute takes time."""
+    return any(node.attr == name.rpartition(".")[2] for name in names) and ast.unparse(node) in names
 
 
 def has(body: Iterable[ast.AST], kind: type[ast.AST]) -> bool:
@@ -168,7 +182,7 @@ def upward(module: Module) -> Iterator[str]:
 
 def impure(module: Module) -> Iterator[str]:
     if module.is_pure:
-        for found in imports(module):
+        for found in module.imports:
             if found.top in IMPURE.split():
                 yield f"{module.at(found.node)} imports {found.name}: layers 0 to 5 are pure. The world is in layer 6."
 
@@ -197,21 +211,21 @@ def throws_into_generator(module: Module) -> Iterator[str]:
 
 
 def thread_pool(module: Module) -> Iterator[str]:
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Name | ast.Attribute) and named(node) in THREAD_POOLS:
             yield f"{module.at(node)} uses {named(node)}: it hangs interpreter exit; use runtime.threads."
-    for found in imports(module):
+    for found in module.imports:
         if found.name.split(".")[-1] in THREAD_POOLS:
             yield f"{module.at(found.node)} imports {found.name}: it hangs interpreter exit; use runtime.threads."
 
 
 def cancel_scope(module: Module) -> Iterator[str]:
-    for node in ast.walk(module.tree):
-        if isinstance(node, ast.Attribute) and ast.unparse(node) in {"asyncio.timeout", "asyncio.timeout_at"}:
+    for node in module.nodes:
+        if isinstance(node, ast.Attribute) and is_name(node, "asyncio.timeout", "asyncio.timeout_at"):
             yield f"{module.at(node)} uses {ast.unparse(node)}: a passed deadline is an answer, not a cancellation."
         if isinstance(node, ast.AsyncWith) and opens_task_group(node) and has(node.body, ast.Yield):
             yield f"{module.at(node)} yields inside a TaskGroup: its cancellation would hit whoever iterates."
-    for found in imports(module):
+    for found in module.imports:
         if found.name in {"asyncio.timeout", "asyncio.timeout_at"}:
             yield f"{module.at(found.node)} imports {found.name}: a passed deadline is an answer, not a cancellation."
 
@@ -224,7 +238,7 @@ def opens_task_group(node: ast.AsyncWith) -> bool:
 def swallows_all(module: Module) -> Iterator[str]:
     if module.part in CATCHERS_OF_ALL:
         return
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.ExceptHandler) and catches_all(node.type) and not has(node.body, ast.Raise):
             yield f"{module.at(node)} catches BaseException without raising: Ctrl-C and cancellation must pass."
         if isinstance(node, ast.Call) and named(node.func) == "suppress" and any(map(catches_all, node.args)):
@@ -242,14 +256,14 @@ def encodes(module: Module) -> Iterator[str]:
     mend = (
         "a user's or a model's value is encoded only by llmguard.core.canonical, so that nothing is changed silently."
     )
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Attribute) and node.attr in ENCODERS and named(node.value) in aliases:
             yield f"{module.at(node)} uses {ast.unparse(node)}: {mend}"
         if isinstance(node, ast.Attribute) and node.attr in PYDANTIC_ENCODERS:
             yield f"{module.at(node)} uses {node.attr}: {mend}"
-        if isinstance(node, ast.Attribute) and ast.unparse(node) == "pydantic_core.to_json":
+        if isinstance(node, ast.Attribute) and is_name(node, "pydantic_core.to_json"):
             yield f"{module.at(node)} uses {ast.unparse(node)}: {mend}"
-    for found in imports(module):
+    for found in module.imports:
         if found.name == "pydantic_core.to_json" or (
             found.top in JSON_LIBRARIES and found.name.split(".")[-1] in ENCODERS
         ):
@@ -258,7 +272,7 @@ def encodes(module: Module) -> Iterator[str]:
 
 def json_aliases(module: Module) -> set[str]:
     """The names under which this module knows a JSON library (`import json as j`)."""
-    nodes = [node for node in ast.walk(module.tree) if isinstance(node, ast.Import)]
+    nodes = [node for node in module.nodes if isinstance(node, ast.Import)]
     return {alias.asname or alias.name for node in nodes for alias in node.names if alias.name in JSON_LIBRARIES}
 
 

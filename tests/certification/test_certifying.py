@@ -133,6 +133,7 @@ def test_unsure_is_wrong() -> None:
 # ------------------------------------------------------------------------------------------------- unequal probabilities
 
 
+@pytest.mark.slow
 def test_unequal_probabilities_are_thinned_by_the_secret() -> None:
     """Items drawn with probability 1 are kept with 0.05 / 1, the same ones each time."""
     items = [*log(300), *log(4000, begin=1000, probability=1.0, score=0.8)]

@@ -189,6 +189,7 @@ HOSTILE = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", HOSTILE)
 def test_cost_grows_no_faster_than_the_text(piece: str) -> None:
     """200 KB of what a pattern begins with takes no more than linear time: no piece makes a pattern backtrack."""

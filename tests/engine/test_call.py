@@ -182,7 +182,7 @@ def test_an_adapter_that_downgrades_for_ever_is_not_believed() -> None:
         ("\ud800", "unparsable"),
         ("null", "schema"),
         ("[" * 100_000, "unparsable"),
-        ("a" * 8_000_000, "unparsable"),
+        pytest.param("a" * 8_000_000, "unparsable", marks=pytest.mark.slow),
         (ModelReply(GOOD, finish_reason="length"), "truncated"),
         (ModelReply(GOOD, finish_reason="content_filter"), "content_filter"),
     ],

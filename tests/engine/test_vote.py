@@ -330,6 +330,7 @@ def test_a_batch_asks_no_model_for_more_than_it_bears() -> None:
     assert ModelRung(model=other, consistency=SelfConsistency()).batch(3, 5) == [3, 4]
 
 
+@pytest.mark.slow
 def test_long_values_that_all_differ_are_not_compared_pair_by_pair() -> None:
     """Each of 780 pairs was voted on: a call of 40 long lists blocked for half a minute after its deadline."""
     asked = 0

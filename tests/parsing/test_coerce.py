@@ -311,6 +311,7 @@ def test_a_python_type_is_read_and_judged_by_its_own_rules() -> None:
     assert (bad.failure, [found.message for found in bad.violations]) == ("schema", ["nobody came"])
 
 
+@pytest.mark.slow
 def test_a_recursive_schema_that_asks_for_wrappers_without_end_ends() -> None:
     """Two ways on at every level would take for ever; the steps are bounded."""
     schema = {

@@ -593,6 +593,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("COVERAGE_RUN" in os.environ, reason="a tracer holds what CPython would lengthen in place")
 class TestCost:
     @pytest.mark.parametrize("size", [1, 4, 1_000_000])

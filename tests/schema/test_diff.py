@@ -178,6 +178,7 @@ def dicts(part: Any) -> list[Any]:
     return ([part] if isinstance(part, dict) else []) + [each for one in inner for each in dicts(one)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(8))
 def test_no_value_breaks_unannounced(seed: int) -> None:
     """Of random schemas and changes: where a value fits only one of the two, a change of that kind is told."""

@@ -353,6 +353,7 @@ def test_the_assignment_costs_least(costs: list[list[int]]) -> None:
     assert sum(turned[row][column] for row, column in assignment(turned)) == best
 
 
+@pytest.mark.slow
 def test_long_hostile_lists_cost_little() -> None:
     """Lists of a thousand elements that nothing joins are aligned without a cubic algorithm over all of them."""
     chance = random.Random(4)

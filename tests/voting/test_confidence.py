@@ -248,6 +248,7 @@ HOSTILE: dict[str, str] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", HOSTILE)
 def test_a_megabyte_of_anything_takes_no_time(case: str) -> None:
     """Long, deep and broken texts give nothing, within a second or so."""

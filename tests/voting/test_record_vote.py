@@ -132,6 +132,7 @@ def cpu_ms(samples: list[Any], fields: Any) -> float:
     return best * 1000
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("coverage" in sys.modules, reason="tracing is slow")
 def test_a_vote_is_fast() -> None:
     """40 samples of 30 fields: 5 ms of CPU with exact, where identical strings are put into form once; 100 with text."""

@@ -101,6 +101,7 @@ def test_batches_decide_as_one_by_one(fields: Any) -> None:
         assert in_batches(consistency, samples) == one_by_one(consistency, samples)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("eps", [0.02, 0.05, 0.2])
 def test_predictive_batches_decide_as_one_by_one(eps: float) -> None:
     """The stop for the answer, too, asks for the smallest batch after which it can end."""
@@ -111,6 +112,7 @@ def test_predictive_batches_decide_as_one_by_one(eps: float) -> None:
         assert in_batches(consistency, samples) == one_by_one(consistency, samples)
 
 
+@pytest.mark.slow
 def test_a_plan_draws_no_sample_too_many_where_it_accepts() -> None:
     """Acceptance is at the end of a batch; only a batch that goes beyond the limit has samples that are not used."""
     chance = random.Random(13)
