@@ -53,7 +53,7 @@ def test_a_failure_is_red_until_the_guard_is_mended() -> None:
     red = judged(case, made(checks=[positive]))
     assert (red.passed, red.outcome.status) == (False, "fallback")
     green = judged(case, made())
-    assert (green.passed, green.outcome.json, green.assumed) == (True, {"n": -5}, ())
+    assert (green.passed, green.outcome.json, green.substituted) == (True, {"n": -5}, ())
 
 
 def test_a_wrong_value_that_was_accepted_is_red_until_it_is_refused() -> None:
@@ -70,7 +70,7 @@ def test_a_changed_schema_replays_by_assumption_and_says_so() -> None:
     """The request names the schema; a case that a mended schema made undetermined would be of no use."""
     case = case_from(made('{"n": -5}'), Expect(kind="refused"))
     green = judged(case, made(schema=STRICT, prompt="How many {{ what }} are there?"))
-    assert (green.passed, green.assumed) == (True, ("r0/s0/a1/t1",))
+    assert (green.passed, green.substituted) == (True, ("r0/s0/a1/t1",))
     assert "assumed   r0/s0/a1/t1: recorded for another request" in green.explanation
 
 
@@ -126,9 +126,9 @@ def test_a_red_test_says_what_was_said_read_and_expected() -> None:
     lines = red.explanation.splitlines()
     assert lines[0] == case.id
     assert lines[1] == "  expected  a model's value (accepted or recovered)"
-    assert lines[2] == "  found     fallback by constant"
+    assert lines[2] == "  got       fallback by constant"
     assert "  r0/s0/a1/t1  scripted" in lines
-    assert "    said      dunno" in lines
+    assert "    reply     dunno" in lines
     assert any(line.startswith("    parser    ") for line in lines)
     assert any(line.startswith("    repaired  ") for line in lines)
     assert "    check     (whole value): n is negative [positive]" in lines
@@ -154,7 +154,7 @@ def test_a_diff_of_very_long_values_says_only_that_they_differ() -> None:
     schema = {"type": "array"}
     case = case_from(made(str(list(range(3000))), schema=schema, fallback=[]), Expect(kind="value", value=([],)))
     assert judged(case, made(schema=schema, fallback=[])).diff == (
-        "expected 1 lines and found 3,002 others: too long for a diff"
+        "expected 1 lines, got 3,002 others: too long for a diff"
     )
 
 
@@ -182,7 +182,7 @@ def test_what_was_never_asked_is_undetermined_and_says_how_to_mend_it() -> None:
     assert (result.passed, result.undetermined_at) == (False, "r0/c:known")
     by_hand = '{"address":"r0/c:known","answer":{"answer":"returned","value":null}}'
     assert by_hand in result.explanation
-    assert judged(case, made(checks=[known]), fresh=["known"]).passed
+    assert judged(case, made(checks=[known]), rerun=["known"]).passed
     mended = replace(case, steps=(*case.steps, Step("r0/c:known", "", Returned(None))))
     assert judged(mended, made(checks=[known])).passed
 
@@ -192,7 +192,7 @@ def test_a_refusal_is_not_concluded_from_an_unknown_check() -> None:
     case = case_from(made('{"n": 5}'), Expect(kind="refused"))
     known = check(name="known", effect=True)(lambda value, inputs: "unknown")
     assert not judged(case, made(checks=[known])).passed
-    assert judged(case, made(checks=[known]), fresh=["known"]).passed
+    assert judged(case, made(checks=[known]), rerun=["known"]).passed
 
 
 def test_a_refusal_is_not_concluded_from_no_reply() -> None:
@@ -219,10 +219,10 @@ def test_live_answers_renew_a_case() -> None:
     """The new steps replay exactly afterwards."""
     case = case_from(made("dunno", "dunno"), Expect(kind="accepted"))
     shorter = replace(case, steps=case.steps[:1])
-    result = judged(shorter, made(), live=lambda call: ModelReply('{"n": 7}'))
+    result = judged(shorter, made(), responder=lambda call: ModelReply('{"n": 7}'))
     assert (result.passed, [step.address for step in result.recorded]) == (True, ["r0/s0/a2/t1"])
     renewed = judged(replace(case, steps=result.steps), made())
-    assert (renewed.passed, renewed.assumed, renewed.outcome.json) == (True, (), {"n": 7})
+    assert (renewed.passed, renewed.substituted, renewed.outcome.json) == (True, (), {"n": 7})
 
 
 @pytest.mark.parametrize(

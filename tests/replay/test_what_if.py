@@ -17,7 +17,7 @@ from llmguard.core.model import ModelDefaults
 from llmguard.core.record import Step
 from llmguard.engine.call import guarded_call
 from llmguard.engine.policy import Policy
-from llmguard.replay.what_if import fresh_names, what_if
+from llmguard.replay.what_if import rerun_names, what_if
 from llmguard.runtime.recorded import replay
 from llmguard.testing import ScriptedModel
 from tests.support.random_policies import is_audited, random_policy, run
@@ -66,21 +66,21 @@ def test_what_if_of_the_same_guard_is_its_outcome(seed: int) -> None:
     policy, _ = random_policy(seed)
     outcome, heard = run(policy, seed, "sync")
     found = what_if(mute(policy), heard, {"n": seed}, audited=is_audited(seed))
-    assert (found.outcome, found.undetermined_at, found.unused, found.assumed) == (outcome, "", (), ())
+    assert (found.outcome, found.undetermined_at, found.unused, found.substituted) == (outcome, "", (), ())
     assert sorted(found.steps, key=str) == sorted(heard, key=str)
 
 
-@given(st.integers(0, 100_000), st.integers(0, 100_000), st.sampled_from(["request", "slot"]))
-def test_another_guard_gives_an_outcome_or_says_where_it_would_ask(seed: int, other: int, same) -> None:
+@given(st.integers(0, 100_000), st.integers(0, 100_000), st.sampled_from(["request", "position"]))
+def test_another_guard_gives_an_outcome_or_says_where_it_would_ask(seed: int, other: int, match) -> None:
     """Never an exception. What it used replays exactly, and what it assumed is told."""
     policy, _ = random_policy(seed)
     _, heard = run(policy, seed, "sync")
     todays = mute(random_policy(other)[0])
-    found = what_if(todays, heard, {"n": seed}, same=same)
-    assert (found.outcome is None) == bool(found.undetermined_at) == bool(found.wanted)
+    found = what_if(todays, heard, {"n": seed}, match=match)
+    assert (found.outcome is None) == bool(found.undetermined_at) == bool(found.needed)
     assert len(found.unused) + len(found.steps) == len(heard)
     assert not found.recorded
-    assert same == "slot" or not found.assumed
+    assert match == "position" or not found.substituted
     if found.outcome is not None:
         assert replay(guarded_call(todays, {"n": seed}), found.steps) == found.outcome
 
@@ -97,7 +97,7 @@ def test_a_hostile_record_gives_a_result_or_a_mismatch(seed: int, rng) -> None:
     spoiled = [replace(each, answer=rng.choice(answers)) if rng.random() < 0.2 else each for each in spoiled]
     rng.shuffle(spoiled)
     with contextlib.suppress(ReplayMismatch):
-        found = what_if(mute(policy), spoiled, {"n": seed}, same=rng.choice(["request", "slot"]))
+        found = what_if(mute(policy), spoiled, {"n": seed}, match=rng.choice(["request", "position"]))
         assert len(found.unused) + len(found.steps) == len(spoiled)
 
 
@@ -109,8 +109,8 @@ def test_a_changed_schema_judges_the_same_reply_anew() -> None:
     steps = steps_of(made("-5"))
     todays = made(schema={"type": "integer", "maximum": -1}).policy
     assert what_if(todays, steps, {"who": "Ada"}).undetermined_at == "r0/s0/a1/t1"
-    found = what_if(todays, steps, {"who": "Ada"}, same="slot")
-    assert (found.outcome.json, found.assumed) == (-5, ("r0/s0/a1/t1",))
+    found = what_if(todays, steps, {"who": "Ada"}, match="position")
+    assert (found.outcome.json, found.substituted) == (-5, ("r0/s0/a1/t1",))
 
 
 def test_a_changed_check_needs_no_assumption() -> None:
@@ -118,8 +118,8 @@ def test_a_changed_check_needs_no_assumption() -> None:
     steps = steps_of(made("-5"))
     positive = check(name="positive")(lambda value, inputs: "negative" if value < 0 else None)
     found = what_if(made(checks=[positive]).policy, steps, {"who": "Ada"})
-    assert (found.outcome, found.undetermined_at, found.assumed) == (None, "r0/s0/a2/t1", ())
-    assert found.wanted == "a request to the model 'scripted'"
+    assert (found.outcome, found.undetermined_at, found.substituted) == (None, "r0/s0/a2/t1", ())
+    assert found.needed == "a request to the model 'scripted'"
     assert [step.address for step in found.steps] == ["r0/s0/a1/t1"]
 
 
@@ -129,9 +129,9 @@ def test_an_equal_request_elsewhere_answers_too() -> None:
     models = [ScriptedModel([], name="new"), ScriptedModel([], name="scripted")]
     todays = Guard("age", prompt=PROMPT, schema=int, models=models, log=None)
     failed = Step("r0/s0/a1/t1", "", ModelFailure("auth"))
-    found = what_if(todays.policy, [failed, *steps], {"who": "Ada"}, same="slot")
+    found = what_if(todays.policy, [failed, *steps], {"who": "Ada"}, match="position")
     assert (found.outcome.json, found.outcome.source) == (36, "scripted")
-    assert found.assumed == ("r0/s0/a1/t1",)
+    assert found.substituted == ("r0/s0/a1/t1",)
     assert what_if(todays.policy, steps, {"who": "Ada"}).unused == ("r0/s0/a1/t1",)
 
 
@@ -159,7 +159,7 @@ def test_an_answer_of_the_wrong_kind_is_no_answer() -> None:
     """A function's for a request."""
     (step,) = steps_of(made("36"))
     spoiled = replace(step, answer=Returned(36))
-    found = what_if(made().policy, [spoiled], {"who": "Ada"}, same="slot")
+    found = what_if(made().policy, [spoiled], {"who": "Ada"}, match="position")
     assert (found.undetermined_at, found.unused) == ("r0/s0/a1/t1", ("r0/s0/a1/t1",))
 
 
@@ -181,10 +181,10 @@ def test_effect_checks_come_from_the_record() -> None:
     calls: list[Json] = []
     steps = steps_of(made("36", checks=[counted(None, calls)]))
     todays = made(checks=[counted("unknown person", calls)])
-    assert fresh_names(todays.policy) == ("known",)
+    assert rerun_names(todays.policy) == ("known",)
     assert what_if(todays.policy, steps, {"who": "Ada"}).outcome.status == "accepted"
     assert calls == [36]
-    found = what_if(todays.policy, steps, {"who": "Ada"}, fresh=["known"])
+    found = what_if(todays.policy, steps, {"who": "Ada"}, rerun=["known"])
     assert (found.outcome.status, calls) == ("rejected", [36, 36])
     assert found.unused == ("r0/c:known",)
     assert found.recorded == ()
@@ -193,21 +193,21 @@ def test_effect_checks_come_from_the_record() -> None:
 def test_what_a_fresh_function_raises_is_an_answer() -> None:
     """As live; one that is async runs too."""
     steps = steps_of(made("36"))
-    found = what_if(made(checks=[counted(ValueError("boom"), [])]).policy, steps, {"who": "Ada"}, fresh=["known"])
+    found = what_if(made(checks=[counted(ValueError("boom"), [])]).policy, steps, {"who": "Ada"}, rerun=["known"])
     assert found.outcome.violations[0].message == "check 'known': ValueError: boom"
 
     @check(name="known", effect=True)
     async def later(value: Json, inputs: Json) -> str:
         return "from the loop"
 
-    found = what_if(made(checks=[later]).policy, steps, {"who": "Ada"}, fresh=["known"])
+    found = what_if(made(checks=[later]).policy, steps, {"who": "Ada"}, rerun=["known"])
     assert found.outcome.violations[0].message == "from the loop"
 
 
 def test_a_check_that_was_never_asked_is_undetermined() -> None:
     """It is named, so that a reader can tell it to run."""
     found = what_if(made(checks=[counted(None, [])]).policy, steps_of(made("36")), {"who": "Ada"})
-    assert (found.undetermined_at, found.wanted) == ("r0/c:known", "the function 'known'")
+    assert (found.undetermined_at, found.needed) == ("r0/c:known", "the function 'known'")
 
 
 def test_another_value_takes_its_place_only_by_assumption() -> None:
@@ -216,7 +216,7 @@ def test_another_value_takes_its_place_only_by_assumption() -> None:
     spoken = [replace(steps[0], answer=ModelReply("37")), steps[1]]
     todays = made(checks=[counted(None, [])]).policy
     assert what_if(todays, spoken, {"who": "Ada"}).undetermined_at == "r0/c:known"
-    assert what_if(todays, spoken, {"who": "Ada"}, same="slot").assumed == ("r0/c:known",)
+    assert what_if(todays, spoken, {"who": "Ada"}, match="position").substituted == ("r0/c:known",)
 
 
 def test_live_answers_what_is_missing_and_is_recorded() -> None:
@@ -229,7 +229,7 @@ def test_live_answers_what_is_missing_and_is_recorded() -> None:
         asked.append(call.address)
         return ModelReply("36")
 
-    found = what_if(todays, steps, {"who": "Ada"}, live=live)
+    found = what_if(todays, steps, {"who": "Ada"}, responder=live)
     assert (found.outcome.json, asked) == (36, ["r0/s0/a2/t1"])
     assert [step.address for step in found.recorded] == asked
     assert what_if(todays, found.steps, {"who": "Ada"}).outcome == found.outcome
@@ -241,26 +241,26 @@ def test_trouble_of_a_live_model_is_an_answer() -> None:
     def breaks(call):
         raise OSError("no route")
 
-    found = what_if(made().policy, (), {"who": "Ada"}, live=breaks)
+    found = what_if(made().policy, (), {"who": "Ada"}, responder=breaks)
     assert found.outcome.attempts[0].failure == "crashed"
-    with pytest.raises(UsageError, match="found str"):
-        what_if(made().policy, (), {"who": "Ada"}, live=lambda call: "36")
+    with pytest.raises(UsageError, match="got str"):
+        what_if(made().policy, (), {"who": "Ada"}, responder=lambda call: "36")
 
     def refuses(call):
         raise UsageError("live models are refused here")
 
     with pytest.raises(UsageError, match="refused here"):
-        what_if(made().policy, (), {"who": "Ada"}, live=refuses)
+        what_if(made().policy, (), {"who": "Ada"}, responder=refuses)
 
 
 def test_a_function_is_not_asked_live() -> None:
     """`live` is for models; a function runs when it is named as fresh."""
     todays = made(checks=[counted(None, [])]).policy
-    found = what_if(todays, (), {"who": "Ada"}, live=lambda call: ModelReply("36"))
+    found = what_if(todays, (), {"who": "Ada"}, responder=lambda call: ModelReply("36"))
     assert found.undetermined_at == "r0/c:known"
 
 
 def test_an_unknown_way_of_matching_is_misuse() -> None:
     """One sentence."""
-    with pytest.raises(UsageError, match="same= is 'request' or 'slot', found 'any'"):
-        what_if(made().policy, (), {}, same="any")
+    with pytest.raises(UsageError, match="match= must be 'request' or 'position', got 'any'"):
+        what_if(made().policy, (), {}, match="any")
