@@ -18,7 +18,7 @@ from llmguard.cli.mutate_command import mutate
 from llmguard.cli.promote_command import EXAMPLES as PROMOTE_EXAMPLES
 from llmguard.cli.promote_command import promote
 from llmguard.cli.prompt_commands import prompt_app
-from llmguard.cli.replay_command import replay
+from llmguard.cli.replay_command import ReplayCommand, compare_models, replay
 from llmguard.cli.run_command import run
 from llmguard.cli.schema_commands import schema_app
 from llmguard.cli.terminal import MISUSE, complain, utf8_streams
@@ -87,8 +87,13 @@ def program(
 
 app.command("demo", epilog="Example: llmguard demo --playback")(demo)
 app.command("run", epilog="Example: llmguard run examples.tickets:triage --input ticket='My parcel is lost.'")(run)
-app.command("replay", epilog="Example: llmguard replay examples.tickets:triage --since 7d --fail-on newly-failing")(
-    replay
+app.command(
+    "replay",
+    cls=ReplayCommand,
+    epilog="Example: llmguard replay examples.tickets:triage --since 7d --fail-on newly-failing",
+)(replay)
+app.command("compare", epilog="Example: llmguard compare examples.tickets:triage --model gpt-5-mini --max-usd 2")(
+    compare_models
 )
 log_app.command("export", epilog="Example: llmguard log export --format sft --guard triage --split 0.1 --out data")(
     export

@@ -21,7 +21,7 @@ from llmguard.core.errors import LogError, UsageError
 from llmguard.core.outcome import Status
 from llmguard.log import OutcomeLog
 from llmguard.log.rows import RUNNING, Row
-from llmguard.operations.logged_calls import Search
+from llmguard.operations.logged_calls import CallsOfGuard, Search
 from llmguard.operations.logs import existing_log, full_id
 from llmguard.operations.outcome_json import record_json, review_json
 from llmguard.operations.points_in_time import parse_time
@@ -54,16 +54,22 @@ def search(
     where: str | None,
 ) -> Search:
     """The options' texts read; UsageError names the one that cannot be."""
+    return Search(guard=guard, **calls_of_guard(since, until, meta, status, where))
+
+
+def calls_of_guard(
+    since: str | None, until: str | None, meta: list[str] | None, status: list[str] | None, where: str | None
+) -> CallsOfGuard:
+    """The same for a command whose guard is known."""
     now = datetime.now()
     for each in status or ():
         if each not in STATUSES:
             raise UsageError(f"--status {each!r} is none. A status is one of: {', '.join(STATUSES)}.")
-    return Search(
+    return CallsOfGuard(
         since=parse_time(since, now) if since else None,
         until=parse_time(until, now, end_of_day=True) if until else None,
         meta=pairs(meta or (), "--meta"),
         status=status or [],
-        guard=guard,
         where=where,
     )
 

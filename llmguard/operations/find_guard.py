@@ -6,6 +6,7 @@ import copy
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from llmguard.core.canonical import Json, digest
 from llmguard.core.errors import UsageError
@@ -17,6 +18,7 @@ from llmguard.guard.discovery import guard_named
 from llmguard.guard.guard import DEFAULT_LOG, Guard
 from llmguard.log import OutcomeLog, open_log
 from llmguard.models.openai.model import OpenAIModel
+from llmguard.operations.logs import existing_log
 
 PROMPTS, SCHEMAS = "prompts", "schemas"
 
@@ -43,6 +45,25 @@ def find_guard(target: Target) -> Guard[Json]:
             f" folder that holds {PROMPTS}/ and {SCHEMAS}/."
         )
     return _of_module(target)
+
+
+def find_guard_and_log(target: Target, url: str | None) -> tuple[Guard[Json], OutcomeLog]:
+    """The guard, and the log at `url`, else the guard's own, else the default one."""
+    is_folder = ":" not in target.named
+    guard = find_guard(replace(target, log=url) if is_folder else target)
+    return guard, log_of(guard) if url is None else existing_log(url)
+
+
+def log_of(guard: Guard[Any]) -> OutcomeLog:
+    """A guard's own log if it is on the disk, else the default one; LogError where there is none."""
+    return guard.log if isinstance(guard.log, OutcomeLog) else existing_log(DEFAULT_LOG)
+
+
+def openai_model(name: str, base_url: str | None) -> OpenAIModel:
+    """The model, ready to be asked; UsageError where its key or the SDK is missing."""
+    model = OpenAIModel(name, base_url=base_url)
+    model.prepare()
+    return model
 
 
 # ------------------------------------------------------------------------------------------------- module:attribute

@@ -14,15 +14,21 @@ PAGE = 500
 """Rows of one look at the log: some megabytes, and few enough looks."""
 
 
-class Search(TypedDict, total=False):
-    """Which calls are meant, as a log's `find` and `stats` take it; times in seconds since the epoch."""
+class CallsOfGuard(TypedDict, total=False):
+    """Which calls of one guard are meant. `since` is included, `until` is not (seconds since the epoch); `status`: one of
+    these; `meta`: all of these; `where`: conditions, see `llmguard.log.query`."""
 
     since: float | None
     until: float | None
     meta: Mapping[str, Json]
     status: Sequence[str]
-    guard: str | None
     where: str | None
+
+
+class Search(CallsOfGuard, total=False):
+    """Which calls are meant, as a log's `find` and `stats` take it."""
+
+    guard: str | None
 
 
 def rows(log: OutcomeLog | MemoryLog, search: Search) -> Iterator[Row]:

@@ -25,7 +25,7 @@ from tests.support.logged_calls import log_call, until
 
 ROOT = Path(__file__).parent.parent.parent
 URL = "sqlite:///llmguard.db"
-ANEW = ("replay_shop:yesterday", "--live", "--yes")
+AGAIN = ("replay_shop:yesterday", "--yes")
 
 MODULE = """
 import os, time
@@ -114,12 +114,12 @@ def fill(log: OutcomeLog, calls: int) -> None:
     assert log.flush()
 
 
-def run(*arguments: str) -> Result:
-    return CliRunner().invoke(app, ["replay", *arguments])
+def run(*arguments: str, command: str = "replay") -> Result:
+    return CliRunner().invoke(app, [command, *arguments])
 
 
-def judged(*arguments: str, status: int = 0) -> Json:
-    result = run(*arguments, "--log", URL, "--json")
+def judged(*arguments: str, status: int = 0, command: str = "replay") -> Json:
+    result = run(*arguments, "--log", URL, "--json", command=command)
     assert result.exit_code == status, result.stderr
     return decode(result.stdout)
 
@@ -277,18 +277,33 @@ def test_a_terminal_never_obeys_what_a_log_says(shop: Path) -> None:
         (["replay_shop:today", "--fail-on", "worse"], "It takes: newly-failing"),
         (["replay_shop:today", "--status", "interrupted"], "has no outcome to compare"),
         (["replay_shop:today", "--where", "colour=red"], "there is no field 'colour'"),
-        (["replay_shop:today", "--max-usd", "1"], "--max-usd goes with --live"),
-        (["replay_shop:today", "--fresh", "nobody"], "--fresh 'nobody'"),
+        (["replay_shop:today", "--live", "--model", "m", "--sample", "5"], "`llmguard compare GUARD`"),
+        (["replay_shop:today", "--fresh", "nobody"], "'nobody' cannot be run again"),
         (["replay_shop:unnamed"], "is a int, and no guard"),
-        (["replay_shop:today", "--state", "replay_shop.py"], "is no state of a replay"),
-        (["replay_shop:today", "--live"], "Say --yes"),
-        (["replay_shop:today", "--live", "--yes", "--log-to", URL], "--log-to names the log that is replayed"),
-        ([*ANEW, "--model", "no-such", "--base-url", "http://127.0.0.1:9/v1", "--max-usd", "1"], "no price is known"),
+        (["replay_shop:today", "--state", "replay_shop.py"], "is not the state of a replay"),
     ],
 )
 def test_misuse_is_one_sentence(logged: OutcomeLog, arguments: list[str], said: str) -> None:
     """Exit status 2, and no traceback."""
     result = run(*arguments, "--log", URL)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["replay_shop:today"], "Add --yes"),
+        (["replay_shop:today", "--fail-on", "everything"], "It takes: newly-failing"),
+        (["replay_shop:today", "--status", "interrupted"], "has no outcome to compare"),
+        ([*AGAIN, "--log-to", URL], "--log-to names the log that is replayed"),
+        ([*AGAIN, "--model", "no-such", "--base-url", "http://127.0.0.1:9/v1", "--max-usd", "1"], "no price is known"),
+    ],
+)
+def test_misuse_of_compare_is_one_sentence(logged: OutcomeLog, arguments: list[str], said: str) -> None:
+    """Exit status 2, no traceback, and no call."""
+    result = run(*arguments, "--log", URL, command="compare")
     assert result.exit_code == 2
     assert said in result.stderr
     assert len(result.stderr.splitlines()) == 1
@@ -405,14 +420,13 @@ def test_the_same_inputs_are_answered_anew_and_compared(logged: OutcomeLog) -> N
     """The share that passes by the paired test, each field, and what it cost; in a log of its own."""
     live = (
         "replay_shop:yesterday",
-        "--live",
         "--against",
         "replay_shop:wordy",
         "--yes",
         "--log-to",
         "sqlite:///new.db",
     )
-    found = judged(*live, "--fail-on", "worse", status=1)
+    found = judged(*live, "--fail-on", "worse", status=1, command="compare")
     assert counts(found) == {"same": 8, "newly_failing": 10, "changed": 2}
     assert found["p_value"] == pytest.approx(2 * 0.5**10)
     assert found["fields"]["/n"]["count"] == 8
@@ -423,10 +437,10 @@ def test_the_same_inputs_are_answered_anew_and_compared(logged: OutcomeLog) -> N
     old = {record.opening.id: record.opening.inputs for record in logged.records()}
     assert {record.opening.meta["replay_of"]: record.opening.inputs for record in new.records()} == old
     new.close()
-    again = judged(*live)
+    again = judged(*live, command="compare")
     assert (again["answered_earlier"], again["spent_usd"], again["kinds"]) == (20, 0.0, found["kinds"])
-    text = run(*live, "--log", URL).stdout
-    assert "passed only then: 10; only anew: 0; p = 0.00195" in text
+    text = run(*live, "--log", URL, command="compare").stdout
+    assert "passed only then: 10; only now: 0; p = 0.00195" in text
     assert "8 of 10" in text
 
 
@@ -434,8 +448,8 @@ def test_a_sample_is_drawn_by_its_seed(logged: OutcomeLog) -> None:
     """The same calls each time; other ones with another seed."""
 
     def sample(seed: str, log: str) -> set[str]:
-        live = ("--live", "--yes", "--sample", "5", "--seed", seed, "--log-to", f"sqlite:///{log}.db")
-        assert judged("replay_shop:yesterday", *live)["calls"] == 5
+        live = ("--yes", "--sample", "5", "--seed", seed, "--log-to", f"sqlite:///{log}.db")
+        assert judged("replay_shop:yesterday", *live, command="compare")["calls"] == 5
         new = OutcomeLog.open(f"sqlite:///{log}.db")
         found = {record.opening.meta["replay_of"] for record in new.records()}
         new.close()
@@ -446,8 +460,8 @@ def test_a_sample_is_drawn_by_its_seed(logged: OutcomeLog) -> None:
 
 def test_no_more_is_spent_than_allowed(logged: OutcomeLog) -> None:
     """What is left out is said."""
-    live = ("--live", "--yes", "--max-usd", "0.085", "--log-to", "sqlite:///new.db", "--parallel", "2")
-    found = judged("replay_shop:yesterday", *live)
+    live = ("--yes", "--max-usd", "0.085", "--log-to", "sqlite:///new.db", "--parallel", "2")
+    found = judged("replay_shop:yesterday", *live, command="compare")
     assert (found["calls"], found["left_out"]) == (8, 12)
     assert found["spent_usd"] == pytest.approx(0.08)
 
@@ -456,8 +470,8 @@ def test_no_more_is_spent_than_allowed(logged: OutcomeLog) -> None:
 def test_another_model_answers_by_its_name(logged: OutcomeLog) -> None:
     """It stands in for the guard's first model rung; prompt, checks and fallback stay."""
     with FaultServer([answer(200, lambda request: chat('{"n": 4}'))]) as server:
-        live = ("--live", "--yes", "--model", "other", "--base-url", server.base_url, "--log-to", "sqlite:///new.db")
-        found = judged("replay_shop:yesterday", *live)
+        live = ("--yes", "--model", "other", "--base-url", server.base_url, "--log-to", "sqlite:///new.db")
+        found = judged("replay_shop:yesterday", *live, command="compare")
         asked = {request.body["model"] for request in server.requests}
     assert asked == {"other"}
     assert counts(found) == {"same": 2, "changed": 18}

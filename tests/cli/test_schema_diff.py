@@ -35,7 +35,7 @@ def test_a_change_that_breaks_outcomes_ends_with_1(tmp_path: Path) -> None:
 def test_the_same_schema_is_no_change(tmp_path: Path) -> None:
     """Exit status 0."""
     result = diff(tmp_path, OLD)
-    assert (result.exit_code, result.stdout.strip()) == (0, "the two say the same")
+    assert (result.exit_code, result.stdout.strip()) == (0, "no difference")
 
 
 def test_a_schema_that_is_not_there_is_misuse(tmp_path: Path) -> None:

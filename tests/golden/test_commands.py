@@ -126,15 +126,15 @@ def test_promoted_cases(commands: Commands, names: Names, ran: dict[str, Any]) -
 
 
 def test_replay_and_mutation(commands: Commands, names: Names, ran: dict[str, Any]) -> None:
-    """`replay` by the same and a stricter guard, recorded and live, and `mutate` with and without the checks."""
+    """`replay` by the same and a stricter guard, `compare`, and `mutate` with and without the checks."""
     found: dict[str, Any] = {}
     found["same"] = commands.json("replay", f"{SHOP}:triage", "--workers", 0)
     found["stricter"] = commands.json(
         "replay", f"{SHOP}:stricter", "--fail-on", "newly-failing", "--workers", 0, status=1
     )
     found["slot"] = commands.json("replay", f"{SHOP}:stricter", "--same", "slot", "--workers", 0)
-    live = ("--live", "--yes", "--parallel", 1, "--log-to", "sqlite:///live.db", "--meta", "case=accepted")
-    found["live"] = commands.json("replay", f"{SHOP}:stricter", *live)
+    live = ("--yes", "--parallel", 1, "--log-to", "sqlite:///live.db", "--meta", "case=accepted")
+    found["live"] = commands.json("compare", f"{SHOP}:stricter", *live)
     found["mutate"] = commands.json("mutate", f"{SHOP}:triage")
     found["mutate unchecked"] = commands.json("mutate", f"{SHOP}:unchecked", "--at-least", 0.99, "--seed", 3, status=1)
     compare("command_replay", _without_times(names(found)))

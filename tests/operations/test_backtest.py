@@ -32,13 +32,28 @@ from llmguard.core.record import (
 )
 from llmguard.log import MemoryLog, OutcomeLog
 from llmguard.log.sqlite.paging import PagePosition
-from llmguard.operations.backtest import Rejudged, Tally, compared, judged
-from llmguard.operations.backtest.backtesting import differences, explained, judged_page, lost, same_value
-from llmguard.operations.backtest.comparison import Allowance, Comparators, Fields, answered, drawn, paired
-from llmguard.operations.backtest.progress import State, judged_from_json, judged_to_json
-from llmguard.operations.backtest.schema_impact import edit_of
-from llmguard.operations.backtest.summary import Sums
-from llmguard.operations.backtest.worker_pool import Pool
+from llmguard.operations.backtest import ReplayResult
+from llmguard.operations.backtest.comparison import (
+    Allowance,
+    Comparators,
+    FieldAgreement,
+    call_again,
+    compare_pair,
+    sample_ids,
+)
+from llmguard.operations.backtest.progress import ProgressFile
+from llmguard.operations.backtest.replay_result import (
+    compare_outcomes,
+    differences,
+    explain_result,
+    is_same_value,
+    lost_result,
+    replay_page,
+    replay_record,
+)
+from llmguard.operations.backtest.schema_impact import schema_impact
+from llmguard.operations.backtest.summary import SummaryBuilder, Sums
+from llmguard.operations.backtest.worker_pool import WorkerPool
 from llmguard.replay.what_if import WhatIf
 from llmguard.schema import compile_schema
 from llmguard.testing import ModelFailure, ModelReply, ScriptedModel
@@ -82,7 +97,7 @@ BLUE, RED, GREEN = '{"colour": "blue", "shade": 1}', '{"colour": "red"}', '{"col
 def test_a_check_that_is_added_fails_what_passed() -> None:
     """The reason is what it said; the constant that answers next is red, too."""
     record = recorded(colours(RED), thing="fire")
-    found = judged(colours(checks=[is_blue]).policy, record)
+    found = replay_record(colours(checks=[is_blue]).policy, record)
     assert (found.kind, found.before, found.after, found.reason) == (
         "newly_failing",
         "accepted",
@@ -96,7 +111,7 @@ def test_a_check_that_is_added_fails_what_passed() -> None:
 def test_a_check_that_is_dropped_passes_what_failed() -> None:
     """And the sentence says what was held against it before."""
     record = recorded(colours(RED, checks=[is_blue]), thing="fire")
-    found = judged(colours().policy, record)
+    found = replay_record(colours().policy, record)
     assert (found.kind, found.after) == ("newly_passing", "accepted")
     assert found.why.startswith("before: ")
 
@@ -104,9 +119,9 @@ def test_a_check_that_is_dropped_passes_what_failed() -> None:
 def test_another_fallback_is_another_value() -> None:
     """Where it differs is said."""
     record = recorded(colours(GREEN), thing="grass")
-    found = judged(colours(fallback=[constant({"colour": "blue"})]).policy, record)
+    found = replay_record(colours(fallback=[constant({"colour": "blue"})]).policy, record)
     assert (found.kind, found.why) == ("changed", '/colour: "red" is "blue"')
-    found = judged(colours(fallback=[]).policy, record)
+    found = replay_record(colours(fallback=[]).policy, record)
     assert (found.kind, found.reason) == ("changed", "fallback is rejected")
 
 
@@ -114,28 +129,28 @@ def test_another_prompt_is_undetermined_unless_the_slot_counts() -> None:
     """A reply to another question is no evidence; with slot it stands in, and is marked."""
     record = recorded(colours(BLUE), thing="sky")
     other = colours(prompt="What colour has {{ thing }}?").policy
-    found = judged(other, record)
+    found = replay_record(other, record)
     assert (found.kind, found.after, found.is_evidence) == ("undetermined", "", False)
     assert "r0/s0/a1/t1" in found.why
     assert "needs a request to the model" in found.reason
-    found = judged(other, record, same="slot")
-    assert (found.kind, found.assumed, found.is_evidence) == ("same", True, False)
+    found = replay_record(other, record, match="position")
+    assert (found.kind, found.substituted, found.is_evidence) == ("same", True, False)
 
 
 def test_a_re_ask_that_was_never_made_is_undetermined() -> None:
     """Today's guard refuses the reply and would ask again: nobody knows what the model would have said."""
     record = recorded(colours(RED), thing="fire")
-    found = judged(colours(checks=[is_blue], reasks=1).policy, record)
+    found = replay_record(colours(checks=[is_blue], reasks=1).policy, record)
     assert (found.kind, found.reason) == ("undetermined", "refuses the recorded reply, and would ask again")
 
 
 @pytest.mark.parametrize(
     ("prompt", "said"),
-    [("Colour?", "does not take the input 'thing'"), ("{{ thing }} of {{ whom }}?", "wants an input 'whom'")],
+    [("Colour?", "does not take the input 'thing'"), ("{{ thing }} of {{ whom }}?", "expects an input 'whom'")],
 )
 def test_inputs_that_today_would_be_refused_are_undetermined(prompt: str, said: str) -> None:
     """The caller would get an error, and no outcome."""
-    found = judged(colours(prompt=prompt).policy, recorded(colours(BLUE), thing="sky"))
+    found = replay_record(colours(prompt=prompt).policy, recorded(colours(BLUE), thing="sky"))
     assert (found.kind, found.reason) == ("undetermined", "inputs")
     assert said in found.why
 
@@ -144,7 +159,7 @@ def test_costs_are_those_of_the_attempts_today() -> None:
     """At one price list for both, so that only what the guard does is compared."""
     said = ModelReply(GREEN, cost_usd=0.5), ModelReply(BLUE, cost_usd=0.25)
     record = recorded(colours(*said, reasks=1), thing="sky")
-    found = judged(colours(reasks=0).policy, record)
+    found = replay_record(colours(reasks=0).policy, record)
     assert (found.cost_before, found.cost_after) == (0.75, 0.5)
 
 
@@ -167,14 +182,14 @@ def test_costs_are_those_of_the_attempts_today() -> None:
 def test_what_the_caller_would_notice_decides(before: Json, after: Json, kind: str) -> None:
     """A model's value or none, the value handed out, and who answered instead."""
     then, today = (Outcome(status=status, value=value, json=value) for status, value in (before, after))
-    assert compared(then, WhatIf(outcome=today)) == kind
+    assert compare_outcomes(then, WhatIf(outcome=today)) == kind
 
 
 def test_values_are_the_same_as_the_log_spells_them() -> None:
     """What was redacted on its way into the log is no change."""
     secret = {"note": "the key is sk-proj-4f9a8b7c6d5e4f3a2b1c"}
-    assert same_value((secret,), ({"note": "the key is [redacted:openai_key]"},))
-    assert not same_value((float("nan"),), (float("nan"),))
+    assert is_same_value((secret,), ({"note": "the key is [redacted:openai_key]"},))
+    assert not is_same_value((float("nan"),), (float("nan"),))
 
 
 JSON = st.recursive(
@@ -187,7 +202,7 @@ JSON = st.recursive(
 @given(JSON, JSON)
 def test_values_differ_somewhere_or_nowhere(one: Json, other: Json) -> None:
     """The places where two values differ are none exactly where they are the same."""
-    assert (list(differences(one, other)) == []) == same_value((one,), (other,))
+    assert (list(differences(one, other)) == []) == is_same_value((one,), (other,))
 
 
 @pytest.mark.parametrize("block", range(4))
@@ -197,14 +212,17 @@ def test_the_same_guard_judges_the_same(block: int) -> None:
         policy, _ = random_policy(seed)
         told, heard = run(policy, seed, "inline")
         reason = "audit" if is_audited(seed) else told.review_reason
-        found = judged(policy, as_logged(policy.fingerprint, {"n": seed}, heard, replace(told, review_reason=reason)))
-        assert (found.kind, found.assumed, found.after, found.same_guard) == ("same", False, told.status, True), seed
+        found = replay_record(
+            policy, as_logged(policy.fingerprint, {"n": seed}, heard, replace(told, review_reason=reason))
+        )
+        assert (found.kind, found.substituted, found.after, found.same_guard) == ("same", False, told.status, True), (
+            seed
+        )
         assert found.cost_after == found.cost_before
 
 
 def as_logged(fingerprint: str, inputs: Json, steps: list[Step], told: Outcome[Json]) -> Record:
     kept = tuple(replace(step, answer=decode_answer(encode_answer(step.answer))) for step in steps)
-    opening = CallStart("1", "random", fingerprint, inputs, "", {}, 1.0) if False else None
     opening = CallStart(
         id="1", guard="random", fingerprint=fingerprint, inputs=inputs, inputs_digest="", meta={}, started_at=1.0
     )
@@ -259,7 +277,7 @@ def test_a_record_that_cannot_be_read_does_not_spoil_its_page(log: OutcomeLog) -
     log.close()
     with sqlite3.connect(log.path) as connection:
         connection.execute("update steps set answer = x'7b' where call_id = ?", (ids[1],))
-    found = list(judged_page(guard.policy, log, [*ids, "gone"]))
+    found = list(replay_page(guard.policy, log, [*ids, "gone"]))
     assert [each.kind for each in found] == ["same", "undetermined", "same", "undetermined"]
     assert "cannot be read" in found[1].why
     assert "no longer in the log" in found[3].why
@@ -268,23 +286,23 @@ def test_a_record_that_cannot_be_read_does_not_spoil_its_page(log: OutcomeLog) -
 # ------------------------------------------------------------------------------------------------- adding up
 
 
-def one(number: int, kind: str = "same", **given: object) -> Rejudged:
+def one(number: int, kind: str = "same", **given: object) -> ReplayResult:
     known = {"before": "accepted", "after": "accepted"} | given
-    return Rejudged(id=str(number), started_at=float(number), kind=kind, **known)  # type: ignore[arg-type]
+    return ReplayResult(id=str(number), started_at=float(number), kind=kind, **known)  # type: ignore[arg-type]
 
 
 def test_what_is_no_evidence_is_in_no_rate() -> None:
     """Undetermined and assumed outcomes are counted apart."""
-    tally = Tally()
+    tally = SummaryBuilder()
     for each in (
         one(1),
         one(2, "newly_failing", after="fallback"),
         one(3, "undetermined", after=""),
-        one(4, "newly_failing", after="fallback", assumed=True),
+        one(4, "newly_failing", after="fallback", substituted=True),
     ):
         tally.add(each)
     summary = tally.summary()
-    assert (summary.total, summary.evidence.total, summary.assumed.total, summary.undetermined) == (4, 2, 1, 1)
+    assert (summary.total, summary.evidence.total, summary.substituted.total, summary.undetermined) == (4, 2, 1, 1)
     rate = summary.evidence.ended("fallback", today=True)
     assert (rate.count, rate.total) == (1, 2)
     assert summary.share_bounds("fallback") == (1 / 3, 2 / 3)
@@ -292,7 +310,7 @@ def test_what_is_no_evidence_is_in_no_rate() -> None:
 
 def test_the_newest_are_listed_in_whatever_order_they_come() -> None:
     """Of many, too."""
-    tally = Tally(keep=2)
+    tally = SummaryBuilder(list_length=2)
     for number in (*range(300, 500), *range(300)):
         tally.add(one(number, "changed"))
     assert [each.id for each in tally.summary().listed["changed"]] == ["499", "498"]
@@ -324,12 +342,12 @@ ASKED, WINDOW = {"guard": "g", "query": None}, {"until": 5.0}
 def test_a_state_goes_on_with_the_window_of_its_first_run(tmp_path: Path) -> None:
     """So that `--since 7d` means the same seven days."""
     file = tmp_path / "deep" / "state.jsonl"
-    state = State.open(file, ASKED, WINDOW)
+    state = ProgressFile.open(file, ASKED, WINDOW)
     state.add([one(1), one(2, "newly_failing", after="fallback", why="no")])
     state.close(finished=False)
-    state = State.open(file, ASKED, {"until": 9.0})
+    state = ProgressFile.open(file, ASKED, {"until": 9.0})
     assert state.window == WINDOW
-    assert list(state.judged()) == [one(1), one(2, "newly_failing", after="fallback", why="no")]
+    assert list(state.results()) == [one(1), one(2, "newly_failing", after="fallback", why="no")]
     state.close(finished=True)
     assert not file.exists()
 
@@ -337,11 +355,13 @@ def test_a_state_goes_on_with_the_window_of_its_first_run(tmp_path: Path) -> Non
 @pytest.mark.parametrize("options", [{"asked": {"guard": "other"}}, {"restart": True}])
 def test_another_question_begins_anew(tmp_path: Path, options: Json) -> None:
     """So does --restart."""
-    state = State.open(tmp_path / "state", ASKED, WINDOW)
+    state = ProgressFile.open(tmp_path / "state", ASKED, WINDOW)
     state.add([one(1)])
     state.close(finished=False)
-    state = State.open(tmp_path / "state", options.get("asked", ASKED), WINDOW, restart=options.get("restart", False))
-    assert list(state.judged()) == []
+    state = ProgressFile.open(
+        tmp_path / "state", options.get("asked", ASKED), WINDOW, restart=options.get("restart", False)
+    )
+    assert list(state.results()) == []
     state.close(finished=False)
 
 
@@ -351,18 +371,18 @@ def test_a_state_that_was_cut_anywhere_has_whole_pages(
 ) -> None:
     """A process may die in the middle of any write; what is left is a beginning of what was added, page by page."""
     file = tmp_path_factory.mktemp("state") / "state"
-    state = State.open(file, ASKED, WINDOW)
+    state = ProgressFile.open(file, ASKED, WINDOW)
     pages = [[one(3 * page + number, why="grün \u2028") for number in range(3)] for page in range(3)]
     for page in pages:
         state.add(page)
     state.close(finished=False)
     whole = file.read_bytes()
     file.write_bytes(whole[: data.draw(st.integers(0, len(whole)))])
-    state = State.open(file, ASKED, WINDOW)
-    found = list(state.judged())
+    state = ProgressFile.open(file, ASKED, WINDOW)
+    found = list(state.results())
     assert found == [each for page in pages[: len(found) // 3] for each in page]
     state.add([one(99)])
-    assert [each.id for each in state.judged()][-1] == "99"
+    assert [each.id for each in state.results()][-1] == "99"
     state.close(finished=False)
 
 
@@ -370,8 +390,8 @@ def test_a_state_that_was_cut_anywhere_has_whole_pages(
 def test_a_file_of_somebody_elses_is_left_alone(tmp_path: Path, text: bytes) -> None:
     """It is not emptied, whatever it holds."""
     (tmp_path / "diary").write_bytes(text)
-    with pytest.raises(UsageError, match="is no state of a replay"):
-        State.open(tmp_path / "diary", ASKED, WINDOW, restart=True)
+    with pytest.raises(UsageError, match="is not the state of a replay"):
+        ProgressFile.open(tmp_path / "diary", ASKED, WINDOW, restart=True)
     assert (tmp_path / "diary").read_bytes() == text
 
 
@@ -379,7 +399,7 @@ def test_a_state_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     """With what the system said."""
     (tmp_path / "file").touch()
     with pytest.raises(LogError, match="cannot be written"):
-        State.open(tmp_path / "file" / "state", ASKED, WINDOW)
+        ProgressFile.open(tmp_path / "file" / "state", ASKED, WINDOW)
 
 
 def test_one_process_at_a_time_adds_to_a_state(tmp_path: Path) -> None:
@@ -387,7 +407,7 @@ def test_one_process_at_a_time_adds_to_a_state(tmp_path: Path) -> None:
     file = tmp_path / "state"
 
     def hold(pipe: int) -> None:
-        state = State.open(file, ASKED, WINDOW)
+        state = ProgressFile.open(file, ASKED, WINDOW)
         state.add([one(1)])
         say(pipe, "open")
         signal.pause()
@@ -395,11 +415,11 @@ def test_one_process_at_a_time_adds_to_a_state(tmp_path: Path) -> None:
     with child(hold) as (pid, reading):
         assert os.read(reading, 5) == b"open\n"
         with pytest.raises(UsageError, match="another process"):
-            State.open(file, ASKED, WINDOW)
+            ProgressFile.open(file, ASKED, WINDOW)
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-    state = State.open(file, ASKED, WINDOW)
-    assert [each.id for each in state.judged()] == ["1"]
+    state = ProgressFile.open(file, ASKED, WINDOW)
+    assert [each.id for each in state.results()] == ["1"]
     state.close(finished=False)
 
 
@@ -418,12 +438,12 @@ for line in sys.stdin:
 """
 
 
-def pool(script: str = WORKER, workers: int = 2, timeout_s: float = 20.0, ready: object = None) -> Pool:
-    return Pool(
+def pool(script: str = WORKER, workers: int = 2, timeout_s: float = 20.0, ready: object = None) -> WorkerPool:
+    return WorkerPool(
         [sys.executable, "-c", script],
         workers,
         timeout_s=timeout_s,
-        ready=ready or (lambda said: None),  # type: ignore[arg-type]
+        check_ready=ready or (lambda said: None),  # type: ignore[arg-type]
         lost=lambda call_id, why: {"id": call_id, "lost": why},
     )
 
@@ -431,7 +451,7 @@ def pool(script: str = WORKER, workers: int = 2, timeout_s: float = 20.0, ready:
 def test_every_page_is_judged_once_by_whoever_has_time() -> None:
     """By processes that end with the work."""
     pages = [[f"{page}/{number}" for number in range(7)] for page in range(20)]
-    found = [said for page in pool().judge(pages) for said in page]
+    found = [said for page in pool().results_of(pages) for said in page]
     assert sorted(each["id"] for each in found) == sorted(each for page in pages for each in page)
     pids = {each["pid"] for each in found}
     assert 1 <= len(pids) <= 2
@@ -442,7 +462,7 @@ def test_every_page_is_judged_once_by_whoever_has_time() -> None:
 def test_an_outcome_that_kills_or_hangs_its_process_is_lost_alone() -> None:
     """The others of its page are judged by a new process."""
     pages = [["a", "dies", "b"], ["c"], ["hangs", "d"], ["dies"], ["e", "f"]]
-    found = {said["id"]: said for page in pool(timeout_s=1.0).judge(pages) for said in page}
+    found = {said["id"]: said for page in pool(timeout_s=1.0).results_of(pages) for said in page}
     assert sorted(found) == ["a", "b", "c", "d", "dies", "e", "f", "hangs"]
     assert "exit status 7" in found["dies"]["lost"]
     assert "more than 1 s" in found["hangs"]["lost"]
@@ -453,18 +473,18 @@ def test_where_every_outcome_kills_its_process_the_whole_is_given_up() -> None:
     """It is not their fault then."""
     script = WORKER.replace('call_id == "dies"', "True").replace("os._exit(7)", "sys.exit('the GPU is gone')")
     with pytest.raises(UsageError, match="the GPU is gone"):
-        list(pool(script).judge([[str(number) for number in range(40)]]))
+        list(pool(script).results_of([[str(number) for number in range(40)]]))
 
 
 def test_a_worker_that_cannot_begin_says_why() -> None:
     """Its last words are the sentence."""
     with pytest.raises(UsageError, match="could not begin: no module 'shop'"):
-        list(pool("import sys; sys.exit(\"no module 'shop'\")").judge([["a"]]))
+        list(pool("import sys; sys.exit(\"no module 'shop'\")").results_of([["a"]]))
 
 
 def test_no_process_outlives_its_reader() -> None:
     """Neither where the reader has seen enough, nor where it is killed."""
-    judging = pool().judge([["a"], ["b"], ["c"], *([["hangs"]] * 6)])
+    judging = pool().results_of([["a"], ["b"], ["c"], *([["hangs"]] * 6)])
     pids = {said["pid"] for _, page in zip(range(3), judging, strict=False) for said in page}
     judging.close()
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
@@ -476,30 +496,30 @@ def test_no_process_outlives_its_reader() -> None:
 def test_a_sample_is_the_same_whatever_else_is_logged() -> None:
     """Another seed is another sample, and each call is as likely as any other."""
     ids = [f"id{number}" for number in range(1_000)]
-    sample = drawn(ids, 100, seed=1)
-    assert sorted(drawn(reversed(ids), 100, seed=1)) == sorted(sample)
-    assert drawn(ids, 100, seed=2) != sample
-    assert len(set(drawn(ids[:500] + [f"new{number}" for number in range(500)], 100, 1)) & set(sample[:50])) >= 10
-    counts = [sum(f"id{number}" in drawn(ids[:20], 5, seed) for seed in range(400)) for number in range(20)]
+    sample = sample_ids(ids, 100, seed=1)
+    assert sorted(sample_ids(reversed(ids), 100, seed=1)) == sorted(sample)
+    assert sample_ids(ids, 100, seed=2) != sample
+    assert len(set(sample_ids(ids[:500] + [f"new{number}" for number in range(500)], 100, 1)) & set(sample[:50])) >= 10
+    counts = [sum(f"id{number}" in sample_ids(ids[:20], 5, seed) for seed in range(400)) for number in range(20)]
     assert scipy.stats.chisquare(counts).pvalue > 1e-4
 
 
 def test_fields_are_compared_by_the_guards_own_comparators() -> None:
     """Exactly where it has none."""
     plain = colours(BLUE)
-    assert Comparators.of(plain.policy).alike({"colour": "blue", "shade": 1}, {"colour": "blue"}) == {
+    assert Comparators.of(plain.policy).compare({"colour": "blue", "shade": 1}, {"colour": "blue"}) == {
         "/colour": True,
         "/shade": False,
     }
     voting = SelfConsistency(n_max=3, stop=None, plan=(1, 1, 0), fields={"/shade": "money"})
     own = Comparators.of(colours(consistency=voting).policy)
-    assert own.alike({"colour": "blue", "shade": "1.00"}, {"colour": "red", "shade": 1}) == {
+    assert own.compare({"colour": "blue", "shade": "1.00"}, {"colour": "red", "shade": 1}) == {
         "/shade": True,
         "/colour": False,
     }
-    fields = Fields()
+    fields = FieldAgreement()
     for shade in (1, 2):
-        fields.add(own.alike({"colour": "blue", "shade": 1}, {"colour": "blue", "shade": shade}))
+        fields.add(own.compare({"colour": "blue", "shade": 1}, {"colour": "blue", "shade": shade}))
     assert [(pointer, rate.count, rate.total) for pointer, rate in fields.rates().items()] == [
         ("/shade", 1, 2),
         ("/colour", 2, 2),
@@ -509,9 +529,9 @@ def test_fields_are_compared_by_the_guards_own_comparators() -> None:
 def test_a_pair_is_alike_where_its_fields_are() -> None:
     """Compared only where both passed."""
     record = recorded(colours(BLUE), thing="sky")
-    found, alike = paired(record, Outcome(status="recovered", json={"colour": "BLUE", "shade": 1}), Comparators())
+    found, alike = compare_pair(record, Outcome(status="recovered", json={"colour": "BLUE", "shade": 1}), Comparators())
     assert (found.kind, alike) == ("same", {"/colour": True, "/shade": True})
-    found, alike = paired(record, Outcome(status="rejected"), Comparators())
+    found, alike = compare_pair(record, Outcome(status="rejected"), Comparators())
     assert (found.kind, alike) == ("newly_failing", {})
 
 
@@ -520,7 +540,7 @@ def test_a_model_that_cannot_be_reached_is_no_evidence_against_it() -> None:
     record = recorded(colours(BLUE), thing="sky")
     for failure, kind in (("connection", "undetermined"), ("auth", "undetermined"), ("refusal", "newly_failing")):
         attempts = (Attempt(address="r0/s0/a1/t1", rung="m", failure=failure, message="no route"),)
-        found, _ = paired(record, Outcome(status="rejected", attempts=attempts), Comparators())
+        found, _ = compare_pair(record, Outcome(status="rejected", attempts=attempts), Comparators())
         assert (found.kind, found.is_evidence) == (kind, kind != "undetermined")
 
 
@@ -531,7 +551,7 @@ def test_calls_are_made_until_the_allowance_is_used_up() -> None:
     new = colours(*[ModelReply(RED, cost_usd=0.25)] * 6)
     seen: list[str] = []
     allowance = Allowance(1.1, 0.25)
-    left = answered(new, records, allowance, 2, lambda record, told: seen.append(record.opening.id))
+    left = call_again(new, records, allowance, 2, lambda record, told: seen.append(record.opening.id))
     assert (len(seen), left, allowance.spent_usd) == (4, 2, 1.0)
     assert isinstance(new.log, MemoryLog)
     assert {row.meta["replay_of"] for row in new.log.find()} == set(seen)
@@ -547,7 +567,7 @@ def test_an_edit_is_blamed_only_for_what_the_old_schema_took() -> None:
     told = [Outcome(status="accepted", json=value) for value in values]
     opening = CallStart(id="1", guard="g", fingerprint="", inputs={}, inputs_digest="", meta={}, started_at=0.0)
     records = [Record(replace(opening, id=str(number)), (), each) for number, each in enumerate(told)]
-    edit = edit_of([*records, Record(opening, ())], old, new)
+    edit = schema_impact([*records, Record(opening, ())], old, new)
     assert (edit.values, edit.refused, edit.misfits) == (4, 2, 1)
     assert dict(edit.reasons) == {"required at /shade": 2}
     assert [call_id for call_id, _ in edit.first] == ["3", "0"]
@@ -556,9 +576,9 @@ def test_an_edit_is_blamed_only_for_what_the_old_schema_took() -> None:
 @given(st.sampled_from(["same", "changed", "undetermined"]), st.booleans(), st.floats(0, 9) | st.none(), st.text())
 def test_a_judgement_comes_back_as_it_was(kind: str, assumed: bool, cost: float | None, why: str) -> None:
     """From the state's file and from a worker."""
-    given_one = one(1, kind, assumed=assumed, cost_after=cost, why=why)
-    assert judged_from_json(decode(encode(judged_to_json(given_one)))) == given_one
-    assert judged_from_json(judged_to_json(lost("1", "why"))) == lost("1", "why")
+    given_one = one(1, kind, substituted=assumed, cost_after=cost, why=why)
+    assert ReplayResult.from_json(decode(encode(given_one.to_json()))) == given_one
+    assert ReplayResult.from_json(lost_result("1", "why").to_json()) == lost_result("1", "why")
 
 
 def test_a_refusal_is_told_even_where_a_failure_of_transport_came_after_it() -> None:
@@ -569,6 +589,6 @@ def test_a_refusal_is_told_even_where_a_failure_of_transport_came_after_it() -> 
     passing = recorded(colours(BLUE), thing="sky").outcome
     assert record.outcome is not None
     assert passing is not None
-    why, reason = explained("newly_failing", passing, WhatIf(outcome=record.outcome))
+    why, reason = explain_result("newly_failing", passing, WhatIf(outcome=record.outcome))
     assert "only blue will do" in why
     assert reason == "is_blue at the whole value"

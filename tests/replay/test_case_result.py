@@ -63,7 +63,7 @@ def test_a_wrong_value_that_was_accepted_is_red_until_it_is_refused() -> None:
     assert (red.passed, red.outcome.json) == (False, {"n": -5})
     green = judged(case, made(checks=[positive]))
     assert (green.passed, green.outcome, green.undetermined_at) == (True, None, "r0/s0/a2/t1")
-    assert "no model's value comes of the recorded replies" in green.explanation
+    assert "the recorded replies give no model's value" in green.explanation
 
 
 def test_a_changed_schema_replays_by_assumption_and_says_so() -> None:
@@ -163,7 +163,7 @@ def test_inputs_that_todays_prompt_does_not_take_are_told() -> None:
     case = case_from(made('{"n": 1}'), Expect(kind="refused"))
     red = judged(case, made(prompt="How many {{ things }}?"))
     assert (red.passed, red.undetermined_at) == (False, "inputs")
-    assert "wants the input 'things'" in red.explanation
+    assert "expects the input 'things'" in red.explanation
     red = judged(replace(case, inputs={"what": "x", "more": 1}), made())
     assert "does not take the case's input 'more'" in red.explanation
 

@@ -132,8 +132,8 @@ def test_a_case_that_no_longer_holds_is_a_readable_red_test(project: Project) ->
     result.stdout.fnmatch_lines(
         [
             "*triage/team-unknown*",
-            'expected "billing", found "other"',
-            "*said*payments*",
+            'expected "billing", got "other"',
+            "*reply*payments*",
             "*schema*'payments' is not one of the allowed values*",
             "--- expected",
             '-"billing"',
@@ -263,7 +263,7 @@ def test_junit_tells_what_failed_and_of_which_guard(project: Project) -> None:
     (failed,) = found.iter("failure")
     told = {each.get("name"): each.get("value") for each in found.iter("property")}
     assert (found.get("name"), told) == ("one", {"llmguard_guard": "triage", "llmguard_status": "fallback"})
-    assert 'expected "billing", found "other"' in (failed.get("message") or "")
+    assert 'expected "billing", got "other"' in (failed.get("message") or "")
 
 
 @pytest.mark.slow
@@ -347,7 +347,7 @@ def test_a_live_answer_is_kept_where_that_is_wanted(project: Project) -> None:
     assert path.read_text() == before
     result = project.run("--llmguard-live", "--llmguard-record", "-rP")
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["asked of the model: r0/s0/a2/t1; kept in *one.json"])
+    result.stdout.fnmatch_lines(["asked of the model: r0/s0/a2/t1; saved in *one.json"])
     project.run().assert_outcomes(passed=1)
 
 
@@ -358,7 +358,7 @@ def test_a_failed_live_call_is_not_kept(project: Project) -> None:
     before = path.read_text()
     result = project.run("--llmguard-live", "--llmguard-record", guards="dumb")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*not kept, for it gave no reply (auth: no key)"])
+    result.stdout.fnmatch_lines(["*not saved, for it gave no reply (auth: no key)"])
     assert path.read_text() == before
 
 
@@ -368,7 +368,7 @@ DUMB = "ScriptedModel([__import__('llmguard').ModelFailure('auth', 'no key')])"
 def test_recording_without_asking_is_misuse(project: Project) -> None:
     """--llmguard-record alone ends the run with the mend."""
     result = project.run("--llmguard-record")
-    result.stderr.fnmatch_lines(["*--llmguard-record records what the model says: give it with --llmguard-live."])
+    result.stderr.fnmatch_lines(["*--llmguard-record saves what the model replies: give it with --llmguard-live."])
     assert result.ret == pytest.ExitCode.USAGE_ERROR
 
 
@@ -475,8 +475,8 @@ def test_fixtures(project: Project) -> None:
     result.stdout.fnmatch_lines(
         [
             "1 connection(s) refused by no_network; the first: to '192.0.2.1'",
-            'E*AssertionError: expected "billing", found "other"',
-            "E*the case triage/good is of guard 'triage', and was given to 'count'.",
+            'E*AssertionError: expected "billing", got "other"',
+            "E*the case triage/good is of guard 'triage', and was passed to 'count'.",
         ]
     )
 

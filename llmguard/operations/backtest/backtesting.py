@@ -1,252 +1,283 @@
-"""One logged outcome beside what today's guard makes of the same replies."""
+"""Replay the calls of a log with today's guard, in this process or in others, and sum up. No model is asked."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, Protocol, TypeAlias
+import os
+import sys
+import time
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeAlias, Unpack
 
-from llmguard.core.canonical import EncodingError, Json, encode
-from llmguard.core.outcome import Outcome, Violation
-from llmguard.core.record import Record
-from llmguard.core.redaction import redact
-from llmguard.engine.policy import REASKED, Policy
-from llmguard.guard.guard import price_of
-from llmguard.replay.what_if import Same, WhatIf, what_if
-from llmguard.schema.keywords import as_pointer
+from llmguard.core.canonical import Json, digest, encode
+from llmguard.core.errors import UsageError
+from llmguard.guard.guard import Guard
+from llmguard.log import OutcomeLog
+from llmguard.log.sqlite.paging import PAGE
+from llmguard.operations.backtest.progress import Progress, ProgressFile, UnsavedProgress
+from llmguard.operations.backtest.replay_result import DECIDED, ReplayResult, lost_result, replay_page
+from llmguard.operations.backtest.summary import ReplaySummary, SummaryBuilder
+from llmguard.operations.backtest.worker_pool import WorkerPool
+from llmguard.operations.find_guard import Target, log_of
+from llmguard.operations.logged_calls import CallsOfGuard
+from llmguard.operations.outcome_json import iso_time
+from llmguard.replay.what_if import Match, rerun_names
 
-Kind: TypeAlias = Literal["same", "newly_failing", "newly_passing", "changed", "undetermined"]
-"""`newly_failing`: a model's value was handed out, and today none is; `newly_passing`: the other way round; `changed`:
-another value, or another rung or person instead of a model; `undetermined`: the log cannot say, which is no evidence."""
+IDS = 10_000
+"""Ids of one look at the log: about a megabyte."""
+FEW = 1_000
+"""Calls that are replayed in this process: starting others takes a second."""
+MAX_WORKERS = 4
+"""More processes gain little: SQLite and this process's sums become the limit."""
+FOLDER = Path(".llmguard")
+"""Where progress files are, if nothing else is said."""
+IS_A_CALL = "reason!=drift"
+"""A drift alarm is an outcome too, but no request was made that could be replayed."""
+STORED_MATCH: dict[Match, str] = {"request": "request", "position": "slot"}
+"""Its words on the command line and in progress files."""
 
-KINDS: tuple[Kind, ...] = ("same", "newly_failing", "newly_passing", "changed", "undetermined")
-DECIDED = ("accepted", "recovered", "fallback", "escalated", "rejected")
-"""Statuses of calls that can be judged again: the others never came to an outcome."""
-
-WHY_CHARS = 200
-MAX_DEPTH = 60
+OnProgress: TypeAlias = Callable[[int, int], object]
+"""Called with the number of calls that are done and of all calls: at the beginning, and after each page."""
 
 
-class Records(Protocol):
-    """What is asked of a log."""
-
-    def records_of(self, ids: Sequence[str], *, evidence: bool) -> list[Record]: ...
+def ignore_progress(done: int, total: int) -> None:
+    """The `OnProgress` of a caller that shows nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rejudged:
-    """What became of one logged outcome. `before` and `after` are statuses, `after` empty where it is undetermined.
+class WorkerOptions:
+    """Replay in other processes, which find the guard by its `target`. `count` None: as many as are of use, 0: none.
 
-    `assumed`: a recorded reply stood in for one to another request (same slot): no evidence. `why` is one sentence,
-    `reason` what such sentences are counted by. Costs are US dollars at today's prices, None where one is not known.
+    A call that kills its process, or takes more than `timeout_s` seconds, is undetermined.
     """
 
-    id: str
-    started_at: float
-    kind: Kind
-    before: str
-    after: str = ""
-    assumed: bool = False
-    why: str = ""
-    reason: str = ""
-    cost_before: float | None = None
-    cost_after: float | None = None
-    same_guard: bool = False
-    """Today's guard is the one that decided it, by its fingerprint."""
-
-    @property
-    def is_evidence(self) -> bool:
-        return self.kind != "undetermined" and not self.assumed
+    target: Target
+    count: int | None = None
+    timeout_s: float = 60.0
 
 
-def judged(policy: Policy, record: Record, *, same: Same = "request", fresh: Collection[str] = ()) -> Rejudged:
-    """A finished call judged again by `policy`, without a model."""
-    opening, before = record.opening, record.outcome
-    assert before is not None, "only a finished call can be judged again"
-    if refusal := inputs_refused(policy, opening.inputs):
-        return replace(lost(opening.id, refusal), started_at=opening.started_at, before=before.status, reason="inputs")
-    audited = before.review_reason == "audit"
-    after = what_if(policy, record.steps, opening.inputs, same=same, fresh=fresh, audited=audited)
-    kind = compared(before, after)
-    why, reason = explained(kind, before, after)
-    return Rejudged(
-        id=opening.id,
-        started_at=opening.started_at,
-        kind=kind,
-        before=before.status,
-        after=after.outcome.status if after.outcome else "",
-        assumed=bool(after.assumed),
-        why=why,
-        reason=reason,
-        cost_before=price_of(before.attempts),
-        cost_after=price_of(after.outcome.attempts) if after.outcome else None,
-        same_guard=opening.fingerprint == policy.fingerprint,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgressOptions:
+    """Save the progress, so that an interrupted backtest is continued by the same call, until it is finished.
+
+    `query`: which calls are meant, as the caller wrote it (`7d`, not a moment), so that the same words find the same file.
+    `path` None: a file in `.llmguard/`. `restart`: what was saved before is thrown away.
+    """
+
+    query: Json
+    path: Path | None = None
+    restart: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BacktestReport:
+    """Today's guard, the calls that were replayed (`since` and `until` in seconds since the epoch), and their results."""
+
+    guard: str
+    fingerprint: str
+    since: float | None
+    until: float
+    summary: ReplaySummary
+
+    def to_json(self) -> dict[str, Json]:
+        """What `llmguard replay --json` prints."""
+        return {
+            "guard": self.guard,
+            "fingerprint": self.fingerprint,
+            "since": iso_time(self.since) if self.since else None,
+            "until": iso_time(self.until),
+            **self.summary.to_json(),
+        }
+
+
+def backtest(
+    guard: Guard[Any],
+    log: OutcomeLog | None = None,
+    *,
+    match: Match = "request",
+    rerun: Collection[str] = (),
+    listed: int = 20,
+    workers: WorkerOptions | None = None,
+    progress: ProgressOptions | None = None,
+    on_progress: OnProgress = ignore_progress,
+    **calls: Unpack[CallsOfGuard],
+) -> BacktestReport:
+    """Replay the logged calls of a guard, without a model: what would `guard` do today with what was answered then?
+
+    Args:
+        guard: today's guard; its logged calls are found by its name.
+        log: of the calls; else the guard's own.
+        match: "position" lets a reply answer another request at its address; such results are no evidence.
+        rerun: names of effect checks and functions to run now, instead of taking their recorded answers.
+        listed: how many results of each kind the report lists.
+        workers: replay in other processes.
+        progress: save the progress, to go on after an interruption.
+        calls: `since=`, `until=`, `meta=`, `status=`, `where=`; all calls that have an outcome, if not given.
+
+    Raises:
+        UsageError: an argument is invalid.
+        LogError: there is no log, or the progress cannot be saved.
+
+    >>> from llmguard import Guard, check
+    >>> from llmguard.testing import ScriptedModel
+    >>> @check(version="1")
+    ... def not_negative(value, inputs):
+    ...     return "an age is not negative" if value < 0 else None
+    >>> def age(*checks):
+    ...     model = ScriptedModel(["36", "-5"])
+    ...     return Guard("age", prompt="How old is {{ who }}?", schema=int, models=[model], checks=checks, reasks=0,
+    ...                  log="sqlite:///ages.db")
+    >>> yesterday = age()
+    >>> [yesterday(who=who) for who in ("Ada", "Bob")], yesterday.log.flush()
+    ([36, -5], True)
+    >>> report = backtest(age(not_negative), yesterday.log)
+    >>> dict(report.summary.evidence.kinds)
+    {'same': 1, 'newly_failing': 1}
+    >>> report.to_json()["reasons"]
+    {'newly_failing': {'not_negative at the whole value': 1}}
+    >>> yesterday.log.close()
+    """
+    log = log_of(guard) if log is None else log
+    _check_rerun(rerun, guard)
+    task = _Task(guard, log, match, tuple(sorted(rerun)), workers)
+    saved = _progress_of(task, replayable(calls), progress)
+    finished = False
+    try:
+        window = {**saved.window, "guard": guard.name}
+        _replay_rest(task, saved, list(ids_of(log, window)), on_progress)
+        summary = SummaryBuilder(listed)
+        for each in saved.results():
+            summary.add(each)
+        finished = True
+    finally:
+        saved.close(finished=finished)
+    return BacktestReport(
+        guard=guard.name,
+        fingerprint=guard.fingerprint,
+        since=window["since"],
+        until=window["until"],
+        summary=summary.summary(),
     )
 
 
-def judged_page(
-    policy: Policy,
-    log: Records,
-    ids: Sequence[str],
-    *,
-    same: Same = "request",
-    fresh: Collection[str] = (),
-) -> Iterator[Rejudged]:
-    """Calls judged again, in the order of `ids`, each as it is done; one that cannot be read or judged is undetermined."""
-    for call_id, record in zip(ids, _read(log, ids), strict=True):
-        if isinstance(record, str):
-            yield lost(call_id, record)
-            continue
-        try:
-            yield judged(policy, record, same=same, fresh=fresh)
-        except Exception as error:  # of a record that today's llmguard cannot make sense of
-            yield lost(call_id, f"judging it raised {type(error).__name__}: {error}")
+def replayable(calls: CallsOfGuard) -> CallsOfGuard:
+    """The calls among these that have an outcome, until this moment if no other is given."""
+    status, where = calls.get("status") or DECIDED, calls.get("where")
+    for each in status:
+        if each not in DECIDED:
+            raise UsageError(
+                f"status {each!r}: such a call has no outcome to compare. Expected one of: {', '.join(DECIDED)}."
+            )
+    return CallsOfGuard(
+        since=calls.get("since"),
+        until=calls.get("until") or time.time(),
+        meta=calls.get("meta") or {},
+        status=list(status),
+        where=f"{where} and {IS_A_CALL}" if where else IS_A_CALL,
+    )
 
 
-def _read(log: Records, ids: Sequence[str]) -> list[Record | str]:
-    """Each record, or why there is none. One that cannot be decoded does not spoil its page."""
-    try:
-        found = {record.opening.id: record for record in log.records_of(ids, evidence=False)}
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        if len(ids) == 1:
-            return [f"its record cannot be read: {type(error).__name__}: {error}"]
-        return [each for call_id in ids for each in _read(log, (call_id,))]
-    return [found[each] if each in found and found[each].outcome else "it is no longer in the log" for each in ids]
+def ids_of(log: OutcomeLog, window: Json) -> Iterator[str]:
+    """The ids of the calls, by start."""
+    after = None
+    while page := log.positions(**window, after=after, limit=IDS):
+        yield from (position.id for position in page)
+        after = page[-1]
 
 
-def lost(call_id: str, why: str) -> Rejudged:
-    """What stands for a call that could not be judged."""
-    return Rejudged(id=call_id, started_at=0.0, kind="undetermined", before="", why=why[:WHY_CHARS], reason="lost")
+def _check_rerun(rerun: Collection[str], guard: Guard[Any]) -> None:
+    known = rerun_names(guard.policy)
+    for each in rerun:
+        if each not in known:
+            names = ", ".join(known) or "none"
+            raise UsageError(
+                f"{each!r} cannot be run again: guard {guard.name!r} has no such effect check or function. It has: {names}."
+            )
 
 
-def compared(before: Outcome[Json], after: WhatIf) -> Kind:
-    """What the caller would notice: no model's value any more, one now, another value, or another kind of end."""
-    today = after.outcome
-    if today is None:
-        return "undetermined"
-    passed, passes = before.is_from_model, today.is_from_model
-    if passed != passes:
-        return "newly_failing" if passed else "newly_passing"
-    if (passed or before.status == today.status) and same_value(handed_out(before), handed_out(today)):
-        return "same"
-    return "changed"
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What is replayed, and how."""
+
+    guard: Guard[Any]
+    log: OutcomeLog
+    match: Match
+    rerun: tuple[str, ...]
+    workers: WorkerOptions | None
+
+    @property
+    def log_url(self) -> str:
+        return f"sqlite:///{self.log.path}"
 
 
-def handed_out(outcome: Outcome[Json]) -> tuple[Json, ...]:
-    """The value that the caller gets, as a tuple of one, or empty."""
-    return (outcome.json,) if outcome.has_value else ()
+def _progress_of(task: _Task, window: CallsOfGuard, options: ProgressOptions | None) -> Progress:
+    if options is None:
+        return UnsavedProgress(window)
+    guard = task.guard
+    key: Json = {  # what makes two backtests the same one
+        "guard": guard.name,
+        "fingerprint": guard.fingerprint,
+        "log": task.log_url,
+        "query": options.query,
+        "same": STORED_MATCH[task.match],
+        "fresh": list(task.rerun),
+    }
+    path = options.path or FOLDER / f"replay-{guard.name}-{guard.fingerprint[:8]}-{digest(key)[:8]}.jsonl"
+    return ProgressFile.open(path, key, window, restart=options.restart)
 
 
-def same_value(one: tuple[Json, ...], other: tuple[Json, ...]) -> bool:
-    """Whether two values are spelled alike as the log spells them: secrets redacted, keys in any order.
-
-    >>> same_value(({"a": 1, "b": 2},), ({"b": 2, "a": 1},)), same_value((1,), (True,)), same_value((), (None,))
-    (True, False, False)
-    """
-    return len(one) == len(other) and all(map(_alike, one, other))
-
-
-def _alike(one: Json, other: Json) -> bool:
-    try:
-        return redact(encode(one, sort_keys=True)) == redact(encode(other, sort_keys=True))
-    except EncodingError:  # what the log could not take either
-        return False
+def _replay_rest(task: _Task, progress: Progress, ids: Sequence[str], on_progress: OnProgress) -> None:
+    """Replays the calls that have no result yet."""
+    done = {each.id for each in progress.results()}
+    left = [each for each in ids if each not in done]
+    pages = [left[start : start + PAGE] for start in range(0, len(left), PAGE)]
+    count = len(ids) - len(left)
+    on_progress(count, len(ids))
+    with closing(_replay_pages(task, pages)) as finished:
+        for page in finished:
+            progress.add(page)
+            count += len(page)
+            on_progress(count, len(ids))
 
 
-def differences(one: Json, other: Json, at: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Json, Json]]:
-    """Where two values differ, as deep as both have the same keys or as many items.
-
-    >>> list(differences({"a": [1, 2], "b": 3}, {"a": [1, 4], "b": 3}))
-    [(('a', '1'), 2, 4)]
-    """
-    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys() and len(at) < MAX_DEPTH:
-        for name in one:
-            yield from differences(one[name], other[name], (*at, name))
-    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other) and len(at) < MAX_DEPTH:
-        for number, item in enumerate(one):
-            yield from differences(item, other[number], (*at, str(number)))
-    elif not _alike(one, other):
-        yield at, one, other
-
-
-# ------------------------------------------------------------------------------------------------- in words
-
-
-def inputs_refused(policy: Policy, inputs: Json) -> str:
-    """Why today's guard could not be called so; empty where it could."""
-    if not isinstance(inputs, dict):
-        return "the log does not have its inputs"
-    if missing := policy.prompt.missing(inputs):
-        return f"today's prompt wants an input {missing[0]!r} that the call did not have"
-    if unknown := policy.prompt.unknown(inputs):
-        return f"today's prompt does not take the input {unknown[0]!r}"
-    return ""
+def _replay_pages(task: _Task, pages: Sequence[Sequence[str]]) -> Generator[list[ReplayResult], None, None]:
+    """The results of each page, as pages are finished: in this process where they are few, else in others."""
+    count = _worker_count(task.workers, sum(map(len, pages)))
+    if task.workers is None or not count:
+        for page in pages:
+            yield list(replay_page(task.guard.policy, task.log, page, match=task.match, rerun=task.rerun))
+        return
+    pool = WorkerPool(
+        [sys.executable, "-m", "llmguard.operations.backtest.worker", _order(task, task.workers.target)],
+        count,
+        timeout_s=task.workers.timeout_s,
+        check_ready=lambda line: _check_fingerprint(task.guard, line["fingerprint"]),
+        lost=lambda call_id, why: lost_result(call_id, why).to_json(),
+    )
+    with closing(pool.results_of(pages)) as finished:
+        for results in finished:
+            yield [ReplayResult.from_json(each) for each in results]
 
 
-def explained(kind: Kind, before: Outcome[Json], after: WhatIf) -> tuple[str, str]:
-    """A judgement in one sentence, and what it has in common with others: rule and path without the numbers of list
-    items, or the address at which a model would be asked. Both empty for `same`."""
-    why, reason, today = "", "", after.outcome
-    if today is None:
-        reason = "refuses the recorded reply, and would ask again" if _is_reask(after) else f"needs {after.wanted}"
-        why = f"{reason}, at {after.undetermined_at}"
-    elif kind == "newly_failing":
-        why, reason = _refused_by(today)
-    elif kind == "newly_passing":
-        why, reason = (f"before: {said}" for said in _refused_by(before))
-    elif kind == "changed":
-        why, reason = _change(before, today)
-    return why[:WHY_CHARS], reason[:WHY_CHARS]
+def _worker_count(workers: WorkerOptions | None, calls: int) -> int:
+    """How many processes; 0: this one. Windows cannot wait for several pipes, so there it is always this one."""
+    if workers is None or sys.platform == "win32" or (workers.count is None and calls <= FEW):
+        return 0
+    return min(MAX_WORKERS, os.cpu_count() or 1) if workers.count is None else workers.count
 
 
-def _is_reask(after: WhatIf) -> bool:
-    """Whether a request is missing that follows a reply which was refused."""
-    return re.search("/a[0-9]+/t1$", after.undetermined_at) is not None and "/a1/" not in after.undetermined_at
+def _order(task: _Task, target: Target) -> str:
+    """A worker's argument."""
+    options = {name: value for name, value in asdict(target).items() if value is not None}
+    return encode({"target": options, "log": task.log_url, "match": task.match, "rerun": list(task.rerun)}).decode()
 
 
-def _refused_by(outcome: Outcome[Json]) -> tuple[str, str]:
-    found = _objection(outcome)
-    if found is None:
-        return f"ends {outcome.status}", outcome.status
-    return str(found), rule_at(found)
-
-
-def _change(before: Outcome[Json], today: Outcome[Json]) -> tuple[str, str]:
-    if not (before.has_value and today.has_value):
-        return (f"{before.status} is {today.status}",) * 2
-    at, one, other = next(differences(before.json, today.json), ((), before.json, today.json))
-    path = as_pointer(at)
-    return f"{path or '(whole value)'}: {_short(one)} is {_short(other)}", f"value at {general(path)}"
-
-
-def _objection(outcome: Outcome[Json]) -> Violation | None:
-    """What was last held against a model's reply; where there was none, why not."""
-    refused = [attempt for attempt in outcome.attempts if attempt.failure in REASKED]
-    told = (violation for attempt in reversed(refused or outcome.attempts) for violation in attempt.violations)
-    return next(told, None) or next(iter(outcome.violations), None)
-
-
-def rule_at(violation: Violation) -> str:
-    """What violations of many values have in common.
-
-    >>> rule_at(Violation("/lines/3", "required", "required property 'sku' is missing", expected="sku"))
-    'required at /lines/*/sku'
-    """
-    missing = violation.expected if violation.rule == "required" else None
-    below = as_pointer((missing,)) if isinstance(missing, str) else ""
-    return f"{violation.rule} at {general(violation.path + below)}"
-
-
-def general(path: str) -> str:
-    """A path without the numbers of list items.
-
-    >>> general("/lines/3/amount")
-    '/lines/*/amount'
-    """
-    return "/".join("*" if part.isdecimal() else part for part in path.split("/")) or "the whole value"
-
-
-def _short(value: Json) -> str:
-    text = encode(value).decode()
-    return text if len(text) <= 60 else text[:59] + "…"
+def _check_fingerprint(guard: Guard[Any], fingerprint: str) -> None:
+    """A worker must have built the same guard."""
+    if fingerprint != guard.fingerprint:
+        raise UsageError(
+            f"the guard {guard.name!r} has another fingerprint in each process ({guard.fingerprint[:8]},"
+            f" {fingerprint[:8]}): something random or of this process is part of it. Judge with --workers 0."
+        )

@@ -1,4 +1,4 @@
-"""The pytest plugin: its options and hooks. What they do stands in the modules beside this one, loaded when needed.
+"""The pytest plugin: its options and hooks. The modules beside this one do the work, and are loaded when needed.
 
 Installed with llmguard by its entry point; `-p no:llmguard` leaves it out. PYTEST_DONT_REWRITE: nothing is asserted here.
 """
@@ -38,7 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--llmguard-record",
         action="store_true",
-        help="with --llmguard-live: write what the model said into the case files",
+        help="with --llmguard-live: write the model's replies into the case files",
     )
     parser.addini(
         "llmguard_guards", "modules of guards, one a line: MODULE or MODULE:ATTR", type="linelist", default=[]
@@ -51,7 +51,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "llmguard: a case file, replayed against today's guard")
     live = config.getoption("llmguard_live")
     if config.getoption("llmguard_record") and not live:
-        raise pytest.UsageError("--llmguard-record records what the model says: give it with --llmguard-live.")
+        raise pytest.UsageError("--llmguard-record saves what the model replies: give it with --llmguard-live.")
     config.stash[_folders] = tuple(config.getini("llmguard_cases") or [config.rootpath.joinpath(*CASES)])
     if not live:
         refused = import_module("llmguard.testing.pytest_plugin.blocked_calls").LiveCallsRefused()
@@ -84,7 +84,7 @@ def guard_replay(pytestconfig: pytest.Config) -> Replaying:
 
 @pytest.fixture
 def scripted_model() -> Callable[..., ScriptedModel]:
-    """scripted_model(["first reply", "second"]): a model that says that; takes what ScriptedModel takes."""
+    """scripted_model(["first reply", "second"]): a model with these replies; takes what ScriptedModel takes."""
     return cast("Callable[..., ScriptedModel]", import_module("llmguard.testing").ScriptedModel)
 
 

@@ -1,4 +1,4 @@
-"""A case file against today's guard: read, replayed (with a live model where that was allowed), and put into words."""
+"""A case file against today's guard: read, replayed (with a live model where that was allowed), and reported."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from llmguard.guard.guard import Guard
 from llmguard.replay.case_result import CaseResult, judge_case
 from llmguard.replay.cases import Case, Expect, refuse_names
 from llmguard.replay.cases.files import read_case, write_case
-from llmguard.replay.what_if import Live
+from llmguard.replay.what_if import Responder
 from llmguard.runtime.execution import NEVER, CallExecution
 from llmguard.runtime.sync_driver import drive
 from llmguard.testing.pytest_plugin.guards import guard_of
 
-LIVE_MEND = "run pytest with --llmguard-live to ask it, and with --llmguard-record as well to keep what it says"
+LIVE_FIX = "run pytest with --llmguard-live to ask it, and with --llmguard-record as well to save its reply"
 EXPECTED = {"accepted": "a model's value", "refused": "no model's value"}
 SHOWN_VALUE = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class CaseReport:
     """What a test reports. `failure` is empty where it passed; `properties` go into JUnit's report."""
 
     failure: str
@@ -41,16 +41,16 @@ class Judged:
     properties: tuple[tuple[str, str], ...] = ()
 
 
-def prepared(config: pytest.Config, path: Path, folder: Path) -> Callable[[], Judged]:
-    """Everything that can be wrong before the guard is asked; then what asks it."""
+def prepared(config: pytest.Config, path: Path, folder: Path) -> Callable[[], CaseReport]:
+    """Read the case and find its guard, which may fail; what is returned runs the case."""
     case = case_at(path, folder)
     guard = guard_of(config, case.guard)
     live, record = config.getoption("llmguard_live"), config.getoption("llmguard_record")
-    return partial(judged, case, guard, folder, live=live, record=record)
+    return partial(run_case, case, guard, folder, live=live, record=record)
 
 
 def case_at(path: Path, folder: Path) -> Case:
-    """The case at FOLDER/<guard>/<slug>.json. It is named by its place, as promote would name it."""
+    """The case at FOLDER/<guard>/<slug>.json. Its name is its path, as `promote` would name it."""
     refuse_names(path.parent.name, path.stem)
     real = Path(os.path.realpath(path))
     if not real.is_relative_to(os.path.realpath(folder)):
@@ -63,58 +63,60 @@ def case_at(path: Path, folder: Path) -> Case:
     return replace(case, slug=path.stem)
 
 
-def judged(case: Case, guard: Guard[Json], folder: Path, *, live: bool, record: bool) -> Judged:
-    found = judge_case(case, guard.policy, live=asking(guard.policy) if live else None)
-    sections = [("llmguard: assumed", _assumed(found))] if found.assumed else []
-    if found.recorded:
-        sections.append(("llmguard: live", _answered_live(case, found, folder if record else None)))
-    properties = [("llmguard_status", found.outcome.status if found.outcome else "undetermined")]
-    return Judged(failure=failure(case, found), sections=tuple(sections), properties=tuple(properties))
+def run_case(case: Case, guard: Guard[Json], folder: Path, *, live: bool, record: bool) -> CaseReport:
+    result = judge_case(case, guard.policy, responder=responder_of(guard.policy) if live else None)
+    sections = [("llmguard: assumed", _substituted(result))] if result.substituted else []
+    if result.recorded:
+        sections.append(("llmguard: live", _answered_live(case, result, folder if record else None)))
+    properties = [("llmguard_status", result.outcome.status if result.outcome else "undetermined")]
+    return CaseReport(failure=failure_message(case, result), sections=tuple(sections), properties=tuple(properties))
 
 
-def failure(case: Case, found: CaseResult) -> str:
-    """Why a case is red, the news in the first line; empty where it holds."""
-    if found.passed:
+def failure_message(case: Case, result: CaseResult) -> str:
+    """Why a case fails, the main point in the first line; empty where it holds."""
+    if result.passed:
         return ""
-    first = _would_ask(found) if found.outcome is None else _ended(case.expect, found.outcome)
-    explanation = found.explanation.removeprefix(f"{case.id}\n")
-    return "\n".join(part for part in (first, explanation, found.diff) if part)
+    first = _would_ask(result) if result.outcome is None else _ended(case.expect, result.outcome)
+    explanation = result.explanation.removeprefix(f"{case.id}\n")
+    return "\n".join(part for part in (first, explanation, result.diff) if part)
 
 
-def asking(policy: Policy) -> Live:
+def responder_of(policy: Policy) -> Responder:
     """Asks a guard's own models, within the guard's deadline over all requests of one case."""
     ends_at = NEVER if policy.deadline_s is None else time.monotonic() + policy.deadline_s
 
-    def ask(effect: Call) -> ModelAnswer:
+    def respond(effect: Call) -> ModelAnswer:
         return drive(call(effect), CallExecution(deadline_at=ends_at))
 
-    return ask
+    return respond
 
 
-def _would_ask(found: CaseResult) -> str:
-    if found.undetermined_at == "inputs":
+def _would_ask(result: CaseResult) -> str:
+    address = result.undetermined_at
+    if address == "inputs":
         return "the guard no longer takes the case's inputs"
-    if "/c:" in found.undetermined_at or "/" not in found.undetermined_at:
-        return f"undetermined: nothing recorded answers {found.undetermined_at}"
-    return f"undetermined: the guard would call the model at {found.undetermined_at}; {LIVE_MEND}"
+    if "/c:" in address or "/" not in address:
+        return f"undetermined: nothing recorded answers {address}"
+    return f"undetermined: the guard would call the model at {address}; {LIVE_FIX}"
 
 
 def _ended(expect: Expect, outcome: Outcome[Json]) -> str:
-    """Short: it stands in pytest's summary."""
+    """Short: pytest's summary shows it."""
     expected = safe_json(expect.value[0]) if expect.value else EXPECTED[expect.kind]
-    found = safe_json(outcome.json) if expect.value and outcome.has_value else outcome.status
-    return f"expected {clip(expected, SHOWN_VALUE)}, found {clip(found, SHOWN_VALUE)}"
+    actual = safe_json(outcome.json) if expect.value and outcome.has_value else outcome.status
+    return f"expected {clip(expected, SHOWN_VALUE)}, got {clip(actual, SHOWN_VALUE)}"
 
 
-def _assumed(found: CaseResult) -> str:
-    return f"recorded for another request, and taken as the answer all the same: {', '.join(found.assumed)}"
+def _substituted(result: CaseResult) -> str:
+    return f"recorded for another request, and taken as the answer all the same: {', '.join(result.substituted)}"
 
 
-def _answered_live(case: Case, found: CaseResult, folder: Path | None) -> str:
-    told = ", ".join(step.address for step in found.recorded)
-    if failed := [step.answer for step in found.recorded if isinstance(step.answer, ModelFailure)]:
-        return f"asked of the model: {told}; not kept, for it gave no reply ({failed[0].kind}: {failed[0].message})"
+def _answered_live(case: Case, result: CaseResult, folder: Path | None) -> str:
+    addresses = ", ".join(step.address for step in result.recorded)
+    if failed := [step.answer for step in result.recorded if isinstance(step.answer, ModelFailure)]:
+        failure = f"{failed[0].kind}: {failed[0].message}"
+        return f"asked of the model: {addresses}; not saved, for it gave no reply ({failure})"
     if folder is None:
-        return f"asked of the model: {told}; not kept (--llmguard-record keeps them)"
-    path = write_case(folder, replace(case, steps=found.steps), update=True)
-    return f"asked of the model: {told}; kept in {path}"
+        return f"asked of the model: {addresses}; not saved (--llmguard-record saves them)"
+    path = write_case(folder, replace(case, steps=result.steps), update=True)
+    return f"asked of the model: {addresses}; saved in {path}"

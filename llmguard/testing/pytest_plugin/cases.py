@@ -1,4 +1,4 @@
-"""Case files as test items. Collecting one reads nothing but its name; it is read, and judged, when it runs."""
+"""Case files as test items. Collecting one reads nothing but its name; it is read and replayed when it runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from llmguard.core.errors import LLMGuardError
 from llmguard.core.safe_text import safe, safe_line
 
 if TYPE_CHECKING:
-    from llmguard.testing.pytest_plugin.case_run import Judged
+    from llmguard.testing.pytest_plugin.case_run import CaseReport
 
 SHOWN_NAME = 200
 
@@ -24,7 +24,7 @@ class CaseFile(pytest.File):
 
     @classmethod
     def at(cls, path: Path, parent: pytest.Collector) -> CaseFile:
-        """A file's name may be anybody's, and pytest prints node ids as they are."""
+        """A file's name may come from anywhere, and pytest prints node ids as they are."""
         return cls.from_parent(parent, path=path, nodeid=safe_line(f"{parent.nodeid}/{path.name}"))
 
     def collect(self) -> Iterable[CaseItem]:
@@ -34,40 +34,40 @@ class CaseFile(pytest.File):
 class CaseItem(pytest.Item):
     """Today's guard over one recorded call: it passes where what the case expects still holds."""
 
-    def __init__(self, **given: Any) -> None:
-        super().__init__(**given)
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
         self.folder = self.path.parent.parent
         self.guard_name = safe_line(self.path.parent.name, SHOWN_NAME)
-        self.judge: Callable[[], Judged] | None = None
+        self.run_case: Callable[[], CaseReport] | None = None
         self.add_marker(pytest.mark.llmguard)
         self.extra_keyword_matches.add(self.guard_name)
         self.user_properties.append(("llmguard_guard", self.guard_name))
 
     def setup(self) -> None:
-        """What is wrong with the file or the configuration is an error, and no red test."""
+        """What is wrong with the file or the configuration is an error, not a failed test."""
         try:
-            self.judge = import_module("llmguard.testing.pytest_plugin.case_run").prepared(
+            self.run_case = import_module("llmguard.testing.pytest_plugin.case_run").prepared(
                 self.config, self.path, self.folder
             )
         except LLMGuardError as error:
-            raise red(str(error).replace(f"{self.config.rootpath}{os.sep}", "")) from None
+            raise case_failure(str(error).replace(f"{self.config.rootpath}{os.sep}", "")) from None
 
     def runtest(self) -> None:
-        assert self.judge is not None
+        assert self.run_case is not None
         try:
-            judged = self.judge()
+            report = self.run_case()
         except LLMGuardError as error:
-            raise red(str(error)) from None
-        for title, text in judged.sections:
+            raise case_failure(str(error)) from None
+        for title, text in report.sections:
             self.add_report_section("call", title, safe(text))
-        self.user_properties += judged.properties
-        if judged.failure:
-            raise red(judged.failure)
+        self.user_properties += report.properties
+        if report.failure:
+            raise case_failure(report.failure)
 
     def reportinfo(self) -> tuple[Path, int, str]:
         return Path(safe_line(str(self.path))), 0, f"{self.guard_name}/{self.name}"
 
 
-def red(said: str) -> BaseException:
-    """A failure that shows what was said, without llmguard's own lines."""
-    return pytest.fail.Exception(safe(said), pytrace=False)
+def case_failure(message: str) -> BaseException:
+    """A failure that shows the message, without llmguard's own lines."""
+    return pytest.fail.Exception(safe(message), pytrace=False)

@@ -22,7 +22,7 @@ from llmguard.replay.case_result import judge_case
 from llmguard.replay.cases import Case
 from llmguard.replay.cases.files import read_case
 from llmguard.replay.what_if import what_if
-from llmguard.testing.pytest_plugin.case_run import failure
+from llmguard.testing.pytest_plugin.case_run import failure_message
 
 Replayable: TypeAlias = "Case | Record | str | PathLike[str]"
 """A case, the path of a case file (from pytest's rootdir), or a record of a log."""
@@ -30,7 +30,7 @@ Replaying: TypeAlias = Callable[["Guard[Any] | Guarded[..., Any]", Replayable], 
 
 
 class NetworkRefused(ConnectionError):
-    """A test with the fixture `no_network` reached for another machine."""
+    """A test with the fixture `no_network` opened a connection to another machine."""
 
 
 def replaying(rootdir: Path) -> Replaying:
@@ -49,25 +49,27 @@ def of_case(guard: Guard[Any], case: Case) -> Outcome[Any]:
     """The outcome of a case that holds."""
     __tracebackhide__ = True
     if case.guard != guard.name:
-        raise UsageError(f"the case {case.id} is of guard {case.guard!r}, and was given to {guard.name!r}.")
-    found = judge_case(case, guard.policy)
-    if said := failure(case, found):
-        raise AssertionError(safe(said))
-    if found.outcome is None:
-        pytest.fail(f"the case holds, and has no outcome to look at:\n{safe(found.explanation)}", pytrace=False)
-    return typed(guard, found.outcome)
+        raise UsageError(f"the case {case.id} is of guard {case.guard!r}, and was passed to {guard.name!r}.")
+    result = judge_case(case, guard.policy)
+    if message := failure_message(case, result):
+        raise AssertionError(safe(message))
+    if result.outcome is None:
+        pytest.fail(f"the case holds, and has no outcome to look at:\n{safe(result.explanation)}", pytrace=False)
+    return typed(guard, result.outcome)
 
 
 def of_record(guard: Guard[Any], record: Record) -> Outcome[Any]:
-    """What today's guard makes of a record, whatever that is."""
+    """Today's outcome of a record, whatever it is."""
     __tracebackhide__ = True
     audited = record.outcome is not None and record.outcome.review_reason == "audit"
-    found = what_if(guard.policy, record.steps, record.opening.inputs, same="slot", audited=audited)
-    if found.outcome is None:
+    result = what_if(guard.policy, record.steps, record.opening.inputs, match="position", audited=audited)
+    if result.outcome is None:
         raise AssertionError(
-            safe(f"undetermined: the guard would ask {found.wanted} at {found.undetermined_at}, which is not recorded")
+            safe(
+                f"undetermined: the guard would ask {result.needed} at {result.undetermined_at}, which is not recorded"
+            )
         )
-    return typed(guard, found.outcome)
+    return typed(guard, result.outcome)
 
 
 def typed(guard: Guard[Any], outcome: Outcome[Any]) -> Outcome[Any]:
@@ -87,8 +89,8 @@ def fresh_log(folder: Path) -> Iterator[OutcomeLog]:
 
 
 def without_network() -> Iterator[list[str]]:
-    """The hosts that were refused so far; one that is left at the end fails the test, also where the code under test took
-    the refusal for a network's trouble and went on."""
+    """The hosts that were refused so far; one that is left at the end fails the test, also where the code under test caught
+    the refusal as a network error and went on."""
     refused: list[str] = []
 
     def refuse(opening: ConnectionAttempt) -> None:

@@ -12,56 +12,56 @@ from llmguard.core.errors import UsageError
 from llmguard.guard.discovery import guards_named
 from llmguard.guard.guard import Guard
 
-_found = pytest.StashKey["dict[str, Guard[Json]] | UsageError"]()
+_collected = pytest.StashKey["dict[str, Guard[Json]] | UsageError"]()
 
 
 def guard_of(config: pytest.Config, name: str) -> Guard[Json]:
     """The guard of this name; UsageError where there is none, and what to do."""
-    named = named_modules(config)
-    if not named:
+    modules = module_names(config)
+    if not modules:
         raise UsageError(
             f"nothing says where the guard {name!r} is. Run pytest --llmguard-guards my_app.guards, or set"
             " llmguard_guards = my_app.guards in the ini file."
         )
-    found = _guards(config, named)
-    if name not in found:
+    guards = _guards(config, modules)
+    if name not in guards:
         raise UsageError(
-            f"no guard {name!r} in {', '.join(named)}: found {', '.join(sorted(found))}. Name its module in"
+            f"no guard {name!r} in {', '.join(modules)}: found {', '.join(sorted(guards))}. Name its module in"
             " --llmguard-guards or llmguard_guards; a renamed guard needs its folder of cases renamed too."
         )
-    return found[name]
+    return guards[name]
 
 
-def named_modules(config: pytest.Config) -> list[str]:
-    """The option, where it was given; else the ini file."""
-    given = [part for each in config.getoption("llmguard_guards") for part in each.split(",")]
-    named = given or config.getini("llmguard_guards")
-    return [each.strip() for each in named if each.strip()]
+def module_names(config: pytest.Config) -> list[str]:
+    """The option's, where it was given; else those of the ini file."""
+    option = [part for each in config.getoption("llmguard_guards") for part in each.split(",")]
+    names = option or config.getini("llmguard_guards")
+    return [each.strip() for each in names if each.strip()]
 
 
-def collected(named: Iterable[str], folder: Path) -> dict[str, Guard[Json]]:
+def collect_guards(modules: Iterable[str], folder: Path) -> dict[str, Guard[Json]]:
     """The guards of all modules by name. One guard that several modules know is one; two of one name are refused."""
-    found: dict[str, Guard[Json]] = {}
-    places: dict[str, str] = {}
-    for each in named:
-        for place, guard in guards_named(each, folder).items():
-            if found.setdefault(guard.name, guard) is not guard:
+    guards: dict[str, Guard[Json]] = {}
+    paths: dict[str, str] = {}
+    for each in modules:
+        for path, guard in guards_named(each, folder).items():
+            if guards.setdefault(guard.name, guard) is not guard:
                 raise UsageError(
-                    f"two guards are named {guard.name!r}: {places[guard.name]} and {place}. Rename one, or name the one"
+                    f"two guards are named {guard.name!r}: {paths[guard.name]} and {path}. Rename one, or name the one"
                     " that is meant as MODULE:ATTR."
                 )
-            places.setdefault(guard.name, place)
-    return found
+            paths.setdefault(guard.name, path)
+    return guards
 
 
-def _guards(config: pytest.Config, named: list[str]) -> dict[str, Guard[Json]]:
-    """Imported at the first case; what cannot be imported is said at each case, and not tried again."""
-    if _found not in config.stash:
+def _guards(config: pytest.Config, modules: list[str]) -> dict[str, Guard[Json]]:
+    """Imported at the first case; an error of the import is raised at each case, and the import is not tried again."""
+    if _collected not in config.stash:
         try:
-            config.stash[_found] = collected(named, config.rootpath)
+            config.stash[_collected] = collect_guards(modules, config.rootpath)
         except UsageError as error:
-            config.stash[_found] = error
-    found = config.stash[_found]
-    if isinstance(found, UsageError):
-        raise UsageError(str(found))
-    return found
+            config.stash[_collected] = error
+    guards = config.stash[_collected]
+    if isinstance(guards, UsageError):
+        raise UsageError(str(guards))
+    return guards
