@@ -321,6 +321,6 @@ def test_few_rows_and_unknown_requests_are_explained(project: Path) -> None:
     guard.run(thing="fire")
     colours(RED).run(thing="sea")
     told = export("--out", "data").stderr
-    assert "OpenAI wants at least 10 rows" in told
+    assert "OpenAI needs at least 10 rows" in told
     assert "1  not the request that was sent" in told
     assert "--with-guard" in told
