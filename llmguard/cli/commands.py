@@ -12,7 +12,6 @@ from typer.core import TyperGroup
 from llmguard.cli.certify_command import certify
 from llmguard.cli.demo import demo
 from llmguard.cli.doctor import doctor
-from llmguard.cli.export_command import export
 from llmguard.cli.log_commands import log_app
 from llmguard.cli.mutate_command import mutate
 from llmguard.cli.promote_command import EXAMPLES as PROMOTE_EXAMPLES
@@ -94,9 +93,6 @@ app.command(
 )(replay)
 app.command("compare", epilog="Example: llmguard compare examples.tickets:triage --model gpt-5-mini --max-usd 2")(
     compare_models
-)
-log_app.command("export", epilog="Example: llmguard log export --format sft --guard triage --split 0.1 --out data")(
-    export
 )
 app.add_typer(log_app, name="log")
 app.command("certify", epilog="Example: llmguard certify my_app.guards:loan --alpha 0.02 --plot loan.png")(certify)

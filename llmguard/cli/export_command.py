@@ -10,8 +10,7 @@ from typing import Annotated, cast, get_args
 import typer
 from rich.text import Text
 
-from llmguard.cli.arguments import LOG_URL, AsJson, LogUrl
-from llmguard.cli.log_commands import Meta, OfGuard, OfStatus, Since, Until, Where, search
+from llmguard.cli.arguments import LOG_URL, AsJson, LogUrl, Meta, OfGuard, OfStatus, Since, Until, Where, search
 from llmguard.cli.terminal import NEGATIVE, emit, say
 from llmguard.core.errors import UsageError
 from llmguard.operations.datasets import Format

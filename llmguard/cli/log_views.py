@@ -1,4 +1,4 @@
-"""Logged calls as tables: the list, and the sums by guard."""
+"""Logged calls as text: the list, and the totals by guard."""
 
 from __future__ import annotations
 
@@ -12,12 +12,9 @@ from rich.text import Text
 
 from llmguard.cli.outcome_view import SHORT_ID, dollars, duration
 from llmguard.cli.terminal import columns, status_text, styled
-from llmguard.core.canonical import Json
-from llmguard.core.prices import cost_usd
 from llmguard.core.safe_text import safe_line
 from llmguard.log.rows import Row
-from llmguard.log.stats import GuardStats
-from llmguard.operations.outcome_json import iso_time, usage_json
+from llmguard.operations.calls import GuardTotals
 
 SOURCE_CHARS = 28
 NARROW = 120
@@ -26,58 +23,35 @@ NARROW = 120
 # ------------------------------------------------------------------------------------------------- the list
 
 
-def row_json(row: Row) -> dict[str, Json]:
-    return {
-        "id": row.id,
-        "guard": row.guard,
-        "status": row.status,
-        "source": row.source,
-        "started_at": iso_time(row.started_at),
-        "duration_s": row.duration_s,
-        "requests": row.requests,
-        "usage": usage_json(row.usage),
-        "cost_usd": cost_of(row),
-        "failures": list(row.failures),
-        "rules": list(row.rules),
-        "models": list(row.models),
-        "meta": row.meta,
-        "value": row.value,
-        "review_probability": row.review_probability,
-        "review_reason": row.review_reason,
-        "review": row.review,
-        "fingerprint": row.fingerprint,
-    }
-
-
-def rows_view(rows: Sequence[Row], wrong: Sequence[str], out: Console) -> Iterator[RenderableType]:
-    """A table where there is room for one, else two lines for each call; full ids where nobody counts columns. `wrong`
-    says for each row what went wrong first."""
+def rows_view(rows: Sequence[Row], problems: Sequence[str], out: Console) -> Iterator[RenderableType]:
+    """A table where the terminal has room for it, else two lines for each call; full ids where the output is no terminal.
+    `problems`: of each row the first thing that went wrong."""
     if out.width < NARROW:
-        for row, said in zip(rows, wrong, strict=True):
-            told = ", ".join(filter(None, (safe_line(row.source), _tries(row), _token_count(row), said)))
+        for row, problem in zip(rows, problems, strict=True):
+            facts = ", ".join(filter(None, (safe_line(row.source), _requests(row), _token_count(row), problem)))
             yield Text("  ").join(_first_cells(row, SHORT_ID))
-            yield Padding(Text(told, "dim", no_wrap=True, overflow="ellipsis"), (0, 0, 0, 2), expand=False)
+            yield Padding(Text(facts, "dim", no_wrap=True, overflow="ellipsis"), (0, 0, 0, 2), expand=False)
         return
-    table = columns("id", "time", "guard", "status", "source", "tries", "tokens", "what was wrong first")
+    table = columns("id", "time", "guard", "status", "source", "requests", "tokens", "first problem")
     cells = [_cells(row, SHORT_ID if out.is_terminal else None) for row in rows]
     for column in table.columns:
         column.no_wrap, column.overflow = True, "ellipsis"
     for column, texts in zip(table.columns, zip(*cells, strict=True), strict=False):
         column.min_width = max(len(str(column.header)), *map(len, texts))
-    for row_cells, said in zip(cells, wrong, strict=True):
-        table.add_row(*row_cells, styled(said, "dim"))
+    for row_cells, problem in zip(cells, problems, strict=True):
+        table.add_row(*row_cells, styled(problem, "dim"))
     yield table
 
 
 def _cells(row: Row, id_chars: int | None) -> list[Text]:
-    """All but the last: what is never cut."""
+    """All columns but the last: they are never cut."""
     facts = (safe_line(row.source, SOURCE_CHARS), str(row.requests), _token_count(row).removesuffix(" tokens"))
     return [*_first_cells(row, id_chars), *map(Text, facts)]
 
 
 def row_line(row: Row) -> Text:
-    """A call on one line, for a list that grows."""
-    facts = (safe_line(row.source), _tries(row), _token_count(row), ", ".join(map(safe_line, row.failures)))
+    """A call on one line, for `log tail`."""
+    facts = (safe_line(row.source), _requests(row), _token_count(row), ", ".join(map(safe_line, row.failures)))
     return Text("  ").join([*_first_cells(row, SHORT_ID), Text(", ".join(filter(None, facts)), "dim")])
 
 
@@ -91,8 +65,8 @@ def _first_cells(row: Row, id_chars: int | None) -> list[Text]:
     ]
 
 
-def _tries(row: Row) -> str:
-    return "1 try" if row.requests == 1 else f"{row.requests} tries"
+def _requests(row: Row) -> str:
+    return "1 request" if row.requests == 1 else f"{row.requests} requests"
 
 
 def _token_count(row: Row) -> str:
@@ -100,69 +74,40 @@ def _token_count(row: Row) -> str:
     return f"{'~' if row.usage.estimated else ''}{total:,} tokens" if total else ""
 
 
-def cost_of(row: Row) -> float | None:
-    """What the provider said, else what today's price list says of the row's model."""
-    if row.cost_usd is not None or not row.requests:
-        return row.cost_usd or 0.0
-    return cost_usd(row.models[0], row.usage) if len(row.models) == 1 else None
+# ------------------------------------------------------------------------------------------------- totals
 
 
-# ------------------------------------------------------------------------------------------------- the sums
-
-
-def stats_json(stats: GuardStats) -> dict[str, Json]:
-    """Costs at today's price list; `unpriced_models` are those it does not know."""
-    priced, unpriced = _costs(stats)
-    requests = sum(use.requests for use in stats.models)
-    return {
-        "guard": stats.guard,
-        "calls": stats.calls,
-        "statuses": stats.statuses,
-        "failures": stats.failures,
-        "requests": requests,
-        "mean_requests": round(requests / stats.calls, 3) if stats.calls else 0.0,
-        "usage": usage_json(stats.usage),
-        "cost_usd": priced,
-        "unpriced_models": unpriced,
-        "median_s": stats.median_s,
-        "p95_s": stats.p95_s,
-        "longest_s": stats.longest_s,
-    }
-
-
-def _costs(stats: GuardStats) -> tuple[float, list[str]]:
-    """US dollars of the models whose price is known, and the names of the others."""
-    costs = {use.model: cost_usd(use.model, use.usage) for use in stats.models if use.usage.total_tokens}
-    known = [cost for cost in costs.values() if cost is not None]
-    return sum(known), [model for model, cost in costs.items() if cost is None]
-
-
-def stats_view(stats: GuardStats) -> Iterator[RenderableType]:
-    """A guard's sums, one line for each kind."""
-    yield Text.assemble((safe_line(stats.guard), "bold"), f"  {stats.calls:,} call{'' if stats.calls == 1 else 's'}")
+def totals_view(totals: GuardTotals) -> Iterator[RenderableType]:
+    """The totals of a guard, one line each."""
+    calls = totals.stats.calls
+    yield Text.assemble((safe_line(totals.stats.guard), "bold"), f"  {calls:,} call{'' if calls == 1 else 's'}")
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, style="dim")
     table.add_column(overflow="fold")
-    for name, value in _stats_rows(stats):
+    for name, value in _totals_rows(totals):
         table.add_row(name, value)
     yield Padding(table, (0, 0, 1, 2), expand=False)
 
 
-def _stats_rows(stats: GuardStats) -> Iterator[tuple[str, Text]]:
+def _totals_rows(totals: GuardTotals) -> Iterator[tuple[str, Text]]:
+    stats = totals.stats
     shares = [
         Text.assemble(status_text(status), f" {count:,} ({count / stats.calls:.0%})")
         for status, count in stats.statuses.items()
     ]
     yield "status", Text(", ").join(shares)
     if stats.failures:
-        counted = (f"{safe_line(kind)} in {count:,}" for kind, count in stats.failures.items())
-        yield "failures", Text(", ".join(counted))
-    requests = sum(use.requests for use in stats.models)
-    yield "requests", Text(f"{requests:,}, {requests / max(1, stats.calls):.2f} a call")
+        counts = (f"{safe_line(kind)} in {count:,}" for kind, count in stats.failures.items())
+        yield "failures", Text(", ".join(counts))
+    yield "requests", Text(f"{totals.requests:,}, {totals.requests / max(1, stats.calls):.2f} per call")
     about = "about " if stats.usage.estimated else ""
     yield "tokens", Text(f"{about}{stats.usage.input_tokens:,} in, {stats.usage.output_tokens:,} out")
-    priced, unpriced = _costs(stats)
-    unknown = f"no price is known for {', '.join(map(safe_line, unpriced))}" if unpriced else ""
-    yield "cost", Text("; ".join(filter(None, (dollars(priced) if priced or not unpriced else "", unknown))))
+    yield "cost", Text(_cost(totals))
     if stats.median_s is not None and stats.p95_s is not None:
         yield "latency", Text(f"half within {duration(stats.median_s)}, 95 % within {duration(stats.p95_s)}")
+
+
+def _cost(totals: GuardTotals) -> str:
+    unpriced = ", ".join(map(safe_line, totals.unpriced_models))
+    amount = dollars(totals.cost_usd) if totals.cost_usd or not unpriced else ""
+    return "; ".join(filter(None, (amount, f"no price is known for {unpriced}" if unpriced else "")))

@@ -10,8 +10,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from llmguard.cli.arguments import AsJson, BaseUrl, GuardName, Model
-from llmguard.cli.log_commands import Meta, Since, Until, Where, search
+from llmguard.cli.arguments import AsJson, BaseUrl, GuardName, Meta, Model, Since, Until, Where, search
 from llmguard.cli.terminal import NEGATIVE, columns, emit, say, styled
 from llmguard.core.errors import UsageError
 from llmguard.core.safe_text import safe_line

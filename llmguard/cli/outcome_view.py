@@ -191,18 +191,6 @@ def _function_rows(step: Step, name: str, full: bool) -> list[tuple[str, Rendera
     return [(step.address, asked), ("  said", styled(clipped(said, full), "cyan"))]
 
 
-def rung_names(description: Json) -> list[str]:
-    """The ladder of a guard as the log describes it: `[{"model": "m", …}, {"function": {"function": "shop.rules", …}}]`."""
-    return [_rung_name(rung) for rung in (description or {}).get("ladder", ())]
-
-
-def _rung_name(rung: Json) -> str:
-    kind = next(iter(rung), "")
-    if kind == "function" and isinstance(rung[kind], dict):
-        return str(rung[kind].get("function", kind)).rpartition(".")[2]
-    return str(rung[kind]) if kind == "model" else kind
-
-
 def result_view(outcome: Outcome[Json], *, running: bool = False) -> Iterator[RenderableType]:
     """Which rung answered, with what, and what it took."""
     if running:
@@ -255,16 +243,6 @@ def spent(outcome: Outcome[Json]) -> str:
     cost = price_of(outcome.attempts)
     parts.append("price not known" if cost is None else dollars(cost))
     return ", ".join(parts)
-
-
-def first_violation(outcome: Outcome[Json]) -> str:
-    """The first thing that went wrong, as one line: what a list has room for."""
-    for attempt in outcome.attempts:
-        if attempt.failure is not None:
-            return safe_line(
-                str(attempt.violations[0]) if attempt.violations else attempt.message or attempt.failure, 200
-            )
-    return safe_line(str(outcome.violations[0]), 200) if outcome.violations else ""
 
 
 def named_pairs(rows: Iterable[tuple[str, RenderableType]]) -> Table:

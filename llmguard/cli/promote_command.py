@@ -11,8 +11,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from llmguard.cli.arguments import LOG_URL, AsJson, LogUrl
-from llmguard.cli.log_commands import Meta, OfGuard, OfStatus, Since, Until, Where, search
+from llmguard.cli.arguments import LOG_URL, AsJson, LogUrl, Meta, OfGuard, OfStatus, Since, Until, Where, search
 from llmguard.cli.terminal import console, emit, say, styled
 from llmguard.core.canonical import EncodingError, Json, decode, encode
 from llmguard.core.errors import LogError, UsageError

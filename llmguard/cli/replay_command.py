@@ -14,8 +14,19 @@ from rich.console import RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from typer.core import TyperCommand
 
-from llmguard.cli.arguments import AsJson, BaseUrl, GuardName, Model
-from llmguard.cli.log_commands import Meta, OfStatus, Since, Until, Where, calls_of_guard
+from llmguard.cli.arguments import (
+    AsJson,
+    BaseUrl,
+    GuardArgument,
+    GuardName,
+    Meta,
+    Model,
+    OfStatus,
+    Since,
+    Until,
+    Where,
+    calls_of_guard,
+)
 from llmguard.cli.outcome_view import dollars
 from llmguard.cli.replay_view import backtest_view, comparison_view
 from llmguard.cli.terminal import NEGATIVE, console, emit, say, styled
@@ -40,12 +51,6 @@ WITHOUT_A_MODEL: tuple[Gate, ...] = tuple(gate for gate in GATES if gate != "wor
 
 MATCHES: dict[str, Match] = {word: match for match, word in STORED_MATCH.items()}
 
-GuardArgument = Annotated[
-    str,
-    typer.Argument(
-        help="module:attribute, or a folder with prompts/ and schemas/.", metavar="GUARD", show_default=False
-    ),
-]
 ReplayedLog = Annotated[
     str | None,
     typer.Option("--log", envvar="LLMGUARD_LOG", metavar="URL", help="The log to judge; else the guard's own."),

@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from llmguard.cli.arguments import LOG_URL, AsJson, LogUrl
-from llmguard.cli.log_commands import Since, Until, calls_of_guard
+from llmguard.cli.arguments import LOG_URL, AsJson, LogUrl, Since, Until, calls_of_guard
 from llmguard.cli.replay_view import impact_view
 from llmguard.cli.terminal import NEGATIVE, emit, fail, say, styled
 from llmguard.operations.logs import existing_log

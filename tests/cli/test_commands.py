@@ -148,7 +148,7 @@ def test_run_writes_to_the_log_of_the_environment(shop: Path, monkeypatch: pytes
 def test_log_list_shows_the_newest_first(logged: list[str]) -> None:
     """One line a call: full id, time, guard, status, source, and the first thing that was wrong."""
     header, *rows = printed(run("log", "list")).splitlines()
-    assert header.split() == "id time guard status source tries tokens what was wrong first".split()
+    assert header.split() == "id time guard status source requests tokens first problem".split()
     assert [row.split()[0] for row in rows] == logged[::-1]
     assert [row.split()[3] for row in rows] == ["fallback", "recovered", "accepted"]
     assert "is not one of the allowed values" in rows[1]
@@ -336,9 +336,9 @@ def test_doctor_names_what_a_guard_leaves_unbounded(project: Path) -> None:
     ("arguments", "message"),
     [
         (("log", "list", "--since", "soon"), "time 'soon' is not understood"),
-        (("log", "list", "--status", "good"), "--status 'good' is none"),
+        (("log", "list", "--status", "good"), "--status 'good' is unknown"),
         (("log", "list", "--where", "x=1"), "where: there is no field 'x'"),
-        (("log", "list", "--meta", "user"), "--meta 'user' is no NAME=VALUE"),
+        (("log", "list", "--meta", "user"), "--meta 'user': expected NAME=VALUE"),
         (("log", "list", "--log", "nonsense"), "log URL 'nonsense' is not understood"),
         (("log", "list", "--limit", "many"), "Invalid value for '--limit'"),
         (("log", "lst"), "No such command 'lst'"),

@@ -127,18 +127,18 @@ def test_a_key_with_an_equals_sign_can_be_judged() -> None:
     [
         (("ID", "bad"), "verdict 'bad' is none: it is right, wrong or unsure."),
         (("ID", "rihgt"), "(did you mean 'right'?)"),
-        (("ID", "wrong", "--correction", "{total: 5}"), "--correction (a text stands in quotes): the text is not JSON"),
+        (("ID", "wrong", "--correction", "{total: 5}"), "--correction (a text needs quotes): the text is not JSON"),
         (("ID", "wrong", "--correction", '{"total": 1, "total": 2}'), "the same key stands twice"),
         (("ID", "wrong", "--correction", '{"total": NaN}'), "a number that is not finite"),
         (("ID", "wrong", "--correction", '{"total": -5}'), "/total: must be at least 0; got -5 [minimum]"),
         (("ID", "wrong", "--correction", "@nowhere.json"), "file 'nowhere.json' cannot be read"),
         (("ID", "wrong", "--field", "/totl=wrong"), "(did you mean '/total'?)"),
-        (("ID", "wrong", "--field", "/total"), "--field '/total' is no /PATH=VERDICT"),
-        (("ID", "wrong", "--field", "/total=wrong", "--field", "/total=right"), "--field judges '/total' twice"),
+        (("ID", "wrong", "--field", "/total"), "--field '/total': expected /PATH=VERDICT"),
+        (("ID", "wrong", "--field", "/total=wrong", "--field", "/total=right"), "--field has '/total' twice"),
         (("zzzzzz", "right"), "no call whose id begins with 'zzzzzz'"),
         (("ID",), "a review needs an ID and a verdict"),
         ((), "a review needs an ID and a verdict"),
-        (("ID", "right", "--from", "x.jsonl"), "--from FILE takes reviews from the file alone"),
+        (("ID", "right", "--from", "x.jsonl"), "--from FILE reads all reviews from the file"),
         (("--from", "x.jsonl"), "file 'x.jsonl' cannot be read"),
     ],
 )
@@ -177,7 +177,9 @@ def test_a_work_list_with_verdicts_is_a_file_of_reviews(calls: list[str], projec
         each["verdict"] = verdict
     work[1]["correction"] = VALUE | {"total": 360}
     (project / "done.jsonl").write_text(jsonl(*work) + "\n")
-    assert printed("review", "--from", "done.jsonl", "--reviewer", "ada") == "3 reviews added, 0 were there already\n"
+    assert (
+        printed("review", "--from", "done.jsonl", "--reviewer", "ada") == "3 reviews added, 0 were already in the log\n"
+    )
     again = printed("review", "--from", "done.jsonl", "--reviewer", "ada", "--json")
     assert lines(again) == [{"added": 0, "already_there": 3}]
     assert reviews(calls[1]) == [("wrong", (VALUE | {"total": 360},))]
@@ -203,8 +205,8 @@ def test_one_bad_line_and_nothing_is_kept(calls: list[str]) -> None:
         (jsonl(good | {"verdict": "rigth"}), "did you mean 'right'?"),
         (jsonl(good | {"verdict": None}), "there is no verdict"),
         (jsonl({"id": calls[0]}), "there is no verdict"),
-        (jsonl({"verdict": "right"}), "id is an outcome's id as text, found None"),
-        (jsonl(good | {"id": 7}), "id is an outcome's id as text, found 7"),
+        (jsonl({"verdict": "right"}), "id: expected an outcome's id as text, got None"),
+        (jsonl(good | {"id": 7}), "id: expected an outcome's id as text, got 7"),
         (jsonl(good | {"id": "nobody"}), "no call whose id begins with 'nobody'"),
         (jsonl(good | {"corection": 3}), "unknown key 'corection' (did you mean 'correction'?)"),
         (jsonl(good | {"candidate": VALUE | {"total": 5}}), "candidate is not what the log holds"),
@@ -213,14 +215,14 @@ def test_one_bad_line_and_nothing_is_kept(calls: list[str]) -> None:
         (jsonl(good | {"reviewer": 3}), "reviewer is text, found int"),
         (jsonl(good | {"at": "soon"}), "time 'soon' is not understood"),
         (jsonl(good | {"at": {}}), "at is a time in seconds"),
-        (jsonl([1]), "found list, expected an object"),
+        (jsonl([1]), "expected an object with id and verdict, got list"),
         ("{", "not a line of JSON: the text is not JSON"),
         ("[" * 100_000, "not a line of JSON"),
         ('{"id": "a", "id": "b"}', "the same key stands twice"),
     ]
     text = "\r\n".join([jsonl(good), "", *(line for line, _ in bad), jsonl(good)])
     head, *told = refused("review", "--from", "-", stdin=text).splitlines()
-    assert head == f"llmguard: '-': {len(bad)} of {len(bad) + 2} lines cannot be taken, so none is."
+    assert head == f"llmguard: '-': {len(bad)} of {len(bad) + 2} lines are invalid, so no review is added."
     for number, (said, (_, fault)) in enumerate(zip(told, bad, strict=True), start=3):
         assert said.startswith(f"  line {number}: ")
         assert fault in said
@@ -261,7 +263,7 @@ def test_the_work_list_is_what_was_drawn_and_not_yet_reviewed(calls: list[str]) 
     assert listed("--where", "status=fallback") == ["with a rule's value"]
     for call_id in listed():
         log.review(call_id, "right")
-    assert (listed(), "nothing is to be reviewed" in run("list", "--unreviewed").stderr) == ([], True)
+    assert (listed(), "no call waits for a review" in run("list", "--unreviewed").stderr) == ([], True)
 
 
 def test_an_outcome_without_any_value_is_no_work() -> None:

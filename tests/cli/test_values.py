@@ -17,9 +17,9 @@ from llmguard.core.errors import UsageError
 def test_pairs_split_at_the_first_equals_sign() -> None:
     """A value may hold an equals sign, and be empty; what is no pair, or stands twice, is told."""
     assert pairs(["a=1", "b=x=y", "c="], "--meta") == {"a": "1", "b": "x=y", "c": ""}
-    with pytest.raises(UsageError, match="--meta 'a' is no NAME=VALUE"):
+    with pytest.raises(UsageError, match="--meta 'a': expected NAME=VALUE"):
         pairs(["a"], "--meta")
-    with pytest.raises(UsageError, match="--meta gives 'a' twice"):
+    with pytest.raises(UsageError, match="--meta has 'a' twice"):
         pairs(["a=1", "a=2"], "--meta")
 
 
@@ -35,7 +35,12 @@ def test_inputs_come_from_a_file_and_options_win(tmp_path: Path, monkeypatch: py
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"{", "is no JSON"), (b"[1]", "holds a list"), (b"\xff", "is no UTF-8 text"), (b"[" * 100_000, "is no JSON")],
+    [
+        (b"{", "is not valid JSON"),
+        (b"[1]", "got list in"),
+        (b"\xff", "is not valid UTF-8"),
+        (b"[" * 100_000, "is not valid JSON"),
+    ],
 )
 def test_an_input_file_that_is_no_object_is_told(tmp_path: Path, content: bytes, message: str) -> None:
     """Whatever is in the file, the answer is a sentence."""
