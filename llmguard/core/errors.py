@@ -4,7 +4,7 @@ LLMGuardError
  ├── UsageError       you: a bad schema, prompt or configuration; raised when the guard is built
  ├── GuardRejected    the model: no rung gave a value that can be trusted; carries the outcome
  ├── ReplayMismatch   the record: what is asked is not what was recorded
- └── LogError         the disk: the log cannot be opened or written
+ └── LogError         the disk: the log, or a record in it, cannot be opened, read or written
 
 A model's or a network's trouble is never an exception in the core: it is an answer to the flow.
 """
@@ -45,4 +45,4 @@ class ReplayMismatch(LLMGuardError):
 
 
 class LogError(LLMGuardError):
-    """The outcome log cannot be opened, read or written."""
+    """The outcome log, or a record in it, cannot be opened, read or written."""

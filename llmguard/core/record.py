@@ -14,6 +14,7 @@ from typing import Any, TypeAlias, cast
 
 from llmguard.core.canonical import Json, decode, digest, encode
 from llmguard.core.effects import Answer, Crashed, Returned
+from llmguard.core.errors import LogError
 from llmguard.core.messages import NO_USAGE, ModelFailure, ModelReply, Usage
 from llmguard.core.outcome import (
     Alternative,
@@ -29,6 +30,7 @@ from llmguard.core.outcome import (
 from llmguard.core.redaction import redact, redact_text
 
 RECORD_VERSION = 1
+"""Of `record_to_json`. A reader refuses a later one: it may hold what changes the meaning of the rest."""
 RAW_LIMIT = 65_536
 """Bytes kept of a reply that was refused for its size; its hash covers what was received."""
 
@@ -197,7 +199,12 @@ def record_to_json(record: Record) -> dict[str, Json]:
         "steps": [step_to_json(step) for step in record.steps],
         "outcome": outcome_to_json(record.outcome) if record.outcome else None,
     }
-    return {**data, "hash": "blake2b-128:" + digest(data)}
+    return {**data, "hash": record_hash(data)}
+
+
+def record_hash(data: dict[str, Json]) -> str:
+    """The tagged hash of a record's other members."""
+    return "blake2b-128:" + digest({name: item for name, item in data.items() if name != "hash"})
 
 
 def step_to_json(step: Step) -> dict[str, Json]:
@@ -214,11 +221,36 @@ def step_from_json(data: dict[str, Json]) -> Step:
 
 
 def record_from_json(data: dict[str, Json]) -> Record:
+    """The record that `record_to_json` wrote.
+
+    Raises:
+        LogError: it is of another version, or was changed since. What is stored cannot be trusted; a `ReplayMismatch`
+            is about a record that can be, and a guard that asks for something else.
+    """
+    _refuse_other_version(data)
+    _refuse_changed_record(data)
     return Record(
         CallStart(**data["opening"]),
         tuple(step_from_json(step) for step in data["steps"]),
         outcome_from_json(data["outcome"]) if data["outcome"] else None,
     )
+
+
+def _refuse_other_version(data: dict[str, Json]) -> None:
+    version = data.get("version")
+    if type(version) is not int or version != RECORD_VERSION:
+        raise LogError(
+            f"a record has version {version!r}, and this llmguard reads version {RECORD_VERSION}. Read it with the llmguard"
+            " that wrote it, or a later one."
+        )
+
+
+def _refuse_changed_record(data: dict[str, Json]) -> None:
+    if data.get("hash") != (expected := record_hash(data)):
+        raise LogError(
+            f"a record has hash {data.get('hash')!r:.80}, and its content has {expected!r}: it was changed after it was"
+            " written. Use the record as it was written; what may be edited is a case file (`llmguard promote`)."
+        )
 
 
 def _violation(data: Json) -> Violation:

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmguard.core.canonical import decode, encode
+from llmguard.core.canonical import Json, decode, encode
 from llmguard.core.effects import Crashed, Returned
+from llmguard.core.errors import LogError
 from llmguard.core.messages import ModelFailure, ModelReply, Usage
 from llmguard.core.outcome import Alternative, Attempt, Outcome, Repair, Violation
 from llmguard.core.record import (
@@ -124,6 +125,36 @@ def test_a_record_says_its_version_and_is_sealed() -> None:
     assert one["version"] == 1
     assert one["hash"].startswith("blake2b-128:")
     assert one["hash"] != other["hash"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"version": 2}, "a record has version 2, and this llmguard reads version 1"),
+        ({"version": "1"}, "a record has version '1'"),
+        ({"version": True}, "a record has version True"),
+        ({"hash": "blake2b-128:0"}, "a record has hash 'blake2b-128:0', and its content has 'blake2b-128:"),
+        ({"steps": []}, "it was changed after it was written"),
+        ({"added": 1}, "it was changed after it was written"),
+    ],
+)
+def test_a_later_version_and_a_changed_record_are_refused(change: dict[str, Json], message: str) -> None:
+    """With one sentence that says what was found and what was expected."""
+    opening = CallStart(id="x", guard="g", fingerprint="f", inputs=1, inputs_digest="d", meta={}, started_at=1.0)
+    written = record_to_json(Record(opening, (Step("r0", "d", Returned(1)),)))
+    assert record_from_json(written).opening == opening
+    with pytest.raises(LogError) as raised:
+        record_from_json({**written, **change})
+    assert message in str(raised.value)
+
+
+@pytest.mark.parametrize("member", ["version", "hash"])
+def test_a_record_without_version_or_hash_is_refused(member: str) -> None:
+    """Nothing says what it is, or whether it is whole."""
+    opening = CallStart(id="x", guard="g", fingerprint="f", inputs=1, inputs_digest="d", meta={}, started_at=1.0)
+    written = record_to_json(Record(opening, ()))
+    with pytest.raises(LogError):
+        record_from_json({name: item for name, item in written.items() if name != member})
 
 
 def test_latency_is_kept() -> None:
