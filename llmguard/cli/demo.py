@@ -27,7 +27,7 @@ from llmguard.core.canonical import Json, decode
 from llmguard.core.outcome import Attempt, Outcome
 from llmguard.core.safe_text import safe_json, safe_line
 from llmguard.guard.guard import DEFAULT_LOG, Guard
-from llmguard.log import OutcomeLog
+from llmguard.log import OutcomeStore, open_log
 from llmguard.models.local import MODEL, LocalModelUnavailable, local_model
 from llmguard.models.openai.model import OpenAIModel
 from llmguard.operations.outcome_json import outcome_json
@@ -82,7 +82,7 @@ def demo(
     with ExitStack() as stack:
         source = stack.enter_context(replies_played_back() if played_back else replies_of_a_model(out))
         out.print(Text(source.told), Text(""), sep="\n")
-        outcome_log = OutcomeLog.open(log)
+        outcome_log = open_log(log)
         guards = demo_guards(source.models, outcome_log)
         began = time.monotonic()
         for document, outcome in _shown_progress(run_all(guards, documents), len(documents), out):
@@ -134,7 +134,7 @@ def _data(name: str) -> Json:
     return decode((DATA / name).read_text(encoding="utf-8"))
 
 
-def _record(path: Path, log: OutcomeLog, outcomes: Sequence[Told]) -> None:
+def _record(path: Path, log: OutcomeStore, outcomes: Sequence[Told]) -> None:
     """Renew what `--playback` plays: `llmguard demo --record llmguard/cli/demo_data/replies.json`."""
     lines = []
     for document, outcome in outcomes:

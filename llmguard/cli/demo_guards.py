@@ -16,7 +16,7 @@ from llmguard.engine.check import check
 from llmguard.engine.ladder import constant, escalate
 from llmguard.guard.guard import Guard, Options
 from llmguard.guard.rungs import rung
-from llmguard.log import OutcomeLog
+from llmguard.log import OutcomeStore
 
 DATA = Path(__file__).parent / "demo_data"
 INPUT_NAMES = {"triage": "ticket", "invoice": "document", "review": "review"}
@@ -134,7 +134,7 @@ def no_complaint_in_praise(value: Mapping[str, Json], inputs: Mapping[str, Json]
 # ------------------------------------------------------------------------------------------------- the guards
 
 
-def demo_guards(models: Models, log: OutcomeLog) -> dict[str, Guard[Json]]:
+def demo_guards(models: Models, log: OutcomeStore) -> dict[str, Guard[Json]]:
     """Tickets and reviews: the model is held to the schema. Invoices: it is asked in words first. What is still wrong
     after it was told so, a rule, a constant or a person answers."""
 

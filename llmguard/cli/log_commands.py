@@ -25,7 +25,7 @@ from llmguard.cli.outcome_view import record_view
 from llmguard.cli.review_command import ID_HELP, review
 from llmguard.cli.review_view import reviews_block, task_view
 from llmguard.cli.terminal import console, emit, say
-from llmguard.log import OutcomeLog
+from llmguard.log import OutcomeStore
 from llmguard.log.rows import Row
 from llmguard.operations.calls import (
     CallReport,
@@ -77,7 +77,7 @@ def list_command(
         _show_list(opened, listed.rows, limit)
 
 
-def _show_list(log: OutcomeLog, rows: tuple[Row, ...], limit: int) -> None:
+def _show_list(log: OutcomeStore, rows: tuple[Row, ...], limit: int) -> None:
     out = console()
     for line in rows_view(rows, [first_problem(log, row) for row in rows], out):
         out.print(line)
@@ -87,7 +87,7 @@ def _show_list(log: OutcomeLog, rows: tuple[Row, ...], limit: int) -> None:
         say(Text(f"the newest {limit}; --limit shows more", "dim"), stderr=True)
 
 
-def _show_queue(log: OutcomeLog, calls: Search, limit: int, as_json: bool) -> None:
+def _show_queue(log: OutcomeStore, calls: Search, limit: int, as_json: bool) -> None:
     queue = review_queue(log, calls, limit=limit)
     for task in queue.tasks:
         _show_task(task, as_json)
@@ -163,7 +163,7 @@ def tail(
         return
 
 
-def _newest(log: OutcomeLog, calls: Search, number: int) -> tuple[Row, ...]:
+def _newest(log: OutcomeStore, calls: Search, number: int) -> tuple[Row, ...]:
     return list_calls(log, calls, limit=number).rows[::-1] if number else ()
 
 

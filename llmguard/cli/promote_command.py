@@ -16,7 +16,7 @@ from llmguard.cli.terminal import console, emit, say, styled
 from llmguard.core.canonical import EncodingError, Json, decode, encode
 from llmguard.core.errors import LogError, UsageError
 from llmguard.core.record import Record
-from llmguard.log import OutcomeLog
+from llmguard.log import OutcomeStore
 from llmguard.log.rows import RUNNING
 from llmguard.operations.logged_calls import Search
 from llmguard.operations.logs import existing_log, full_id
@@ -133,7 +133,7 @@ def _expectation(given: str | None) -> Wanted:
 class _Asked:
     """One use of the command: the log, what must hold, and where the cases go."""
 
-    def __init__(self, log: OutcomeLog, wanted: Wanted, folder: Path, update: bool) -> None:
+    def __init__(self, log: OutcomeStore, wanted: Wanted, folder: Path, update: bool) -> None:
         self.log, self.wanted, self.folder, self.update = log, wanted, folder, update
 
     def by_id(self, ids: list[str], slug: str) -> Promoted:

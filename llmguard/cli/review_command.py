@@ -14,7 +14,7 @@ from llmguard.cli.terminal import emit, say
 from llmguard.core.canonical import Json
 from llmguard.core.errors import UsageError
 from llmguard.core.safe_text import safe_line
-from llmguard.log import OutcomeLog, Review
+from llmguard.log import OutcomeStore, Review
 from llmguard.log.reviews import UNSET
 from llmguard.operations.logs import existing_log, full_id
 from llmguard.operations.outcome_json import review_json
@@ -79,7 +79,7 @@ def review(
     _show(opened, added, as_json)
 
 
-def _show(log: OutcomeLog, review: Review, as_json: bool) -> None:
+def _show(log: OutcomeStore, review: Review, as_json: bool) -> None:
     if as_json:
         emit(review_json(review))
         return

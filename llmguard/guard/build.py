@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import wraps
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 from llmguard.core.canonical import Json, digest
 from llmguard.core.errors import UsageError
@@ -28,9 +28,10 @@ from llmguard.engine.ladder import (
     fallback,
 )
 from llmguard.engine.policy import Policy, fingerprint
-from llmguard.guard.certificate_lookup import Certificates, bound_promise
+from llmguard.guard.certificate_lookup import bound_promise
 from llmguard.guard.loaders import PromptSource, SchemaSource, load_prompt, load_schema
 from llmguard.guard.rungs import ModelSource, Usual, merge_sampling, model_rung
+from llmguard.log.protocol import OutcomeStore
 from llmguard.parsing.coerce import STANDARD, ReadingRules
 from llmguard.schema import Schema
 from llmguard.voting import SelfConsistency, refuse_unknown_fields
@@ -38,12 +39,6 @@ from llmguard.voting import SelfConsistency, refuse_unknown_fields
 RungSource: TypeAlias = "Callable[..., object] | FallbackRung"
 
 _NAME = re.compile(r"(?!\.)[a-z0-9_.-]{1,64}(?<!\.)\Z")
-
-
-class Log(Certificates, Protocol):
-    """What a guard's ladder asks of a log: good values, and certificates."""
-
-    def last_good(self, guard: str, inputs_digest: str, not_before: float) -> Json: ...
 
 
 def build_policy(
@@ -59,7 +54,7 @@ def build_policy(
     fallbacks: Sequence[RungSource],
     budget: Budget,
     deadline_s: float | None,
-    log: Log,
+    log: OutcomeStore,
     reading: ReadingRules = STANDARD,
     consistency: SelfConsistency | None = None,
     audit: float = 0.0,
@@ -137,7 +132,7 @@ def _fallback_rung(given: RungSource, binding: RungBinding) -> FallbackRung:
     )
 
 
-def last_good_in(log: Log) -> Callable[[str, Json, float], Json]:
+def last_good_in(log: OutcomeStore) -> Callable[[str, Json, float], Json]:
     """Looks in a log for the newest good value of a guard for the same inputs."""
 
     def last_good(guard: str, inputs: Json, max_age_s: float) -> Json:

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
 
 from llmguard.certification import Certificate, StoredCertificate, policy_parameters
 from llmguard.core.canonical import Json
 from llmguard.core.errors import UsageError
 from llmguard.engine.acceptance_policy import Acceptance, bound_acceptance
 from llmguard.engine.policy import Policy
+from llmguard.log.protocol import OutcomeStore
 
 
-class Certificates(Protocol):
-    """What is asked of a log."""
-
-    def certificates(self, guard: str, certified: str | None = None) -> Sequence[StoredCertificate]: ...
-
-
-def bound_promise(given: object, policy: Policy, log: Certificates) -> Acceptance:
+def bound_promise(given: object, policy: Policy, log: OutcomeStore) -> Acceptance:
     name = policy.name
     if not isinstance(given, Acceptance):
         raise UsageError(f"accept= of guard {name!r} wants certified(alpha, delta), found {given!r}.")
@@ -34,7 +28,7 @@ def bound_promise(given: object, policy: Policy, log: Certificates) -> Acceptanc
     return replace(accept, lookup=certificate_lookup(log, name, accept, accept.certificate_key(policy.certified)))
 
 
-def certificate_lookup(log: Certificates, name: str, accept: Acceptance, promise: str) -> Callable[[], Json]:
+def certificate_lookup(log: OutcomeStore, name: str, accept: Acceptance, promise: str) -> Callable[[], Json]:
     """Looks for the newest certificate of this promise that holds now; what it finds is recorded with the call."""
 
     def lookup() -> Json:

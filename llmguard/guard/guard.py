@@ -20,7 +20,8 @@ from llmguard.engine.policy import Policy, describe_policy
 from llmguard.guard.build import RungSource, build_policy, doubts
 from llmguard.guard.loaders import PromptSource, SchemaSource
 from llmguard.guard.rungs import ModelSource
-from llmguard.log import MemoryLog, OutcomeLog, open_log
+from llmguard.log import MemoryLog, OutcomeStore, open_log
+from llmguard.log.protocol import refuse_incomplete_store
 from llmguard.parsing.coerce import USUAL, reading_rules
 from llmguard.parsing.syntax import MAX_DEPTH
 from llmguard.runtime.session import Session, inputs_of, resumable
@@ -52,7 +53,7 @@ class Options(TypedDict, total=False):
     allow_truncated: bool
     max_depth: int
     fallback: Sequence[RungSource]
-    log: str | OutcomeLog | MemoryLog | None
+    log: str | OutcomeStore | None
 
 
 class Guard(Generic[T]):
@@ -121,9 +122,9 @@ class Guard(Generic[T]):
         allow_truncated: bool = False,
         max_depth: int = MAX_DEPTH,
         fallback: Sequence[RungSource] = (),
-        log: str | OutcomeLog | MemoryLog | None = DEFAULT_LOG,
+        log: str | OutcomeStore | None = DEFAULT_LOG,
     ) -> None:
-        self.log = open_log(log) if isinstance(log, str) else MemoryLog() if log is None else log
+        self.log = _store(log, name)
         self.policy = build_policy(
             name,
             prompt=prompt,
@@ -214,6 +215,15 @@ class Guard(Generic[T]):
         if self._typed and (outcome.has_value or value is not None):
             value = self.policy.schema.load(value)
         return cast("Outcome[T]", replace(outcome, value=value, _priced=price_of))
+
+
+def _store(log: str | OutcomeStore | None, name: str) -> OutcomeStore:
+    if log is None:
+        return MemoryLog()
+    if isinstance(log, str):
+        return open_log(log)
+    refuse_incomplete_store(log, f"guard {name!r}")
+    return log
 
 
 def value_of(outcome: Outcome[T]) -> T:

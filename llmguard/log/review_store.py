@@ -1,4 +1,4 @@
-"""What both logs do with reviews, audits and certificates, alike, on the few operations in which they differ."""
+"""Reviews and audits in every store, on the few operations in which stores differ."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from llmguard.log.reviews import (
 )
 
 AuditFilter: TypeAlias = Literal["audited", "reviewed"]
-"""Of the finished calls of a guard: those drawn for audit, or those with a review."""
+"""Which finished calls of a guard: those drawn for audit, or those with a review."""
 
 
 class CallSummary(NamedTuple):
-    """A call as a log knows it; `outcome` is None while it runs."""
+    """What a review needs to know of a call; `outcome` is None while it runs."""
 
     call_id: str
     guard: str
@@ -38,9 +38,9 @@ class CallSummary(NamedTuple):
 
 
 class ReviewStore(ABC):
-    """A log in which people's judgements stand beside the outcomes."""
+    """A store that keeps people's reviews beside the outcomes."""
 
-    # --------------------------------------------------------------------------------------------- what a log can do
+    # --------------------------------------------------------------------------------------------- what differs
 
     @abstractmethod
     def explain(self, fingerprint: str) -> Json:
@@ -48,15 +48,15 @@ class ReviewStore(ABC):
 
     @abstractmethod
     def _look_up(self, call_id: str) -> CallSummary | None:
-        """None where there is no such call."""
+        """None for an unknown call."""
 
     @abstractmethod
     def _unknown(self, call_id: str) -> LogError:
-        """There is no such call in this log."""
+        """The error for an unknown call."""
 
     @abstractmethod
     def _save_reviews(self, reviews: Sequence[Review]) -> None:
-        """In this order; on the disk on return, where the log has one."""
+        """In this order, and durable on return."""
 
     @abstractmethod
     def _reviews(self, call_ids: Iterable[str]) -> list[Review]:
@@ -64,10 +64,10 @@ class ReviewStore(ABC):
 
     @abstractmethod
     def _descriptions(self, guard: str) -> Mapping[str, Json]:
-        """What decided this guard's outcomes, by fingerprint."""
+        """The descriptions of a guard, as `guard` saved them, by fingerprint."""
 
     @abstractmethod
-    def _ended(
+    def _finished(
         self, guard: str, fingerprints: Sequence[str] | None, since: float | None, which: AuditFilter
     ) -> list[FinishedCall]:
         """Finished calls with their reviews, by start; `fingerprints` None: whatever decided them."""
@@ -141,13 +141,13 @@ class ReviewStore(ABC):
         """The finished calls of a guard that somebody reviewed, whyever, by start; `item.reason` says which were drawn.
         `judged_pairs` sets the verdicts of its judges beside people's."""
         if certified is None:
-            return [audit_of(call) for call in self._ended(guard, None, since, "reviewed")]
+            return [audit_of(call) for call in self._finished(guard, None, since, "reviewed")]
         return [audit_of(call) for call in self._decided(guard, certified, since, "reviewed")]
 
     def _decided(self, guard: str, certified: str, since: float | None, which: AuditFilter) -> list[FinishedCall]:
         """Begun and decided by such a guard: one that was resumed by a changed guard says nothing of either."""
         fingerprints = self._certified(guard, certified)
-        found = self._ended(guard, fingerprints, since, which)
+        found = self._finished(guard, fingerprints, since, which)
         return [call for call in found if call.outcome.fingerprint in fingerprints]
 
     def _certified(self, guard: str, certified: str) -> list[str]:

@@ -235,13 +235,13 @@ def interrupted_call(opening: CallStart, steps: Iterable[Step]) -> Outcome[Json]
 
 
 def row_of(call: Json) -> Row:
-    """`call.shown` is the status as lists show it, `call.review` the newest verdict or empty."""
+    """`call.listed_status` is the status as lists show it, `call.review` the newest verdict or empty."""
     outcome = decode(call.outcome) if call.outcome is not None else {}
     return Row(
         id=call.id,
         guard=call.guard,
         fingerprint=call.fingerprint,
-        status=call.shown,
+        status=call.listed_status,
         source=call.source or "",
         started_at=call.started_at,
         finished_at=call.finished_at,

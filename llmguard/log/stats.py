@@ -1,9 +1,9 @@
-"""Counts over many calls: how they ended, what failed, what they used, and how long they took."""
+"""Counts over many calls: their statuses, failures, tokens and durations."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from llmguard.core.messages import NO_USAGE, Usage
@@ -11,7 +11,7 @@ from llmguard.core.messages import NO_USAGE, Usage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelUse:
-    """Requests to one model, by the name it gave itself, and their tokens. Requests without a reply have no name."""
+    """Requests to one model, by the name in its replies, and their tokens. Requests without a reply have no name."""
 
     model: str
     requests: int = 0
@@ -20,7 +20,7 @@ class ModelUse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuardStats:
-    """One guard's calls. `failures` counts the calls in which an attempt failed so; seconds are of decided calls."""
+    """One guard's calls. `failures` counts, by kind, the calls in which an attempt failed; seconds are of finished calls."""
 
     guard: str
     calls: int
@@ -68,6 +68,10 @@ class GuardTally:
             p95_s=_quantile(durations, 0.95),
             longest_s=durations[-1] if durations else None,
         )
+
+
+def stats_by_name(tallies: Mapping[str, GuardTally]) -> tuple[GuardStats, ...]:
+    return tuple(tallies[name].stats() for name in sorted(tallies))
 
 
 def _quantile(ordered: list[float], share: float) -> float | None:

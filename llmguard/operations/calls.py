@@ -12,7 +12,7 @@ from llmguard.core.outcome import Outcome
 from llmguard.core.prices import cost_usd
 from llmguard.core.record import Record
 from llmguard.core.safe_text import safe_line
-from llmguard.log import GuardStats, MemoryLog, OutcomeLog, Review
+from llmguard.log import GuardStats, OutcomeStore, Review
 from llmguard.log.rows import Row
 from llmguard.operations.logged_calls import Search
 from llmguard.operations.outcome_json import iso_time, record_json, review_json, usage_json
@@ -37,7 +37,7 @@ class CallList:
         return [call_json(row) for row in self.rows]
 
 
-def list_calls(log: OutcomeLog | MemoryLog, search: Search | None = None, *, limit: int | None = 20) -> CallList:
+def list_calls(log: OutcomeStore, search: Search | None = None, *, limit: int | None = 20) -> CallList:
     """The newest calls that match, the newest first.
 
     >>> from llmguard import Guard, constant
@@ -80,7 +80,7 @@ def cost_of_call(row: Row) -> float | None:
     return cost_usd(row.models[0], row.usage) if len(row.models) == 1 else None
 
 
-def first_problem(log: OutcomeLog | MemoryLog, row: Row) -> str:
+def first_problem(log: OutcomeStore, row: Row) -> str:
     """The first thing that went wrong in a call, on one line; empty where nothing did."""
     record = log.get(row.id) if row.failures or row.rules else None
     return _first_problem(record.outcome) if record and record.outcome else ""
@@ -95,7 +95,7 @@ def _first_problem(outcome: Outcome[Json]) -> str:
 
 
 def follow_calls(
-    log: OutcomeLog | MemoryLog,
+    log: OutcomeStore,
     search: Search | None = None,
     *,
     backlog: int = 10,
@@ -118,7 +118,7 @@ def follow_calls(
         sleep(POLL_S)
 
 
-def _recently_decided(log: OutcomeLog | MemoryLog, search: Search) -> list[Row]:
+def _recently_decided(log: OutcomeStore, search: Search) -> list[Row]:
     return log.find(**search, finished_since=time.time() - LATE_S, newest_first=False, limit=None)
 
 
@@ -140,7 +140,7 @@ class CallReport:
         return record_json(self.record, self.finished_at) | {"reviews": reviews}
 
 
-def show_call(log: OutcomeLog | MemoryLog, call_id: str) -> CallReport:
+def show_call(log: OutcomeStore, call_id: str) -> CallReport:
     """One call with its reviews.
 
     >>> from llmguard import Guard, constant
@@ -163,7 +163,7 @@ def show_call(log: OutcomeLog | MemoryLog, call_id: str) -> CallReport:
     )
 
 
-def recorded_call(log: OutcomeLog | MemoryLog, call_id: str) -> Record:
+def recorded_call(log: OutcomeStore, call_id: str) -> Record:
     """The record of a call; LogError where the log has none."""
     record = log.get(call_id)
     if record is None:
@@ -225,7 +225,7 @@ class CallTotals:
         return {"guards": guards}
 
 
-def total_calls(log: OutcomeLog | MemoryLog, search: Search | None = None) -> CallTotals:
+def total_calls(log: OutcomeStore, search: Search | None = None) -> CallTotals:
     """Totals by guard: how calls ended, what failed, requests, tokens, cost and latency.
 
     >>> from llmguard import Guard, constant

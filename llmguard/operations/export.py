@@ -16,7 +16,7 @@ from llmguard.core.safe_text import safe_json
 from llmguard.engine.ladder import ModelRung
 from llmguard.engine.policy import Policy
 from llmguard.guard.guard import Guard
-from llmguard.log import OutcomeLog
+from llmguard.log import OutcomeStore
 from llmguard.operations.datasets import (
     Answer,
     Dataset,
@@ -68,7 +68,7 @@ class ExportOptions:
 
 
 def export_to_folder(
-    log: OutcomeLog, search: Search, folder: Path, options: ExportOptions | None = None, *, force: bool = False
+    log: OutcomeStore, search: Search, folder: Path, options: ExportOptions | None = None, *, force: bool = False
 ) -> ExportReport:
     """Write the calls that match as `FORMAT.train.jsonl`, with a split also `FORMAT.validation.jsonl`.
 
@@ -94,7 +94,7 @@ def export_to_folder(
 
 
 def export_to(
-    write: Callable[[bytes], object], log: OutcomeLog, search: Search, options: ExportOptions | None = None
+    write: Callable[[bytes], object], log: OutcomeStore, search: Search, options: ExportOptions | None = None
 ) -> ExportReport:
     """The same without a split, each line given to `write`."""
     options = options or ExportOptions()
@@ -112,7 +112,7 @@ def _report(dataset: Dataset, files: Sequence[str]) -> ExportReport:
     return ExportReport(rows=dict(dataset.rows), left_out=dict(dataset.left_out), files=tuple(files))
 
 
-def _rows(log: OutcomeLog, search: Search, dataset: Dataset, options: ExportOptions) -> Iterator[DatasetRow]:
+def _rows(log: OutcomeStore, search: Search, dataset: Dataset, options: ExportOptions) -> Iterator[DatasetRow]:
     examples = _Examples(log, options.guards)
     return (row for record in records(log, search) for row in dataset.add(examples.example(record)))
 
@@ -120,7 +120,7 @@ def _rows(log: OutcomeLog, search: Search, dataset: Dataset, options: ExportOpti
 class _Examples:
     """The calls of a log as examples; each prompt is compiled once."""
 
-    def __init__(self, log: OutcomeLog, guards: Iterable[Guard[Json]]) -> None:
+    def __init__(self, log: OutcomeStore, guards: Iterable[Guard[Json]]) -> None:
         self._log, self._guards = log, guards
         self._prompts: dict[str, tuple[Json, Sequence[Render]] | LeftOut] = {}
 

@@ -16,7 +16,7 @@ from llmguard.engine.policy import describe_policy
 from llmguard.guard.certificate_lookup import certificate_lookup
 from llmguard.guard.discovery import guard_named
 from llmguard.guard.guard import DEFAULT_LOG, Guard
-from llmguard.log import OutcomeLog, open_log
+from llmguard.log import OutcomeStore, open_log
 from llmguard.models.openai.model import OpenAIModel
 from llmguard.operations.logs import existing_log
 
@@ -47,16 +47,16 @@ def find_guard(target: Target) -> Guard[Json]:
     return _of_module(target)
 
 
-def find_guard_and_log(target: Target, url: str | None) -> tuple[Guard[Json], OutcomeLog]:
+def find_guard_and_log(target: Target, url: str | None) -> tuple[Guard[Json], OutcomeStore]:
     """The guard, and the log at `url`, else the guard's own, else the default one."""
     is_folder = ":" not in target.named
     guard = find_guard(replace(target, log=url) if is_folder else target)
     return guard, log_of(guard) if url is None else existing_log(url)
 
 
-def log_of(guard: Guard[Any]) -> OutcomeLog:
-    """A guard's own log if it is on the disk, else the default one; LogError where there is none."""
-    return guard.log if isinstance(guard.log, OutcomeLog) else existing_log(DEFAULT_LOG)
+def log_of(guard: Guard[Any]) -> OutcomeStore:
+    """A guard's own log if other processes can read it, else the default one; LogError where there is none."""
+    return guard.log if guard.log.url is not None else existing_log(DEFAULT_LOG)
 
 
 def openai_model(name: str, base_url: str | None) -> OpenAIModel:
@@ -91,7 +91,7 @@ def logging_to(guard: Guard[Json], url: str) -> Guard[Json]:
     return moved
 
 
-def _looked_up_in(log: OutcomeLog, guard: Guard[Json]) -> Acceptance | None:
+def _looked_up_in(log: OutcomeStore, guard: Guard[Json]) -> Acceptance | None:
     """What the guard promises, with the certificates of this log."""
     accept = guard.policy.accept
     if accept is None:

@@ -7,7 +7,7 @@ from typing import TypedDict
 
 from llmguard.core.canonical import Json
 from llmguard.core.record import Record
-from llmguard.log import MemoryLog, OutcomeLog
+from llmguard.log import OutcomeStore
 from llmguard.log.rows import Row
 
 PAGE = 500
@@ -31,7 +31,7 @@ class Search(CallsOfGuard, total=False):
     guard: str | None
 
 
-def rows(log: OutcomeLog | MemoryLog, search: Search) -> Iterator[Row]:
+def rows(log: OutcomeStore, search: Search) -> Iterator[Row]:
     """All such calls by start. A page begins where the last one ended, and leaves out what was in it at that moment."""
     search, previous = search.copy(), set[str]()
     while True:
@@ -43,7 +43,7 @@ def rows(log: OutcomeLog | MemoryLog, search: Search) -> Iterator[Row]:
         previous = {row.id for row in page if row.started_at == last}
 
 
-def records(log: OutcomeLog | MemoryLog, search: Search) -> Iterator[Record]:
+def records(log: OutcomeStore, search: Search) -> Iterator[Record]:
     """The same with their steps."""
     for row in rows(log, search):
         record = log.get(row.id)

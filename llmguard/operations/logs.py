@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from llmguard.core.errors import LogError
 from llmguard.core.redaction import redact_text
-from llmguard.log import OutcomeLog
+from llmguard.log import OutcomeStore, open_log
 from llmguard.log.sqlite.database import path_of
 
 SHORTEST_PREFIX = 4
 SHOWN_IDS = 5
 
 
-def existing_log(url: str) -> OutcomeLog:
+def existing_log(url: str) -> OutcomeStore:
     """The log at `url`; LogError where there is none yet."""
     path = path_of(url)
     if path.is_dir():
@@ -21,10 +21,10 @@ def existing_log(url: str) -> OutcomeLog:
             f"there is no log at {redact_text(url)} (file {str(path)!r}). The first guarded call makes it; to read another"
             " one, give --log URL or set LLMGUARD_LOG."
         )
-    return OutcomeLog.open(url)
+    return open_log(url)
 
 
-def full_id(log: OutcomeLog, prefix: str) -> str:
+def full_id(log: OutcomeStore, prefix: str) -> str:
     """The one id that begins so; LogError where there is none, or more than one."""
     if len(prefix) < SHORTEST_PREFIX:
         raise LogError(f"{prefix!r} is too little of an id. Give at least {SHORTEST_PREFIX} of its characters.")

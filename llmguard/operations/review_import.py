@@ -7,7 +7,7 @@ from datetime import datetime
 
 from llmguard.core.canonical import Json
 from llmguard.core.errors import LLMGuardError, LogError, UsageError
-from llmguard.log import OutcomeLog, Review
+from llmguard.log import OutcomeStore, Review
 from llmguard.log.reviews import UNSET, VERDICTS, ReviewInput
 from llmguard.operations.logs import full_id
 from llmguard.operations.points_in_time import parse_time
@@ -33,16 +33,16 @@ class ReviewImport:
 
 
 def import_reviews(
-    log: OutcomeLog, text: str, *, reviewer: str = "", blind: bool = False, source: str = "text"
+    log: OutcomeStore, text: str, *, reviewer: str = "", blind: bool = False, source: str = "text"
 ) -> ReviewImport:
     """Add the reviews of JSON lines, each an object with `id` and `verdict`, such as the tasks of a review queue.
 
     `reviewer` and `blind` are for lines without these keys. `source` names the text in errors. A review that the log has
     already is not added again.
 
-    >>> from llmguard import Guard, OutcomeLog
+    >>> from llmguard import Guard, OutcomeStore
     >>> from llmguard.testing import ScriptedModel
-    >>> log = OutcomeLog.open("sqlite:///reviewed.db")
+    >>> log = open_log("sqlite:///reviewed.db")
     >>> guard = Guard("size", prompt="?", schema={"enum": ["S", "L"]}, models=[ScriptedModel(['"L"'])], log=log)
     >>> import_reviews(log, f'{{"id": "{guard.run().id}", "verdict": "right"}}', reviewer="ann")
     ReviewImport(added=1, already_there=0)
@@ -70,7 +70,7 @@ def import_reviews(
     return ReviewImport(added=added, already_there=len(reviews) - added)
 
 
-def ensure_written(log: OutcomeLog) -> None:
+def ensure_written(log: OutcomeStore) -> None:
     """LogError unless all reviews are on the disk: a command ends right after, and with it what waits to be written."""
     if not log.flush():
         raise LogError(
@@ -88,7 +88,7 @@ def strict_json(text: str, subject: str) -> Json:
         raise UsageError(f"{subject}: {wrong.message}{excerpt}; expected {wrong.expected}.") from None
 
 
-def _review(log: OutcomeLog, line: Json, defaults: ReviewInput, now: datetime) -> Review:
+def _review(log: OutcomeStore, line: Json, defaults: ReviewInput, now: datetime) -> Review:
     if not isinstance(line, dict):
         raise UsageError(f"expected an object with id and verdict, got {type(line).__name__}.")
     _refuse_keys(line)

@@ -7,7 +7,7 @@ from itertools import islice
 
 from llmguard.core.canonical import Json
 from llmguard.core.record import Record
-from llmguard.log import MemoryLog, OutcomeLog
+from llmguard.log import OutcomeStore
 from llmguard.log.reviews import judged_value
 from llmguard.operations.logged_calls import Search
 from llmguard.operations.outcome_json import iso_time
@@ -56,7 +56,7 @@ class ReviewQueue:
         return [task.to_json() for task in self.tasks]
 
 
-def review_queue(log: OutcomeLog | MemoryLog, search: Search | None = None, *, limit: int = 20) -> ReviewQueue:
+def review_queue(log: OutcomeStore, search: Search | None = None, *, limit: int = 20) -> ReviewQueue:
     """The oldest calls that match, were drawn for an audit, have a value to judge and no review yet.
 
     >>> from llmguard import Guard

@@ -11,7 +11,7 @@ from llmguard.core.canonical import Json
 from llmguard.core.errors import UsageError
 from llmguard.core.outcome import MODEL_STATUSES
 from llmguard.guard.loaders import load_schema
-from llmguard.log import OutcomeLog
+from llmguard.log import OutcomeStore
 from llmguard.operations.backtest.schema_impact import SchemaImpact, schema_impact
 from llmguard.operations.logged_calls import CallsOfGuard
 from llmguard.schema.changes import Change
@@ -101,7 +101,7 @@ def compare_schemas(
     new: Path,
     *,
     guard: str | None = None,
-    log: OutcomeLog | None = None,
+    log: OutcomeStore | None = None,
     **calls: Unpack[CallsOfGuard],
 ) -> SchemaComparison:
     """The changes from one schema file to another; with `guard` and `log` also how many of the values that this guard

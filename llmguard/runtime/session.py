@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
 from dataclasses import replace
-from typing import Protocol
 
 from llmguard.certification import is_drawn
 from llmguard.core.canonical import Json, digest, json_roundtrip
@@ -17,22 +16,11 @@ from llmguard.core.record import CallStart, Record, Step, interrupted
 from llmguard.engine.acceptance import RECHECK
 from llmguard.engine.call import guarded_call
 from llmguard.engine.policy import Policy
+from llmguard.log.protocol import OutcomeStore
 from llmguard.runtime.async_driver import adrive, aevents
 from llmguard.runtime.execution import NEVER, CallExecution, Price, voided
 from llmguard.runtime.recorded import Recorded
 from llmguard.runtime.sync_driver import drive, events
-
-
-class Log(Protocol):
-    """What a session asks of an outcome log."""
-
-    @property
-    def secret(self) -> bytes: ...
-    def begin(self, opening: CallStart) -> None: ...
-    def step(self, call_id: str, step: Step) -> None: ...
-    def finish(self, call_id: str, outcome: Outcome[Json], finished_at: float) -> None: ...
-    async def afinish(self, call_id: str, outcome: Outcome[Json], finished_at: float) -> None: ...
-    def get(self, call_id: str) -> Record | None: ...
 
 
 def new_id() -> str:
@@ -46,7 +34,7 @@ class Hearing:
 
     __slots__ = ("_call_id", "_log", "_steps")
 
-    def __init__(self, log: Log, call_id: str, steps: list[Step]) -> None:
+    def __init__(self, log: OutcomeStore, call_id: str, steps: list[Step]) -> None:
         self._log, self._call_id, self._steps = log, call_id, steps
 
     def __call__(self, step: Step) -> None:
@@ -60,7 +48,7 @@ class Session:
     def __init__(
         self,
         policy: Policy,
-        log: Log,
+        log: OutcomeStore,
         inputs: Json,
         *,
         meta: Json = None,
@@ -180,7 +168,7 @@ class Session:
         return replace(outcome, id=self.id, guard=self.policy.name, fingerprint=self.policy.fingerprint)
 
 
-def resumable(log: Log, call_id: str, policy: Policy) -> Record:
+def resumable(log: OutcomeStore, call_id: str, policy: Policy) -> Record:
     """The record of a call that may be resumed; LogError where there is none, or it is another guard's."""
     record = log.get(call_id)
     if record is None:

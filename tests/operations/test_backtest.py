@@ -31,7 +31,7 @@ from llmguard.core.record import (
     with_texts,
 )
 from llmguard.log import MemoryLog, OutcomeLog
-from llmguard.log.sqlite.paging import PagePosition
+from llmguard.log.positions import PagePosition
 from llmguard.operations.backtest import ReplayResult
 from llmguard.operations.backtest.comparison import (
     Allowance,

@@ -8,27 +8,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from llmguard.core.canonical import Json
 from llmguard.core.record import Record
-from llmguard.log.query import Query, clauses
+from llmguard.log.positions import PagePosition
+from llmguard.log.query import Query
 from llmguard.log.rows import record_of, searchable
 from llmguard.log.sqlite.liveness import is_gone
+from llmguard.log.sqlite.query_clauses import clauses
 from llmguard.log.sqlite.tables import tables
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
-
-PAGE = 200
-"""Records of one page: at a few KB each it fits into a megabyte."""
-
-
-class PagePosition(NamedTuple):
-    """Where a call stands in the order of the log."""
-
-    started_at: float
-    id: str
 
 
 def positions_after(

@@ -11,10 +11,10 @@ from llmguard.core.canonical import Json, decode
 from llmguard.core.outcome import Outcome
 from llmguard.core.record import decode_outcome
 from llmguard.log.audits import FinishedCall
+from llmguard.log.certificate_rows import certificate_from_row
 from llmguard.log.review_store import AuditFilter, CallSummary
 from llmguard.log.reviews import Review, review_from_row
 from llmguard.log.rows import interrupted_call, opening_of, searchable
-from llmguard.log.sqlite.certificate_rows import certificate_from_row
 from llmguard.log.sqlite.liveness import is_gone
 from llmguard.log.sqlite.tables import tables
 
@@ -55,7 +55,7 @@ def descriptions_in(connection: sa.Connection, guard: str) -> dict[str, Json]:
     return {row.fingerprint: decode(row.description) for row in rows}
 
 
-def ended_in(
+def finished_in(
     connection: sa.Connection, guard: str, fingerprints: Sequence[str] | None, since: float | None, which: AuditFilter
 ) -> list[FinishedCall]:
     """Two questions, however many calls there are."""

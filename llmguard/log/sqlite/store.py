@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,8 +20,11 @@ from llmguard.core.outcome import MODEL_STATUSES, Outcome
 from llmguard.core.record import CallStart, Record, Step
 from llmguard.core.redaction import redact
 from llmguard.log.audits import FinishedCall
-from llmguard.log.query import Query, clauses, newest_verdict, query
-from llmguard.log.review_store import AuditFilter, CallSummary, ReviewStore
+from llmguard.log.base_store import BaseStore, GoodCall
+from llmguard.log.certificate_rows import certificate_values
+from llmguard.log.positions import PagePosition
+from llmguard.log.query import Query
+from llmguard.log.review_store import AuditFilter, CallSummary
 from llmguard.log.reviews import Review, review_values
 from llmguard.log.rows import (
     RUNNING,
@@ -37,33 +40,30 @@ from llmguard.log.rows import (
     step_values,
     unknown_opening_values,
 )
-from llmguard.log.sqlite.certificate_rows import certificate_values
 from llmguard.log.sqlite.database import (
-    REVISIONS,
     Database,
-    has_wal_reset_bug,
     open_database,
     path_of,
-    sqlite_version,
 )
 from llmguard.log.sqlite.liveness import is_foreign, is_gone
-from llmguard.log.sqlite.paging import PAGE, PagePosition, positions_after, records_at
-from llmguard.log.sqlite.review_queries import certificates_in, descriptions_in, ended_in, look_up, reviews_in
+from llmguard.log.sqlite.paging import positions_after, records_at
+from llmguard.log.sqlite.query_clauses import clauses, newest_verdict
+from llmguard.log.sqlite.review_queries import certificates_in, descriptions_in, finished_in, look_up, reviews_in
 from llmguard.log.sqlite.statements import Statements, compile_statements
 from llmguard.log.sqlite.tables import Tables, tables
 from llmguard.log.sqlite.writer import Entry, Writer
-from llmguard.log.stats import GuardStats, GuardTally
+from llmguard.log.stats import GuardStats, GuardTally, stats_by_name
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
 MOST_TRIED = 20
-"""Calls that `last_good` looks at; if people found as many wrong in a row, there is no good value."""
+"""Calls that `last_good` looks at: where people found so many wrong in a row, no older one is trusted."""
 
 LAST_CHARACTER = "\U0010ffff"
 
 
-class OutcomeLog(ReviewStore):
+class OutcomeLog(BaseStore):
     """The log at one URL. All logs of one file in one process share its one writing connection.
 
     `begin` and `step` return at once, and their rows are on the disk within 5 ms; `finish` returns when the outcome and
@@ -91,6 +91,10 @@ class OutcomeLog(ReviewStore):
     @property
     def path(self) -> Path:
         return self._database.path
+
+    @property
+    def url(self) -> str:
+        return f"sqlite:///{self.path}"
 
     # --------------------------------------------------------------------------------------------- writing
 
@@ -202,129 +206,52 @@ class OutcomeLog(ReviewStore):
         with self._snapshot() as connection:
             return list(connection.execute(asked.order_by(calls.c.id).limit(limit)).scalars())
 
-    def find(
-        self,
-        *,
-        guard: str | None = None,
-        since: float | None = None,
-        until: float | None = None,
-        finished_since: float | None = None,
-        status: str | Sequence[str] | None = None,
-        meta: Mapping[str, Json] | None = None,
-        where: str | None = None,
-        limit: int | None = 100,
-        newest_first: bool = True,
-    ) -> list[Row]:
-        """Calls by start. `since` is included, `until` is not (seconds since the epoch); `meta` values are compared as
-        they are written (`42` finds 42 and "42"); `where`: see `llmguard.log.query`.
-
-        Raises:
-            UsageError: what cannot be asked.
-        """
-        asked = query(guard, since, until, finished_since, status, meta, where)
+    def _find(self, query: Query, limit: int | None, newest_first: bool) -> list[Row]:
         calls = tables().calls
         with self._snapshot() as connection:
-            shown = _shown(calls, self._gone(connection))
-            more = (shown.label("shown"), newest_verdict(calls).label("review"))
-            found = calls.select().add_columns(*more).where(*clauses(asked, calls, shown)).limit(limit)
+            status = _listed_status(calls, self._gone(connection))
+            more = (status.label("listed_status"), newest_verdict(calls).label("review"))
+            select = calls.select().add_columns(*more).where(*clauses(query, calls, status)).limit(limit)
             order = (calls.c.started_at, calls.c.id)
-            rows = connection.execute(found.order_by(*(each.desc() if newest_first else each for each in order)))
+            rows = connection.execute(select.order_by(*(each.desc() if newest_first else each for each in order)))
             return [row_of(row) for row in rows]
 
-    def positions(
-        self,
-        *,
-        guard: str | None = None,
-        since: float | None = None,
-        until: float | None = None,
-        finished_since: float | None = None,
-        status: str | Sequence[str] | None = None,
-        meta: Mapping[str, Json] | None = None,
-        where: str | None = None,
-        after: PagePosition | None = None,
-        limit: int = PAGE,
-    ) -> list[PagePosition]:
-        """Start and id of the next `limit` calls after the place `after`, by start: what a page of records is asked by."""
-        asked = query(guard, since, until, finished_since, status, meta, where)
+    def _positions(self, query: Query, after: PagePosition | None, limit: int) -> list[PagePosition]:
         with self._snapshot() as connection:
-            shown = _shown(tables().calls, self._gone(connection))
-            return positions_after(connection, asked, shown, after, limit)
+            status = _listed_status(tables().calls, self._gone(connection))
+            return positions_after(connection, query, status, after, limit)
 
     def records_of(self, ids: Sequence[str], *, evidence: bool = True) -> list[Record]:
-        """The records with these ids, in their order; ids that are not in the log are passed over. Without `evidence`
-        no reply has its `raw` body, and reading costs half as much."""
+        """The records with these ids, in their order, without unknown ids. Without `evidence` no reply has its `raw`
+        body, and reading costs half as much."""
         with self._snapshot() as connection:
             return records_at(connection, ids, evidence=evidence)
 
-    def records(
-        self,
-        *,
-        guard: str | None = None,
-        since: float | None = None,
-        until: float | None = None,
-        finished_since: float | None = None,
-        status: str | Sequence[str] | None = None,
-        meta: Mapping[str, Json] | None = None,
-        where: str | None = None,
-        after: PagePosition | None = None,
-        evidence: bool = True,
-    ) -> Iterator[Record]:
-        """All such calls by start, in the memory of a page. Each page is one look at the log: calls that come in while
-        it is read may be among them."""
-        query(guard, since, until, finished_since, status, meta, where)  # misuse is told now, not at the first record
-        asked = {"guard": guard, "since": since, "until": until, "status": status, "meta": meta, "where": where}
-        return self._pages(asked | {"finished_since": finished_since}, after, evidence)
-
-    def _pages(self, asked: Json, after: PagePosition | None, evidence: bool) -> Iterator[Record]:
-        while found := self.positions(**asked, after=after):
-            yield from self.records_of([place.id for place in found], evidence=evidence)
-            after = found[-1]
-
-    def last_good(self, guard: str, inputs_digest: str, not_before: float) -> Json:
-        """`{"value": ..., "id": ...}` of the newest call with these inputs that a model answered well, and that nobody has
-        reviewed as wrong; else None."""
+    def _good_calls(self, guard: str, inputs_digest: str, not_before: float) -> list[GoodCall]:
         import sqlalchemy as sa
 
         calls = tables().calls
-        asked = (
+        select = (
             sa.select(calls.c.id, calls.c.outcome)
-            .where(calls.c.guard == guard, calls.c.inputs_digest == inputs_digest, calls.c.status.in_(MODEL_STATUSES))
-            .where(calls.c.started_at >= not_before)
+            .where(calls.c.guard == guard, calls.c.inputs_digest == inputs_digest)
+            .where(calls.c.status.in_(MODEL_STATUSES), calls.c.started_at >= not_before)
             .order_by(calls.c.started_at.desc())
             .limit(MOST_TRIED)
         )
         with self._snapshot() as connection:
-            rows = connection.execute(asked).all()
-        found = next((row for row in rows if not self._is_wrong(row.id)), None)
-        return None if found is None else {"value": decode(found.outcome).get("json"), "id": found.id}
+            return [GoodCall(row.id, partial(_value_in, row.outcome)) for row in connection.execute(select)]
 
-    def _is_wrong(self, call_id: str) -> bool:
-        """By its newest review."""
-        return any(review.verdict == "wrong" for review in self.reviews_of(call_id)[-1:])
-
-    def stats(
-        self,
-        *,
-        guard: str | None = None,
-        since: float | None = None,
-        until: float | None = None,
-        finished_since: float | None = None,
-        status: str | Sequence[str] | None = None,
-        meta: Mapping[str, Json] | None = None,
-        where: str | None = None,
-    ) -> tuple[GuardStats, ...]:
-        """One for each guard that has such calls, by name."""
-        asked = query(guard, since, until, finished_since, status, meta, where)
+    def _stats(self, query: Query) -> tuple[GuardStats, ...]:
         tallies: dict[str, GuardTally] = {}
         with self._snapshot() as connection:
             gone = self._gone(connection)
-            for call in connection.execute(_calls_of(asked, gone)):
+            for call in connection.execute(_calls_of(query, gone)):
                 tally = tallies.setdefault(call.guard, GuardTally(call.guard))
-                tally.call(call.shown, (call.failures or "").split(), call.duration_s)
-            for use in connection.execute(_models_of(asked, gone)):
+                tally.call(call.listed_status, (call.failures or "").split(), call.duration_s)
+            for use in connection.execute(_models_of(query, gone)):
                 usage = Usage(input_tokens=use.input, output_tokens=use.output, estimated=bool(use.estimated))
                 tallies[use.guard].use(use.model, use.requests, usage)
-        return tuple(tallies[name].stats() for name in sorted(tallies))
+        return stats_by_name(tallies)
 
     def explain(self, fingerprint: str) -> Json:
         """`{"name": ..., "description": ...}` of the guard with this fingerprint; None where it is not known."""
@@ -361,11 +288,11 @@ class OutcomeLog(ReviewStore):
         with self._snapshot() as connection:
             return descriptions_in(connection, guard)
 
-    def _ended(
+    def _finished(
         self, guard: str, fingerprints: Sequence[str] | None, since: float | None, which: AuditFilter
     ) -> list[FinishedCall]:
         with self._snapshot() as connection:
-            return ended_in(connection, guard, fingerprints, since, which)
+            return finished_in(connection, guard, fingerprints, since, which)
 
     def _unknown(self, call_id: str) -> LogError:
         return LogError(f"no call {call_id!r} in the log {str(self.path)!r}. `llmguard log list` shows the ids.")
@@ -379,27 +306,7 @@ class OutcomeLog(ReviewStore):
         with self._snapshot() as connection:
             return bytes.fromhex(connection.execute(sa.select(meta.c.value).where(meta.c.key == "secret")).scalar_one())
 
-    def facts(self) -> dict[str, Json]:
-        """What `llmguard doctor` may want to say of this log."""
-        import sqlalchemy as sa
-
-        with self._snapshot() as connection:
-            calls = connection.execute(sa.select(sa.func.count()).select_from(tables().calls)).scalar_one()
-        return {
-            "path": str(self.path),
-            "bytes": self.path.stat().st_size,
-            "revision": REVISIONS[-1],
-            "calls": calls,
-            "rows_in_memory": self._writer.pending,
-            "sqlite": sqlite_version(),
-            "wal_reset_bug": has_wal_reset_bug(),
-        }
-
     # --------------------------------------------------------------------------------------------- the living and the dead
-
-    def unfinished(self) -> list[Row]:
-        """Calls that run now, in processes that live (or may live: see `liveness`); oldest first."""
-        return self.find(status=RUNNING, limit=None, newest_first=False)
 
     def mark_interrupted(self, *, foreign_before: float | None = None) -> int:
         """Gives every undecided call whose process is gone the outcome `interrupted`, with the answers it paid for.
@@ -457,7 +364,11 @@ def _settle(written: asyncio.Future[None]) -> None:
         written.set_result(None)
 
 
-def _shown(calls: sa.Table, gone: list[str]) -> sa.ColumnElement[str]:
+def _value_in(outcome: bytes) -> Json:
+    return decode(outcome).get("json")
+
+
+def _listed_status(calls: sa.Table, gone: list[str]) -> sa.ColumnElement[str]:
     """The status as lists show it."""
     import sqlalchemy as sa
 
@@ -484,17 +395,17 @@ def _is_over(call: Json, foreign_before: float | None) -> bool:
     return is_gone(call.owner)
 
 
-def _calls_of(asked: Query, gone: list[str]) -> sa.Select[Json]:
+def _calls_of(query: Query, gone: list[str]) -> sa.Select[Json]:
     import sqlalchemy as sa
 
     calls = tables().calls
-    shown = _shown(calls, gone)
+    status = _listed_status(calls, gone)
     duration_s = (calls.c.finished_at - calls.c.started_at).label("duration_s")
-    found = sa.select(calls.c.guard, shown.label("shown"), calls.c.failures, duration_s)
-    return found.where(*clauses(asked, calls, shown))
+    select = sa.select(calls.c.guard, status.label("listed_status"), calls.c.failures, duration_s)
+    return select.where(*clauses(query, calls, status))
 
 
-def _models_of(asked: Query, gone: list[str]) -> sa.Select[Json]:
+def _models_of(query: Query, gone: list[str]) -> sa.Select[Json]:
     """Requests and tokens by guard and model, from the answers."""
     import sqlalchemy as sa
 
@@ -509,7 +420,7 @@ def _models_of(asked: Query, gone: list[str]) -> sa.Select[Json]:
     return (
         sa.select(calls.c.guard, steps.c.model, *sums)
         .join(steps, steps.c.call_id == calls.c.id)
-        .where(steps.c.kind.in_(("reply", "failure")), *clauses(asked, calls, _shown(calls, gone)))
+        .where(steps.c.kind.in_(("reply", "failure")), *clauses(query, calls, _listed_status(calls, gone)))
         .group_by(calls.c.guard, steps.c.model)
     )
 

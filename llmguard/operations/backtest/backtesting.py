@@ -14,8 +14,8 @@ from typing import Any, TypeAlias, Unpack
 from llmguard.core.canonical import Json, digest, encode
 from llmguard.core.errors import UsageError
 from llmguard.guard.guard import Guard
-from llmguard.log import OutcomeLog
-from llmguard.log.sqlite.paging import PAGE
+from llmguard.log import OutcomeStore
+from llmguard.log.positions import PAGE
 from llmguard.operations.backtest.progress import Progress, ProgressFile, UnsavedProgress
 from llmguard.operations.backtest.replay_result import DECIDED, ReplayResult, lost_result, replay_page
 from llmguard.operations.backtest.summary import ReplaySummary, SummaryBuilder
@@ -94,7 +94,7 @@ class BacktestReport:
 
 def backtest(
     guard: Guard[Any],
-    log: OutcomeLog | None = None,
+    log: OutcomeStore | None = None,
     *,
     match: Match = "request",
     rerun: Collection[str] = (),
@@ -179,7 +179,7 @@ def replayable(calls: CallsOfGuard) -> CallsOfGuard:
     )
 
 
-def ids_of(log: OutcomeLog, window: Json) -> Iterator[str]:
+def ids_of(log: OutcomeStore, window: Json) -> Iterator[str]:
     """The ids of the calls, by start."""
     after = None
     while page := log.positions(**window, after=after, limit=IDS):
@@ -202,14 +202,10 @@ class _Task:
     """What is replayed, and how."""
 
     guard: Guard[Any]
-    log: OutcomeLog
+    log: OutcomeStore
     match: Match
     rerun: tuple[str, ...]
     workers: WorkerOptions | None
-
-    @property
-    def log_url(self) -> str:
-        return f"sqlite:///{self.log.path}"
 
 
 def _progress_of(task: _Task, window: CallsOfGuard, options: ProgressOptions | None) -> Progress:
@@ -219,7 +215,7 @@ def _progress_of(task: _Task, window: CallsOfGuard, options: ProgressOptions | N
     key: Json = {  # what makes two backtests the same one
         "guard": guard.name,
         "fingerprint": guard.fingerprint,
-        "log": task.log_url,
+        "log": task.log.url,
         "query": options.query,
         "same": STORED_MATCH[task.match],
         "fresh": list(task.rerun),
@@ -245,7 +241,7 @@ def _replay_rest(task: _Task, progress: Progress, ids: Sequence[str], on_progres
 def _replay_pages(task: _Task, pages: Sequence[Sequence[str]]) -> Generator[list[ReplayResult], None, None]:
     """The results of each page, as pages are finished: in this process where they are few, else in others."""
     count = _worker_count(task.workers, sum(map(len, pages)))
-    if task.workers is None or not count:
+    if task.workers is None or task.log.url is None or not count:  # no other process can read this log
         for page in pages:
             yield list(replay_page(task.guard.policy, task.log, page, match=task.match, rerun=task.rerun))
         return
@@ -271,7 +267,7 @@ def _worker_count(workers: WorkerOptions | None, calls: int) -> int:
 def _order(task: _Task, target: Target) -> str:
     """A worker's argument."""
     options = {name: value for name, value in asdict(target).items() if value is not None}
-    return encode({"target": options, "log": task.log_url, "match": task.match, "rerun": list(task.rerun)}).decode()
+    return encode({"target": options, "log": task.log.url, "match": task.match, "rerun": list(task.rerun)}).decode()
 
 
 def _check_fingerprint(guard: Guard[Any], fingerprint: str) -> None:

@@ -17,7 +17,7 @@ from llmguard.core.record import Record
 from llmguard.engine.ladder import Ladder, ModelRung
 from llmguard.engine.policy import fingerprint
 from llmguard.guard.guard import Guard
-from llmguard.log import OutcomeLog
+from llmguard.log import OutcomeStore
 from llmguard.log.sqlite.database import path_of
 from llmguard.operations.backtest.backtesting import FOLDER, OnProgress, ids_of, ignore_progress, replayable
 from llmguard.operations.backtest.comparison import (
@@ -94,7 +94,7 @@ class _Pairs:
 
 def compare(
     guard: Guard[Any],
-    log: OutcomeLog | None = None,
+    log: OutcomeStore | None = None,
     *,
     model: Model | None = None,
     against: Guard[Any] | None = None,
@@ -159,7 +159,7 @@ def compare(
     return ComparisonReport(
         guard=new.name,
         fingerprint=new.fingerprint,
-        log=f"sqlite:///{_log_of_new(new).path}",
+        log=_url_of(new),
         summary=pairs.summary.summary(),
         fields=pairs.fields.rates(),
         spent_usd=allowance.spent_usd,
@@ -169,9 +169,9 @@ def compare(
     )
 
 
-def _log_of_new(guard: Guard[Any]) -> OutcomeLog:
-    assert isinstance(guard.log, OutcomeLog), "the new calls have a log on the disk"
-    return guard.log
+def _url_of(guard: Guard[Any]) -> str:
+    assert guard.log.url is not None, "the new calls have a log on the disk"
+    return guard.log.url
 
 
 # ------------------------------------------------------------------------------------------------- the guard that answers
@@ -183,8 +183,8 @@ def _answering(guard: Guard[Any], model: Model | None, against: Guard[Any] | Non
     return guard if model is None else with_model(guard, model)
 
 
-def _logging_apart(guard: Guard[Any], url: str, log: OutcomeLog) -> Guard[Any]:
-    if path_of(url).resolve() == log.path.resolve():
+def _logging_apart(guard: Guard[Any], url: str, log: OutcomeStore) -> Guard[Any]:
+    if log.url is not None and path_of(url).resolve() == path_of(log.url).resolve():
         raise UsageError("--log-to names the log that is replayed: the new calls need one of their own.")
     return logging_to(guard, url)
 
@@ -254,7 +254,7 @@ def _call(
 
 def _previous_outcomes(guard: Guard[Any]) -> dict[str, Outcome[Json]]:
     """What this guard answered in an earlier run, by the id of the logged call."""
-    log = _log_of_new(guard)
+    log = guard.log
     rows = log.find(
         guard=guard.name, where=f"fingerprint={guard.fingerprint}", status=DECIDED, limit=None, newest_first=False
     )

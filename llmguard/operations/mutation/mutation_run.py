@@ -14,7 +14,7 @@ from llmguard.engine.budget import Budget, BudgetTracker
 from llmguard.engine.check import Check
 from llmguard.engine.effect_checks import result_violations, run_effect_check
 from llmguard.guard.guard import Guard
-from llmguard.log import MemoryLog, OutcomeLog, Review
+from llmguard.log import OutcomeStore, Review
 from llmguard.operations.datasets import Answer, answer_of
 from llmguard.operations.logged_calls import Search, rows
 from llmguard.operations.mutation.mutant_generation import mutants
@@ -59,7 +59,7 @@ class MutationReport:
 
 def mutate(
     guard: Guard[Json],
-    log: OutcomeLog | MemoryLog,
+    log: OutcomeStore,
     search: Search | None = None,
     *,
     sample: int = 200,
@@ -145,7 +145,7 @@ def _run_effect_check(check: Check, value: Json, inputs: Json) -> Violations:
     return result_violations(check, drive(flow, CallExecution()))
 
 
-def _sampled(log: OutcomeLog | MemoryLog, search: Search, size: int, seed: int) -> Iterator[Record]:
+def _sampled(log: OutcomeStore, search: Search, size: int, seed: int) -> Iterator[Record]:
     """Outcomes drawn by the seed from all that match, each as likely as any other."""
     chosen = nsmallest(size, ((digest([seed, row.id]), row.id) for row in rows(log, search)))
     for _, call_id in sorted(chosen, key=lambda each: each[1]):

@@ -7,8 +7,8 @@ from llmguard.core.canonical import Json, decode, encode
 from llmguard.log.rows import Values, searchable
 
 
-def issued_at(certificate: Certificate, at: float) -> float:
-    """When it was issued, by itself or else by whoever keeps it: what decides which is the newest."""
+def issue_time(certificate: Certificate, at: float) -> float:
+    """When it was issued, as it says, or else when it was saved (`at`): by this the newest is decided."""
     return at if certificate.issued_at is None else certificate.issued_at
 
 
@@ -19,7 +19,7 @@ def certificate_values(certificate: Certificate, at: float) -> Values:
         searchable(certificate.guard),
         searchable(certificate.fingerprint),
         encode(certificate.json()),
-        issued_at(certificate, at),
+        issue_time(certificate, at),
         certificate.expires_at,
     )
 
