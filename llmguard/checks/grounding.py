@@ -20,7 +20,7 @@ from llmguard.core.errors import UsageError
 from llmguard.core.outcome import Severity, Violation
 from llmguard.engine.check import Check
 from llmguard.schema.keywords import as_pointer, as_tokens
-from llmguard.voting.normal_forms import MAX_MARKS, MONTHS, date_form, exact_number, folded_text, numeral_readings
+from llmguard.voting.normal_forms import MAX_MARKS, MONTHS, date_form, exact_number, folded_text, possible_numbers
 
 MAX_VIOLATIONS = 20
 
@@ -168,7 +168,7 @@ def _numerals(text: str) -> Iterator[tuple[Fraction, ...]]:
 
 
 def _meanings(match: re.Match[str], text: str) -> Iterator[Fraction]:
-    readings = numeral_readings(match[0])
+    readings = possible_numbers(match[0])
     percent = text[match.end() : match.end() + 2].lstrip().startswith("%")
     negative = text[max(0, match.start() - 2) : match.start()].rstrip().endswith(_NEGATIVE)
     for size in readings or _pieces(match[0]):
@@ -184,7 +184,7 @@ def _meanings(match: re.Match[str], text: str) -> Iterator[Fraction]:
 def _pieces(numeral: str) -> Iterator[Fraction]:
     """`3,4,5` is no number; its pieces are."""
     for piece in re.findall(r"\d+", numeral):
-        yield from numeral_readings(piece)
+        yield from possible_numbers(piece)
 
 
 def numbers_occur(*places: str, source: str | None = None, severity: Severity = "reject") -> Check:

@@ -1,7 +1,11 @@
-"""Several samples of one request: compared, voted on, stopped, accepted.
+"""Self-consistency: several samples of one request are compared, voted on, stopped and accepted.
 
-Reading order: `normal_forms` (canonical forms), `ballots` (what a vote comes to), `keyed`, `windows`, `clusters` (with `edits`),
-`vote` (whole values), `sequences` (with `alignment`), `comparators` (by name), `stopping`, `plan`, `known_fields`.
+`SelfConsistency` is what a guard takes; the comparators with options are functions (`from llmguard.voting import number`).
+
+Reading order: `self_consistency` (the whole), `stopping` (when to stop), `votes` (candidates and leader), `normal_forms` and
+`keyed_comparators`, `tolerance_windows`, `cluster_comparators` (with `edit_distance`), `record_vote` (whole values),
+`list_comparators` (with `alignment`), `comparators` (by name), `field_paths`; then `scores` and `confidence`, which rank
+single samples.
 """
 
 from llmguard.core.outcome import Alternative, StopReason

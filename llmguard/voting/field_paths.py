@@ -1,4 +1,4 @@
-"""Whether the fields that a vote names are fields of the output schema: a misspelt pointer would compare nothing."""
+"""Checks that the fields of a vote are fields of the output schema: a misspelt pointer would compare nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from llmguard.schema.words import nearest
 from llmguard.voting.self_consistency import SelfConsistency
 
 MAX_SCHEMAS = 1000
-"""Subschemas that are looked at for one level; recursive ones end here."""
+"""Subschemas that are looked at for one level: bounds the work on schemas that refer to each other."""
 
 _ALTERNATIVES = ("allOf", "anyOf", "oneOf")
 _SINGLE = ("if", "then", "else")
@@ -30,41 +30,41 @@ def refuse_unknown_fields(consistency: SelfConsistency, schema: Json) -> None:
 
 def _refuse(pointers: Iterable[str], schema: Json, where: str) -> None:
     for pointer in pointers:
-        here: Sequence[Json] = [schema]
+        parents: Sequence[Json] = [schema]
         tokens = as_tokens(pointer)
         for depth, token in enumerate(tokens):
-            there = _below(here, token, schema)
-            if not there:
-                raise UsageError(_message(where, pointer, tokens[:depth], token, here, schema))
-            here = there
+            properties = _property_schemas(parents, token, schema)
+            if not properties:
+                raise UsageError(_message(where, pointer, tokens[:depth], token, parents, schema))
+            parents = properties
 
 
-def _below(schemas: Sequence[Json], name: str, root: Json) -> list[Json]:
-    """The schemas of property `name`, or `True` where any property may stand."""
-    found: list[Json] = []
+def _property_schemas(schemas: Sequence[Json], name: str, root: Json) -> list[Json]:
+    """The schemas of property `name`; `True` where any property is possible; none where there is no such property."""
+    matches: list[Json] = []
     closed = False
     for schema in _applied(schemas, root):
         properties = schema.get("properties")
         if isinstance(properties, dict):
             closed = True
-            found += [properties[name]] if name in properties else []
+            matches += [properties[name]] if name in properties else []
         if any(keyword in schema for keyword in ("patternProperties", "$dynamicRef", "unevaluatedProperties")):
-            found.append(True)
+            matches.append(True)
         if isinstance(schema.get("additionalProperties"), dict):
-            found.append(schema["additionalProperties"])
+            matches.append(schema["additionalProperties"])
         if "items" in schema or "prefixItems" in schema:
             closed = True
-    return found if found or closed else [True]
+    return matches if matches or closed else [True]
 
 
 def _applied(schemas: Sequence[Json], root: Json) -> Iterator[dict[str, Json]]:
-    """All schemas that apply at one place, through references and alternatives, each once."""
-    waiting, seen = list(schemas), set[int]()
-    while waiting and len(seen) < MAX_SCHEMAS:
+    """All schemas that apply to one value, through references and alternatives, each once."""
+    waiting, visited = list(schemas), set[int]()
+    while waiting and len(visited) < MAX_SCHEMAS:
         schema = waiting.pop()
-        if not isinstance(schema, dict) or id(schema) in seen:
+        if not isinstance(schema, dict) or id(schema) in visited:
             continue
-        seen.add(id(schema))
+        visited.add(id(schema))
         yield schema
         for keyword in _ALTERNATIVES:
             waiting += schema.get(keyword) or []
@@ -76,15 +76,18 @@ def _applied(schemas: Sequence[Json], root: Json) -> Iterator[dict[str, Json]]:
 def _target(root: Json, ref: str) -> Json:
     pointer = from_fragment(ref)
     if pointer is None:
-        return {"patternProperties": {}}  # elsewhere: anything may stand there
-    here = root
+        return {"patternProperties": {}}  # in another document: any property is possible
+    target = root
     for token in as_tokens(pointer):
-        here = here.get(token) if isinstance(here, dict) else here[int(token)] if isinstance(here, list) else None
-    return here
+        if isinstance(target, dict):
+            target = target.get(token)
+        else:
+            target = target[int(token)] if isinstance(target, list) else None
+    return target
 
 
-def _message(where: str, pointer: str, above: tuple[str, ...], token: str, here: Sequence[Json], root: Json) -> str:
-    applied = list(_applied(here, root))
+def _message(where: str, pointer: str, above: tuple[str, ...], token: str, parents: Sequence[Json], root: Json) -> str:
+    applied = list(_applied(parents, root))
     names = sorted({name for schema in applied for name in schema.get("properties") or {}})
     at = as_pointer(above)
     if not names:

@@ -1,10 +1,14 @@
-"""Comparators by a key: two values are the same answer where their canonical forms are equal."""
+"""Comparators by a key: two values are the same answer where their canonical forms are equal.
+
+Such a comparator also has `classes(votes)`, the class of each vote by itself: only fields compared so can be voted on
+together.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 from llmguard.core.canonical import Json
 from llmguard.core.errors import UsageError
@@ -12,21 +16,22 @@ from llmguard.voting.normal_forms import NormalForms, money_form
 from llmguard.voting.votes import INVALID, AnswerClass, Ballot, Comparator, FieldVote, Missing, count_votes
 
 
-class Keyed(Comparator, Protocol):
-    """A comparator that gives each ballot a class by itself: such fields can be voted together."""
-
-    def classes(self, ballots: Sequence[Ballot]) -> list[AnswerClass | None]: ...
-
-
 def has_classes(comparator: Comparator) -> bool:
+    """Whether it gives each vote a class by itself, so that its fields can be voted on together."""
     return hasattr(comparator, "classes")
+
+
+def classes_of(comparator: Comparator, votes: Sequence[Ballot]) -> list[AnswerClass | None] | None:
+    """The class of each vote; None where the comparator cannot give it."""
+    classes: Callable[[Sequence[Ballot]], list[AnswerClass | None]] | None = getattr(comparator, "classes", None)
+    return None if classes is None else classes(votes)
 
 
 @dataclass(frozen=True, slots=True)
 class ExactComparator:
-    """The same after canonical form: text by NFKC, case and white space, numbers by value, dates by the day they name.
+    """Equal in canonical form: text by NFKC, case and white space, numbers by value, dates by the day they name.
 
-    `folded=False` compares text as it stands, for what is case sensitive: tokens, file names, identifiers.
+    `folded=False` compares text literally, for what is case sensitive: tokens, file names, identifiers.
 
     >>> ExactComparator().vote(["Paid", "paid ", "open"]).value
     'Paid'
@@ -37,15 +42,12 @@ class ExactComparator:
     version: ClassVar[int] = 1
     monotone: ClassVar[bool] = True
 
-    def classes(self, ballots: Sequence[Ballot]) -> list[AnswerClass | None]:
+    def classes(self, votes: Sequence[Ballot]) -> list[AnswerClass | None]:
         normal_forms = NormalForms(folded=self.folded)
-        return [
-            normal_forms.of(ballot) if not isinstance(ballot, Missing) else None if ballot is INVALID else ballot
-            for ballot in ballots
-        ]
+        return [_class_of_missing(vote) if isinstance(vote, Missing) else normal_forms.of(vote) for vote in votes]
 
-    def vote(self, ballots: Sequence[Ballot]) -> FieldVote:
-        return count_votes(ballots, self.classes(ballots))
+    def vote(self, votes: Sequence[Ballot]) -> FieldVote:
+        return count_votes(votes, self.classes(votes))
 
     def distance(self, one: Json, other: Json) -> float:
         normal_forms = NormalForms(folded=self.folded)
@@ -72,21 +74,19 @@ class MoneyComparator:
 
     def __post_init__(self) -> None:
         if not isinstance(self.minor_digits, int) or not 0 <= self.minor_digits <= 9:
-            raise UsageError(f"money(minor_digits=...) wants a whole number from 0 to 9, found {self.minor_digits!r}.")
+            raise UsageError(
+                f"money(minor_digits=...): expected a whole number from 0 to 9, got {self.minor_digits!r}."
+            )
 
-    def classes(self, ballots: Sequence[Ballot]) -> list[AnswerClass | None]:
+    def classes(self, votes: Sequence[Ballot]) -> list[AnswerClass | None]:
         normal_forms = NormalForms()
         return [
-            money_form(ballot, self.minor_digits, normal_forms)
-            if not isinstance(ballot, Missing)
-            else None
-            if ballot is INVALID
-            else ballot
-            for ballot in ballots
+            _class_of_missing(vote) if isinstance(vote, Missing) else money_form(vote, self.minor_digits, normal_forms)
+            for vote in votes
         ]
 
-    def vote(self, ballots: Sequence[Ballot]) -> FieldVote:
-        return count_votes(ballots, self.classes(ballots))
+    def vote(self, votes: Sequence[Ballot]) -> FieldVote:
+        return count_votes(votes, self.classes(votes))
 
     def distance(self, one: Json, other: Json) -> float:
         mine, theirs = self.classes([one, other])
@@ -94,3 +94,7 @@ class MoneyComparator:
 
     def description(self) -> Json:
         return {"name": self.name, "version": self.version, "minor_digits": self.minor_digits}
+
+
+def _class_of_missing(vote: Missing) -> AnswerClass | None:
+    return None if vote is INVALID else vote

@@ -1,6 +1,6 @@
 """Comparators for lists: as a set of elements, or aligned element by element and voted slot by slot.
 
-Both can change their mind about an element as samples arrive, so such a field is drawn a fixed number of times.
+Whether an element is kept can change as samples arrive, so such a field needs a fixed number of samples.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from llmguard.voting.record_vote import EXACT, RecordVote, distance_of, vote_on
 from llmguard.voting.votes import (
     ABSENT,
     INVALID,
+    MAX_ALTERNATIVES,
     AnswerClass,
     Ballot,
     Comparator,
@@ -35,22 +36,22 @@ Rows: TypeAlias = dict[int, list[Json]]
 """The samples that are lists, by their number."""
 
 
-def _by_kind(ballots: Sequence[Ballot]) -> tuple[FieldVote, Rows]:
-    """First vote on whether there is a list at all (null, a text or nothing may win); then the samples that are lists."""
+def _list_or_not(votes: Sequence[Ballot]) -> tuple[FieldVote, Rows]:
+    """The vote on whether there is a list at all (null, a text or nothing may win); and the samples that are lists."""
     normal_forms = NormalForms()
     classes: list[AnswerClass | None] = []
-    for ballot in ballots:
-        if isinstance(ballot, Missing):
-            classes.append(None if ballot is INVALID else ballot)
+    for vote in votes:
+        if isinstance(vote, Missing):
+            classes.append(None if vote is INVALID else vote)
         else:
-            classes.append("a list" if isinstance(ballot, list) else ("other", normal_forms.of(ballot)))
-    lists = {number: ballot for number, ballot in enumerate(ballots) if isinstance(ballot, list)}
-    return count_votes([[] if isinstance(each, list) else each for each in ballots], classes), lists
+            classes.append("a list" if isinstance(vote, list) else ("other", normal_forms.of(vote)))
+    lists = {number: vote for number, vote in enumerate(votes) if isinstance(vote, list)}
+    return count_votes([[] if isinstance(each, list) else each for each in votes], classes), lists
 
 
 @dataclass(frozen=True, slots=True)
 class SetComparator:
-    """A list whose order and repetitions mean nothing: an element is kept if at least half of the lists have it.
+    """A list whose order and repetitions do not matter: an element is kept if at least half of the lists have it.
 
     Agreement is the mean Jaccard index of the samples to the result; a sample supports it where it has the same
     elements. `ambiguous`: exactly half have an element.
@@ -63,10 +64,10 @@ class SetComparator:
     version: ClassVar[int] = 1
     monotone: ClassVar[bool] = False
 
-    def vote(self, ballots: Sequence[Ballot]) -> FieldVote:
-        kind, lists = _by_kind(ballots)
-        if kind.value != [] or not kind.present:
-            return kind
+    def vote(self, votes: Sequence[Ballot]) -> FieldVote:
+        list_or_not, lists = _list_or_not(votes)
+        if list_or_not.value != [] or not list_or_not.present:
+            return list_or_not
         normal_forms = NormalForms()
         elements = {number: _elements(row, normal_forms) for number, row in lists.items()}
         counts = Counter(form for row in elements.values() for form in row)
@@ -75,14 +76,14 @@ class SetComparator:
         supporters = [number for number, row in elements.items() if row.keys() == kept]
         others = Counter(frozenset(row) for row in elements.values() if row.keys() != kept)
         return replace(
-            kind,
+            list_or_not,
             value=_in_usual_order(kept, list(elements.values())),
-            support=support_marks(len(ballots), supporters),
+            support=support_marks(len(votes), supporters),
             votes=len(supporters),
             runner_up_votes=max(others.values(), default=0),
-            agreement=sum(_jaccard(row.keys(), kept) for row in elements.values()) / len(ballots),
-            alternatives=(*_left_out(counts, kept, elements), *kind.alternatives),
-            ambiguous=kind.ambiguous or half,
+            agreement=sum(_jaccard(row.keys(), kept) for row in elements.values()) / len(votes),
+            alternatives=(*_left_out(counts, kept, elements), *list_or_not.alternatives),
+            ambiguous=list_or_not.ambiguous or half,
         )
 
     def distance(self, one: Json, other: Json) -> float:
@@ -96,14 +97,14 @@ class SetComparator:
 
 
 Elements: TypeAlias = dict[Form, tuple[int, Json]]
-"""The distinct elements of a list: form → (place, value)."""
+"""The distinct elements of a list: normal form → (index, value)."""
 
 
 def _elements(row: list[Json], normal_forms: NormalForms) -> Elements:
-    found: Elements = {}
-    for place, value in enumerate(row):
-        found.setdefault(normal_forms.of(value), (place, value))
-    return found
+    elements: Elements = {}
+    for index, value in enumerate(row):
+        elements.setdefault(normal_forms.of(value), (index, value))
+    return elements
 
 
 def _jaccard(one: object, other: object) -> float:
@@ -112,26 +113,26 @@ def _jaccard(one: object, other: object) -> float:
 
 
 def _in_usual_order(kept: set[Form], rows: list[Elements]) -> list[Json]:
-    """The kept elements by their mean place, each in its commonest spelling."""
-    found = []
+    """The kept elements by their mean index, each in its most common spelling."""
+    ordered = []
     for form in kept:
-        seen = [row[form] for row in rows if form in row]
-        value = most_common([value for _, value in seen])
-        found.append((sum(place for place, _ in seen) / len(seen), encode(value), value))
-    return [value for _, _, value in sorted(found, key=lambda each: each[:2])]
+        occurrences = [row[form] for row in rows if form in row]
+        value = most_common([value for _, value in occurrences])
+        ordered.append((sum(index for index, _ in occurrences) / len(occurrences), encode(value), value))
+    return [value for _, _, value in sorted(ordered, key=lambda each: each[:2])]
 
 
 def _left_out(counts: Mapping[Form, int], kept: set[Form], elements: Mapping[int, Elements]) -> tuple[Alternative, ...]:
     """The elements that were not kept, as lists of one, most frequent first."""
-    spelled: dict[Form, list[Json]] = {}
+    spellings: dict[Form, list[Json]] = {}
     for row in elements.values():
         for form, (_, value) in row.items():
             if form not in kept:
-                spelled.setdefault(form, []).append(value)
-    found = sorted(
-        ((-counts[form], encode(most_common(values)), most_common(values)) for form, values in spelled.items())
+                spellings.setdefault(form, []).append(value)
+    ranked = sorted(
+        ((-counts[form], encode(most_common(values)), most_common(values)) for form, values in spellings.items())
     )
-    return tuple(Alternative([value], -count) for count, _, value in found[:5])
+    return tuple(Alternative([value], -count) for count, _, value in ranked[:MAX_ALTERNATIVES])
 
 
 # ------------------------------------------------------------------------------------------------- aligned lists
@@ -142,10 +143,10 @@ class ListComparator:
     """A list voted on slot by slot, each element field by field.
 
     Elements of different samples share a slot where they have the same `key` (a property's name or a JSON Pointer
-    within the element; a key's second occurrence is a slot of its own), or, without a key, where an optimal assignment
-    to the medoid's elements puts them. A slot is kept where most lists have it; at exactly half the first list decides.
-    `fields` names comparators within an element, as on a guard. Agreement is the mean share of a sample's and the
-    result's slots in which they are the same.
+    within the element; a key's second occurrence is a slot of its own). Without a key, slots are the optimal assignment
+    to the medoid's elements. A slot is kept where more than half of the lists have it; at exactly half the first list
+    decides. `fields` names comparators within an element, as on a guard. Agreement is the mean share of a sample's and
+    the result's slots in which they are equal.
 
     >>> rows = [[{"sku": "A", "qty": 1}, {"sku": "B", "qty": 2}], [{"sku": "B", "qty": 2}], [{"sku": "B", "qty": 3}]]
     >>> ListComparator(key="sku").vote(rows).value
@@ -160,53 +161,53 @@ class ListComparator:
 
     def __post_init__(self) -> None:
         if not isinstance(self.key, str):
-            raise UsageError(f"list(key=...) wants the name of a property or a JSON Pointer, found {self.key!r}.")
+            raise UsageError(f"list(key=...): expected a property's name or a JSON Pointer, got {self.key!r}.")
 
-    def vote(self, ballots: Sequence[Ballot]) -> FieldVote:
-        kind, lists = _by_kind(ballots)
-        if kind.value != [] or not kind.present:
-            return kind
+    def vote(self, votes: Sequence[Ballot]) -> FieldVote:
+        list_or_not, lists = _list_or_not(votes)
+        if list_or_not.value != [] or not list_or_not.present:
+            return list_or_not
         slots = self._aligned(lists)
         first = min(lists)
         chosen = {slot: self._chosen(column, len(lists), first) for slot, column in slots.items()}
-        rows = {number: _standing(number, slots, chosen) for number in lists}
-        supporters = [number for number, (same, of) in rows.items() if same == of]
+        rows = {number: _equal_slots(number, slots, chosen) for number in lists}
+        supporters = [number for number, (equal, of) in rows.items() if equal == of]
         return replace(
-            kind,
+            list_or_not,
             value=[each.vote.value for each in chosen.values() if each.kept],
-            support=support_marks(len(ballots), supporters),
+            support=support_marks(len(votes), supporters),
             votes=len(supporters),
-            agreement=sum(same / of if of else 1.0 for same, of in rows.values()) / len(ballots),
-            alternatives=_other_slots(chosen) + kind.alternatives,
-            ambiguous=kind.ambiguous or any(each.ambiguous for each in chosen.values()),
+            agreement=sum(equal / of if of else 1.0 for equal, of in rows.values()) / len(votes),
+            alternatives=_other_slots(chosen) + list_or_not.alternatives,
+            ambiguous=list_or_not.ambiguous or any(each.ambiguous for each in chosen.values()),
         )
 
     def _aligned(self, lists: Rows) -> dict[Slot, dict[int, Json]]:
-        """slot → sample → element; slots in the medoid's order, then those that it lacks by their mean place."""
+        """slot → sample → element; slots in the medoid's order, then those that it lacks by their mean index."""
         normal_forms = NormalForms()
         middle = _medoid(lists, normal_forms)
         if self.key:
             names = {number: self._keys(row, normal_forms) for number, row in lists.items()}
         else:
             names = _assigned(lists, middle, normal_forms, self.fields)
-        found: dict[Slot, dict[int, Json]] = {}
-        places: dict[Slot, list[int]] = {}
+        columns: dict[Slot, dict[int, Json]] = {}
+        indices: dict[Slot, list[int]] = {}
         for number, row in lists.items():
-            for place, (slot, element) in enumerate(zip(names[number], row, strict=True)):
-                found.setdefault(slot, {})[number] = element
-                places.setdefault(slot, []).append(place)
-        lead = {slot: place for place, slot in enumerate(names[middle])}
-        order = sorted(found, key=lambda slot: _order(slot, lead, places[slot], found[slot]))
-        return {slot: found[slot] for slot in order}
+            for index, (slot, element) in enumerate(zip(names[number], row, strict=True)):
+                columns.setdefault(slot, {})[number] = element
+                indices.setdefault(slot, []).append(index)
+        lead = {slot: index for index, slot in enumerate(names[middle])}
+        order = sorted(columns, key=lambda slot: _order(slot, lead, indices[slot], columns[slot]))
+        return {slot: columns[slot] for slot in order}
 
     def _keys(self, row: list[Json], normal_forms: NormalForms) -> list[Slot]:
         """Each element's key with how often it came before in this list."""
-        seen: Counter[Form] = Counter()
+        before: Counter[Form] = Counter()
         slots: list[Slot] = []
         for element in row:
             form = _key_form(element, self.key, normal_forms)
-            slots.append((form, seen[form]))
-            seen[form] += 1
+            slots.append((form, before[form]))
+            before[form] += 1
         return slots
 
     def _chosen(self, column: dict[int, Json], of: int, first: int) -> _Chosen:
@@ -214,7 +215,7 @@ class ListComparator:
         kept = present > of or (present == of and first in column)
         numbers = sorted(column)
         vote = vote_on([column[number] for number in numbers], self.fields)
-        supporters = {number for number, stands in zip(numbers, vote.support, strict=True) if stands}
+        supporters = {number for number, supports in zip(numbers, vote.support, strict=True) if supports}
         return _Chosen(vote, kept, present == of or (kept and vote.ambiguous), supporters, len(column))
 
     def distance(self, one: Json, other: Json) -> float:
@@ -230,7 +231,7 @@ class ListComparator:
 
 @dataclass(frozen=True, slots=True)
 class _Chosen:
-    """What became of a slot."""
+    """A slot of the result: its element by vote, and whether it is kept."""
 
     vote: RecordVote
     kept: bool
@@ -239,21 +240,23 @@ class _Chosen:
     count: int
 
 
-def _standing(number: int, slots: Mapping[Slot, Mapping[int, Json]], chosen: Mapping[Slot, _Chosen]) -> tuple[int, int]:
-    """In how many of its own and the result's slots a sample is the same as the result, and how many these are."""
-    same = of = 0
+def _equal_slots(
+    number: int, slots: Mapping[Slot, Mapping[int, Json]], chosen: Mapping[Slot, _Chosen]
+) -> tuple[int, int]:
+    """The number of slots in which a sample equals the result, and of all slots that it or the result has."""
+    equal = of = 0
     for slot, column in slots.items():
         each = chosen[slot]
         if each.kept or number in column:
             of += 1
-            same += each.kept and number in each.supporters
-    return same, of
+            equal += each.kept and number in each.supporters
+    return equal, of
 
 
 def _other_slots(chosen: Mapping[Slot, _Chosen]) -> tuple[Alternative, ...]:
     """Elements that were left out, as lists of one, most frequent first."""
     out = [Alternative([each.vote.value], each.count) for each in chosen.values() if not each.kept]
-    return tuple(sorted(out, key=lambda each: -each.votes)[:5])
+    return tuple(sorted(out, key=lambda each: -each.votes)[:MAX_ALTERNATIVES])
 
 
 def _key_form(element: Json, key: str, normal_forms: NormalForms) -> Form:
@@ -264,10 +267,10 @@ def _key_form(element: Json, key: str, normal_forms: NormalForms) -> Form:
     return normal_forms.of(element)
 
 
-def _order(slot: Slot, lead: Mapping[Slot, int], places: list[int], column: Mapping[int, Json]) -> tuple[object, ...]:
+def _order(slot: Slot, lead: Mapping[Slot, int], indices: list[int], column: Mapping[int, Json]) -> tuple[object, ...]:
     if slot in lead:
         return (0, lead[slot], b"")
-    return (1, sum(places) / len(places), min(map(encode, column.values())))
+    return (1, sum(indices) / len(indices), min(map(encode, column.values())))
 
 
 # ------------------------------------------------------------------------------------------------- by assignment
@@ -278,16 +281,16 @@ def _medoid(lists: Rows, normal_forms: NormalForms) -> int:
     atoms = {number: _atoms(row, normal_forms) for number, row in lists.items()}
     texts = {number: encode(row) for number, row in lists.items()}
     copies = Counter(texts.values())
-    kinds = {text: atoms[number] for number, text in texts.items()}
-    far = {
-        text: sum(count * _bag_distance(mine, kinds[other]) for other, count in copies.items())
-        for text, mine in kinds.items()
+    distinct = {text: atoms[number] for number, text in texts.items()}
+    totals = {
+        text: sum(count * _bag_distance(mine, distinct[other]) for other, count in copies.items())
+        for text, mine in distinct.items()
     }
-    return min(lists, key=lambda number: (far[texts[number]], texts[number], number))
+    return min(lists, key=lambda number: (totals[texts[number]], texts[number], number))
 
 
 def _atoms(row: list[Json], normal_forms: NormalForms) -> Counter[Form]:
-    """A list as a bag of what its elements say, property by property."""
+    """A list as a bag of its elements' properties, each a name with its value."""
     return Counter(
         (name, normal_forms.of(value))
         for element in row
@@ -303,7 +306,7 @@ def _bag_distance(one: Counter[Form], other: Counter[Form]) -> float:
 def _assigned(
     lists: Rows, middle: int, normal_forms: NormalForms, fields: Mapping[str, Comparator]
 ) -> dict[int, list[Slot]]:
-    """Each list's slots. Lists come by their distance to the medoid, so that submission order does not matter."""
+    """Each list's slots. Lists are taken by their distance to the medoid, so that submission order does not matter."""
     heads: list[Json] = []
     lead = _atoms(lists[middle], normal_forms)
     names: dict[int, list[Slot]] = {}
@@ -319,49 +322,49 @@ def _slots_for(
     row: list[Json], heads: list[Json], normal_forms: NormalForms, fields: Mapping[str, Comparator]
 ) -> list[int]:
     """A slot for each element of `row`: that of an equal head, else of the nearest by assignment, else a new one."""
-    taken = _equal_pairs(row, heads, normal_forms)
-    left = [place for place in range(len(row)) if place not in taken]
-    free = [slot for slot in range(len(heads)) if slot not in taken.values()]
-    for place, slot in _nearest(row, left, heads, free, fields):
-        taken[place] = slot
-    for place in left:
-        if place not in taken:
-            heads.append(row[place])
-            taken[place] = len(heads) - 1
-    return [taken[place] for place in range(len(row))]
+    slot_of = _equal_pairs(row, heads, normal_forms)
+    left = [index for index in range(len(row)) if index not in slot_of]
+    free = [slot for slot in range(len(heads)) if slot not in slot_of.values()]
+    for index, slot in _nearest(row, left, heads, free, fields):
+        slot_of[index] = slot
+    for index in left:
+        if index not in slot_of:
+            heads.append(row[index])
+            slot_of[index] = len(heads) - 1
+    return [slot_of[index] for index in range(len(row))]
 
 
 def _equal_pairs(row: list[Json], heads: list[Json], normal_forms: NormalForms) -> dict[int, int]:
-    """Equal elements belong together: with a metric, no assignment is better without these pairs."""
+    """Equal elements are paired first: for a metric some optimal assignment has all pairs at distance 0."""
     waiting: dict[Form, list[int]] = {}
     for slot in range(len(heads) - 1, -1, -1):
         waiting.setdefault(normal_forms.of(heads[slot]), []).append(slot)
-    taken: dict[int, int] = {}
-    for place, element in enumerate(row):
+    slot_of: dict[int, int] = {}
+    for index, element in enumerate(row):
         slots = waiting.get(normal_forms.of(element))
         if slots:
-            taken[place] = slots.pop()
-    return taken
+            slot_of[index] = slots.pop()
+    return slot_of
 
 
 def _nearest(
     row: list[Json], left: list[int], heads: list[Json], free: list[int], fields: Mapping[str, Comparator]
 ) -> list[tuple[int, int]]:
-    """Pairs (place, slot) of the least total distance. Elements with nothing in common are no pair; of more than
-    `MAX_ALIGNED` on a side, only the first ones are assigned, so that a model's long list costs no more."""
+    """Pairs (index, slot) of the least total distance. Elements with nothing in common are not paired; of more than
+    `MAX_ALIGNED` on a side only the first ones are assigned, which bounds the cost of a long list."""
     left, free = left[:MAX_ALIGNED], free[:MAX_ALIGNED]
-    costs = [[element_distance(row[place], heads[slot], fields) for slot in free] for place in left]
+    costs = [[element_distance(row[index], heads[slot], fields) for slot in free] for index in left]
     return [(left[i], free[j]) for i, j in assignment(costs) if costs[i][j] < 1]
 
 
 def element_distance(one: Json, other: Json, fields: Mapping[str, Comparator]) -> float:
-    """The share of properties in which two elements differ; the distance of the values where they are no objects."""
+    """The share of properties in which two elements differ; the distance of the values where one is not an object."""
     if not isinstance(one, dict) or not isinstance(other, dict):
         return fields.get("", EXACT).distance(one, other)
     names = {**one, **other}
     if not names:
         return 0.0
-    far = sum(
+    total = sum(
         distance_of(fields.get(f"/{name}", EXACT), one.get(name, ABSENT), other.get(name, ABSENT)) for name in names
     )
-    return far / len(names)
+    return total / len(names)

@@ -1,8 +1,8 @@
-"""Votes over whole values: field by field, put together again, and the sample nearest to all others.
+"""Votes on whole values: field by field, then put together; and the medoid, the sample nearest to all others.
 
-An object is voted on property by property, as deep as all valid samples have an object; whatever else stands there is
-voted on as a whole. `together` keeps dependent fields in one vote. The assembled value may never have been sampled:
-whoever uses it validates it, and takes the medoid where that fails.
+An object is voted on property by property, as deep as all valid samples have an object; any other value is voted on as a
+whole. `together` keeps dependent fields in one vote. No sample may be equal to the assembled value: the caller validates
+it, and uses the medoid where it is not valid.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from llmguard.core.canonical import Json
 from llmguard.core.errors import UsageError
 from llmguard.core.outcome import Alternative
 from llmguard.schema.keywords import as_pointer, as_tokens
-from llmguard.voting.keyed_comparators import ExactComparator, has_classes
+from llmguard.voting.keyed_comparators import ExactComparator, classes_of
 from llmguard.voting.votes import (
     ABSENT,
     INVALID,
@@ -32,16 +32,18 @@ Pointer: TypeAlias = str
 Groups: TypeAlias = tuple[tuple[Pointer, ...], ...]
 
 MAX_FIELDS = 1000
-"""Fields, over all samples, that are voted on one by one; a value with more is voted on as a whole."""
+"""Fields, over all samples, that are voted on one by one, which bounds the cost of a value that a model made up; one with
+more is voted on as a whole."""
 
 MAX_LEVELS = 30
+"""Levels of objects that are voted on one by one, for the recursion limit's sake; what is deeper is one field."""
 
 EXACT = ExactComparator()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordVote:
-    """What the samples say together. `fields`: the vote of each field, by JSON Pointer ("" is the whole value).
+    """The vote on a whole value. `fields`: the vote on each field, by JSON Pointer ("" is the whole value).
 
     `has_value` is False where no sample was valid; `value` is then None.
     """
@@ -69,7 +71,7 @@ class RecordVote:
 
     @property
     def support(self) -> tuple[bool, ...]:
-        """For each sample, whether it stands with the leader in every field."""
+        """For each sample, whether it agrees with the leader in every field."""
         columns = [vote.support for vote in self.fields.values()]
         return tuple(map(all, zip(*columns, strict=True))) if columns else (self.has_value,) * self.sample_count
 
@@ -77,7 +79,7 @@ class RecordVote:
 def vote_on(
     samples: Sequence[Ballot], fields: Mapping[Pointer, Comparator] | None = None, together: Groups = ()
 ) -> RecordVote:
-    """The vote of `samples` in submission order; `INVALID` stands for one that failed.
+    """The vote of `samples` in submission order, `INVALID` for one that failed.
 
     >>> vote = vote_on([{"id": 1, "by": "Ann"}, {"id": 1, "by": "Bob"}, {"id": 2, "by": "ann"}])
     >>> vote.value, vote.dissent
@@ -89,7 +91,7 @@ def vote_on(
 
 
 class _Voting:
-    """One vote in progress: columns of ballots, split along objects until each is a field."""
+    """One vote in progress: a column per field, found by splitting objects into their properties."""
 
     def __init__(self, fields: Mapping[Pointer, Comparator], together: Groups) -> None:
         self._fields = fields
@@ -103,7 +105,7 @@ class _Voting:
         return RecordVote(value=self._assembled(votes), has_value=True, fields=votes, sample_count=len(samples))
 
     def columns(self, samples: Sequence[Ballot]) -> Mapping[Pointer, list[Ballot]]:
-        """The ballots of each field."""
+        """The samples' votes on each field."""
         self._split("", list(samples), 0)
         if len(self._columns) > MAX_FIELDS:
             self._columns = {"": list(samples)}
@@ -122,7 +124,7 @@ class _Voting:
             self._split(pointer + as_pointer((name,)), below, level + 1)
 
     def _names(self, pointer: Pointer, column: list[Ballot], level: int) -> dict[str, None] | None:
-        """The properties to go on with, or None where this is one field."""
+        """The properties to vote on one by one, or None where the value is one field."""
         if pointer in self._fields or pointer in self._group_of or level == MAX_LEVELS:
             return None
         if not all(isinstance(value, dict) for value in column if value is not INVALID):
@@ -141,18 +143,17 @@ class _Voting:
         return votes
 
     def _joint(self, group: tuple[Pointer, ...]) -> dict[Pointer, FieldVote]:
-        """One vote over several fields: a sample's class is what it says in all of them."""
+        """One vote over several fields: two samples agree where they agree in all of them."""
         columns = {pointer: self._columns[pointer] for pointer in group if pointer in self._columns}
         classes = joint_classes([self._keys(pointer, column) for pointer, column in columns.items()])
         return {pointer: count_votes(column, classes) for pointer, column in columns.items()}
 
     def _keys(self, pointer: Pointer, column: list[Ballot]) -> list[AnswerClass | None]:
         comparator = self._fields.get(pointer, EXACT)
-        classes = getattr(comparator, "classes", None)
+        classes = classes_of(comparator, column)
         if classes is None:
             raise UsageError(together_message(pointer, comparator))
-        found: list[AnswerClass | None] = classes(column)
-        return found
+        return classes
 
     def _assembled(self, votes: Mapping[Pointer, FieldVote]) -> Json:
         if "" in votes:
@@ -172,6 +173,7 @@ def joint_classes(columns: Sequence[Sequence[AnswerClass | None]]) -> list[Answe
 
 
 def together_message(pointer: Pointer, comparator: Comparator) -> str:
+    """Why a field cannot be voted on together with others."""
     return (
         f"vote_together: {pointer} is compared by {comparator.name!r}, which gives a value no class of its own."
         " Fields that are voted together are compared by 'exact' or 'money'."
@@ -200,18 +202,18 @@ def medoid(samples: Sequence[Ballot], fields: Mapping[Pointer, Comparator] | Non
     valid = [number for number, sample in enumerate(samples) if sample is not INVALID]
     totals = dict.fromkeys(valid, 0.0)
     for pointer, column in _Voting(fields, ()).columns(samples).items() if valid else ():
-        for number, far in _totals(fields.get(pointer, EXACT), column, valid).items():
-            totals[number] += far
+        for number, total in _total_distances(fields.get(pointer, EXACT), column, valid).items():
+            totals[number] += total
     return min(valid, key=lambda number: totals[number], default=None)
 
 
 def votes_for(
     samples: Sequence[Ballot], number: int, fields: Mapping[Pointer, Comparator] | None = None
 ) -> dict[Pointer, FieldVote]:
-    """How each field's vote stands if sample `number` is the answer: who says the same, and what the others say.
+    """The vote on each field if sample `number` is the answer: which samples agree with it, and what the others say.
 
-    >>> found = votes_for([{"a": 1, "b": 2}, {"a": 1, "b": 3}, {"a": 1, "b": 3}], 0)
-    >>> {pointer: (vote.value, vote.votes, vote.dissent) for pointer, vote in found.items()}
+    >>> votes = votes_for([{"a": 1, "b": 2}, {"a": 1, "b": 3}, {"a": 1, "b": 3}], 0)
+    >>> {pointer: (vote.value, vote.votes, vote.dissent) for pointer, vote in votes.items()}
     {'/a': (1, 3, 0), '/b': (2, 1, 2)}
     """
     fields = fields or {}
@@ -221,8 +223,8 @@ def votes_for(
 
 def _vote_for(column: Sequence[Ballot], number: int, comparator: Comparator) -> FieldVote:
     own = column[number]
-    support = tuple(_is_same(comparator, own, each) for each in column)
-    others = comparator.vote([INVALID if stands else each for each, stands in zip(column, support, strict=True)])
+    support = tuple(_agree(comparator, own, each) for each in column)
+    others = comparator.vote([INVALID if agrees else each for each, agrees in zip(column, support, strict=True)])
     leading = (Alternative(others.value, others.votes, others.present),) if others.votes else ()
     return FieldVote(
         value=None if isinstance(own, Missing) else own,
@@ -236,31 +238,31 @@ def _vote_for(column: Sequence[Ballot], number: int, comparator: Comparator) -> 
     )
 
 
-def _is_same(comparator: Comparator, one: Ballot, other: Ballot) -> bool:
+def _agree(comparator: Comparator, one: Ballot, other: Ballot) -> bool:
     if isinstance(one, Missing) or isinstance(other, Missing):
         return one is other and one is not INVALID
     return comparator.vote((one, other)).dissent == 0
 
 
-def _totals(comparator: Comparator, column: list[Ballot], valid: Sequence[int]) -> dict[int, float]:
+def _total_distances(comparator: Comparator, column: list[Ballot], valid: Sequence[int]) -> dict[int, float]:
     """For one field, each sample's distance to all others."""
-    if has_classes(comparator):
-        classes = comparator.classes(column)  # type: ignore[attr-defined]
-        counts: dict[AnswerClass, int] = {}
+    classes = classes_of(comparator, column)
+    if classes is not None:
+        counts: dict[AnswerClass | None, int] = {}
         for number in valid:
             counts[classes[number]] = counts.get(classes[number], 0) + 1
         return {number: float(len(valid) - counts[classes[number]]) for number in valid}
     totals = dict.fromkeys(valid, 0.0)
-    for place, one in enumerate(valid):
-        for other in valid[place + 1 :]:
-            far = distance_of(comparator, column[one], column[other])
-            totals[one] += far
-            totals[other] += far
+    for index, one in enumerate(valid):
+        for other in valid[index + 1 :]:
+            distance = distance_of(comparator, column[one], column[other])
+            totals[one] += distance
+            totals[other] += distance
     return totals
 
 
 def distance_of(comparator: Comparator, one: Ballot, other: Ballot) -> float:
-    """The distance of two valid ballots; a field left out is as far as can be from a value."""
+    """The distance of two valid votes; a field left out has the greatest distance, 1, from any value."""
     if isinstance(one, Missing) or isinstance(other, Missing):
         return float(one is not other)
     return comparator.distance(one, other)

@@ -31,11 +31,11 @@ class AgreesWith:
     version: str = ""
 
     def __call__(self, value: Json, inputs: Json) -> float:
-        """From 0 to 1. A rule that raises, or has no answer, agrees with nothing; it never raises here."""
+        """From 0 to 1. Where the rule raises or returns None the score is 0; this method never raises."""
         try:
-            wanted = json_roundtrip(self.rule(inputs))
-            compared = [] if wanted is None else [self._agrees(*both) for both in self._pairs(wanted, value)]
-        except Exception:
+            expected = json_roundtrip(self.rule(inputs))
+            compared = [] if expected is None else [self._agrees(*both) for both in self._pairs(expected, value)]
+        except Exception:  # the user's own function
             return 0.0
         return sum(compared) / len(compared) if compared else 0.0
 
@@ -49,20 +49,20 @@ class AgreesWith:
             "default": EXACT.description(),
         }
 
-    def _pairs(self, wanted: Json, value: Json) -> Iterator[tuple[str, Json, Ballot]]:
-        """Each field of the rule's answer: its pointer, what the rule says, and what the value says there."""
-        left: list[tuple[str, Json, Ballot]] = [("", wanted, value)]
+    def _pairs(self, expected: Json, value: Json) -> Iterator[tuple[str, Json, Ballot]]:
+        """Each field of the rule's answer: its pointer, the rule's value, and the model's."""
+        left: list[tuple[str, Json, Ballot]] = [("", expected, value)]
         while left:
-            pointer, rules, models = left.pop()
-            if not isinstance(rules, dict) or not rules or pointer in self.fields:
-                yield pointer, rules, models
+            pointer, expected, actual = left.pop()
+            if not isinstance(expected, dict) or not expected or pointer in self.fields:
+                yield pointer, expected, actual
                 continue
-            said = models if isinstance(models, dict) else {}
-            left += [(pointer + as_pointer((key,)), item, said.get(key, ABSENT)) for key, item in rules.items()]
+            items = actual if isinstance(actual, dict) else {}
+            left += [(pointer + as_pointer((key,)), each, items.get(key, ABSENT)) for key, each in expected.items()]
 
-    def _agrees(self, pointer: str, rules: Json, models: Ballot) -> bool:
-        """Whether a vote of the two is unanimous: what "the same answer" means to the field's comparator."""
-        return self.fields.get(pointer, EXACT).vote([rules, models]).votes == 2
+    def _agrees(self, pointer: str, expected: Json, actual: Ballot) -> bool:
+        """Whether the field's comparator has the two as the same answer: a vote of both is unanimous."""
+        return self.fields.get(pointer, EXACT).vote([expected, actual]).votes == 2
 
 
 def agrees_with(
@@ -72,7 +72,7 @@ def agrees_with(
     name: str | None = None,
     version: str = "",
 ) -> AgreesWith:
-    """A score: the share of the fields of `rule(inputs)` on which a model's value says the same.
+    """A score: the share of the fields of `rule(inputs)` on which a model's value agrees.
 
     Args:
         rule: a pure function of the inputs to a value like the model's, or to a part of its fields; None, or an
@@ -86,16 +86,16 @@ def agrees_with(
     0.5
     """
     if not callable(rule):
-        raise UsageError(f"agrees_with(rule) wants a function of (inputs), found {type(rule).__name__}.")
+        raise UsageError(f"agrees_with(rule): expected a function of (inputs), got {type(rule).__name__}.")
     if inspect.iscoroutinefunction(rule) or inspect.iscoroutinefunction(type(rule).__call__):
-        raise UsageError(
-            "agrees_with(rule): the rule is an async function, expected a pure one that is not waited for."
-        )
+        raise UsageError("agrees_with(rule): expected a pure function that need not be awaited, got an async function.")
     if any(pointer and not pointer.startswith("/") for pointer in fields or ()):
-        raise UsageError(f"agrees_with(fields=...) wants JSON Pointers such as '/total', found {sorted(fields or ())}.")
-    compared = {pointer: comparator(given) for pointer, given in (fields or {}).items()}
-    own = name or str(getattr(rule, "__name__", type(rule).__name__))
-    return AgreesWith(rule=rule, name=own, fields=compared, version=version)
+        raise UsageError(
+            f"agrees_with(fields=...): expected JSON Pointers such as '/total', got {sorted(fields or ())}."
+        )
+    comparators = {pointer: comparator(each) for pointer, each in (fields or {}).items()}
+    rule_name = str(getattr(rule, "__name__", type(rule).__name__))
+    return AgreesWith(rule=rule, name=name or rule_name, fields=comparators, version=version)
 
 
 def least_confidence(fields: Mapping[str, FieldSupport]) -> float | None:

@@ -1,4 +1,7 @@
-"""Self-consistency as a guard is given it: what is drawn, how it is voted on, when it stops and what is accepted."""
+"""`SelfConsistency`, the option of a guard: how many samples, how they are compared, when to stop and what to accept.
+
+Self-consistency is the answer on which most of several samples agree (Wang et al., arXiv 2203.11171).
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,12 @@ from llmguard.voting.votes import Ballot, Comparator, FieldVote
 OnInvalid: TypeAlias = Literal["dissent", "reask"]
 
 DEFAULT_PLAN = Plan(3, 2, 1)
+"""Three samples that agree, or four of five: the cheapest plan that survives one wrong sample."""
 
 
 @dataclass(frozen=True, slots=True)
 class VoteResult:
-    """A vote that ended. `vote` is over the first `used` samples; `sample_count` may be more, in an audit or a last batch."""
+    """A vote that ended. `vote` is over the first `used` of `sample_count` samples: an audit or a last batch has more."""
 
     vote: RecordVote
     accept: bool
@@ -39,12 +43,16 @@ class VoteResult:
 class SelfConsistency:
     """Several samples of one request, voted on field by field.
 
-    `plan=(n0, k, c)` decides what is accepted: once n >= n0 + k*d, while the dissent d is at most c. `stop=Fixed(n)` or
-    `Predictive(eps)` draws for the answer instead; then it is accepted where agreement is more than half, or at least
-    `min_agreement`. `n_max` bounds the samples of a call, and is what an audited call draws. `fields` names a comparator
-    by JSON Pointer; a field without one is compared by `"exact"`. `vote_together=[("/id", "/name")]` keeps dependent
-    fields in one vote. `variants` (models, prompts, temperatures) take turns, sample by sample. An invalid sample is a
-    dissent, or first asked again (`on_invalid="reask"`).
+    `plan=(n0, k, c)` accepts after n samples once n >= n0 + k*d, while the dissent d is at most c. `stop=Fixed(n)` or
+    `Predictive(eps)` stops when the answer is known instead; it is accepted where agreement is more than half, or at
+    least `min_agreement`. `n_max` bounds the samples of a call, and is the number that an audited call draws. `fields`
+    gives a comparator by JSON Pointer; a field without one is compared by `"exact"`. `vote_together=[("/id", "/name")]`
+    keeps dependent fields in one vote. `variants` (models, prompts, temperatures) take turns, sample by sample. An
+    invalid sample is a dissent; with `on_invalid="reask"` it is first asked for again.
+
+    Raises:
+        UsageError: options that exclude each other, a plan that can never accept within `n_max`, an unknown comparator,
+            a pointer that is not a JSON Pointer.
 
     >>> votes = SelfConsistency(fields={"/total": "money"})
     >>> votes.next([])
@@ -75,15 +83,17 @@ class SelfConsistency:
     # --------------------------------------------------------------------------------------- drawing
 
     def next(self, samples: Sequence[Ballot]) -> Draw | VoteResult:
-        """What to do after `samples`, in submission order (`INVALID` for one that failed): the same after a batch as
-        after drawing one by one, because a batch is looked at sample by sample where it went beyond the dissent limit.
+        """What to do after `samples`, in submission order (`INVALID` for one that failed).
+
+        A batch decides as samples drawn one by one do: where it went beyond the dissent limit, the first sample that did
+        ends the vote.
         """
         sample_count = 0
         while True:
             vote = self.vote(samples[:sample_count])
             decision = self._decide(vote)
             if isinstance(decision, Stop):
-                return self._settled(vote, decision, len(samples))
+                return self._vote_result(vote, decision, len(samples))
             if sample_count + decision.count > len(samples):
                 return Draw(sample_count + decision.count - len(samples))
             before, sample_count = sample_count, sample_count + decision.count
@@ -91,14 +101,14 @@ class SelfConsistency:
                 sample_count = self._first_beyond(samples, before, sample_count)
 
     def ended(self, samples: Sequence[Ballot], reason: StopReason) -> VoteResult:
-        """The vote over what came in time, where budget or deadline end the drawing. It is not accepted by a plan."""
-        settled = self.next(samples)
-        if isinstance(settled, VoteResult):
-            return settled
-        return self._settled(self.vote(samples), Stop(reason, accept=False if self.plan else None), len(samples))
+        """The vote on the samples that came in time, where budget or deadline end the vote. No plan accepts it."""
+        step = self.next(samples)
+        if isinstance(step, VoteResult):
+            return step
+        return self._vote_result(self.vote(samples), Stop(reason, accept=False if self.plan else None), len(samples))
 
     def missing(self, samples: Sequence[Ballot]) -> int:
-        """How many more an audited call draws, so that stricter plans can be judged later."""
+        """The number of further samples that an audited call draws, so that stricter plans can be tested on it later."""
         return max(0, self.n_max - len(samples))
 
     # --------------------------------------------------------------------------------------- voting
@@ -123,15 +133,15 @@ class SelfConsistency:
         return vote_on(samples, self.comparators, self.groups)
 
     def medoid(self, samples: Sequence[Ballot]) -> int | None:
-        """The valid sample nearest to all others: what stands in where the assembled value does not fit its schema."""
+        """The number of the valid sample nearest to all others: used where the assembled value does not fit its schema."""
         return medoid(samples, self.comparators)
 
     def votes_for(self, samples: Sequence[Ballot], number: int) -> dict[Pointer, FieldVote]:
-        """How each field's vote stands if sample `number` is the answer."""
+        """The vote on each field if sample `number` is the answer."""
         return votes_for(samples, number, self.comparators)
 
     def would_accept(self, sample_count: int, dissent: int) -> bool:
-        """Whether a value that so many of `sample_count` samples dissent from may be accepted."""
+        """Whether a value may be accepted from which `dissent` of `sample_count` samples differ."""
         rule = self.stopping
         if isinstance(rule, Plan):
             return dissent <= rule.c and sample_count >= rule.n0 + rule.k * dissent
@@ -149,7 +159,7 @@ class SelfConsistency:
         return vote.agreement > 0.5 if self.min_agreement is None else vote.agreement >= self.min_agreement
 
     def description(self) -> Json:
-        """All that decides, for the guard's fingerprint; `variants` are described by whoever knows them."""
+        """Every option that decides, for the guard's fingerprint; the rung describes its `variants`."""
         return {
             "n_max": self.n_max,
             "stop": self.stopping.description(),
@@ -167,12 +177,13 @@ class SelfConsistency:
         rule = self.stopping
         return rule.decide(counts) if isinstance(rule, Plan) else rule.decide(counts, self.n_max)
 
-    def _settled(self, vote: RecordVote, decision: Stop, sample_count: int) -> VoteResult:
+    def _vote_result(self, vote: RecordVote, decision: Stop, sample_count: int) -> VoteResult:
         accept = self.accepts(vote) if decision.accept is None else decision.accept and vote.has_value
         return VoteResult(vote, accept, decision.reason, vote.sample_count, sample_count)
 
     def _first_beyond(self, samples: Sequence[Ballot], low: int, high: int) -> int:
-        """The first sample of a batch that went beyond the dissent limit, or the batch's end. Dissent never falls."""
+        """The number of samples at which a batch first went beyond the dissent limit, or the batch's end: by bisection,
+        because the dissent of monotone comparators never falls."""
         limit = cast(Plan, self.plan).c
         if self.vote(samples[:high]).dissent <= limit:
             return high
@@ -182,81 +193,82 @@ class SelfConsistency:
         return high
 
 
-def _set(given: SelfConsistency, name: str, value: object) -> None:
-    object.__setattr__(given, name, value)
+def _set(consistency: SelfConsistency, name: str, value: object) -> None:
+    """Normalizes an option of the frozen dataclass while it is built."""
+    object.__setattr__(consistency, name, value)
 
 
 # ------------------------------------------------------------------------------------------------- what is refused
 
 
-def _refuse_numbers(given: SelfConsistency) -> None:
-    if not isinstance(given.n_max, int) or isinstance(given.n_max, bool) or not 1 <= given.n_max <= MAX_SAMPLES:
+def _refuse_numbers(consistency: SelfConsistency) -> None:
+    n_max = consistency.n_max
+    if not isinstance(n_max, int) or isinstance(n_max, bool) or not 1 <= n_max <= MAX_SAMPLES:
+        raise UsageError(f"SelfConsistency(n_max=...): expected a whole number from 1 to {MAX_SAMPLES}, got {n_max!r}.")
+    if consistency.on_invalid not in ("dissent", "reask"):
         raise UsageError(
-            f"SelfConsistency(n_max=...) wants a whole number from 1 to {MAX_SAMPLES}, found {given.n_max!r}."
+            f"SelfConsistency(on_invalid=...): expected 'dissent' or 'reask', got {consistency.on_invalid!r}: an invalid"
+            " sample counts against the answer, or is first asked for again."
         )
-    if given.on_invalid not in ("dissent", "reask"):
-        raise UsageError(
-            f"SelfConsistency(on_invalid=...) is 'dissent' or 'reask', found {given.on_invalid!r}: an invalid sample"
-            " counts against the answer, or is asked again first."
-        )
-    share = given.min_agreement
+    share = consistency.min_agreement
     if share is not None and (not isinstance(share, int | float) or isinstance(share, bool) or not 0 < share <= 1):
-        raise UsageError(f"SelfConsistency(min_agreement=...) wants a share above 0 and up to 1, found {share!r}.")
+        raise UsageError(f"SelfConsistency(min_agreement=...): expected a share above 0 and up to 1, got {share!r}.")
 
 
-def _plan_of(given: SelfConsistency) -> Plan | None:
-    if given.stop is None:
-        return DEFAULT_PLAN if given.plan is None else _as_plan(given.plan)
-    if given.plan is not None:
+def _plan_of(consistency: SelfConsistency) -> Plan | None:
+    if consistency.stop is None:
+        return DEFAULT_PLAN if consistency.plan is None else _as_plan(consistency.plan)
+    if consistency.plan is not None:
         raise UsageError(
             "SelfConsistency has a plan and a stop. A plan decides what is accepted, a stop only when the answer is"
             " settled: give one of them."
         )
-    if not isinstance(given.stop, Fixed | Predictive):
-        raise UsageError(f"SelfConsistency(stop=...) is Fixed(n) or Predictive(eps), found {given.stop!r}.")
+    if not isinstance(consistency.stop, Fixed | Predictive):
+        raise UsageError(f"SelfConsistency(stop=...) is Fixed(n) or Predictive(eps), got {consistency.stop!r}.")
     return None
 
 
-def _as_plan(given: Plan | tuple[int, int, int]) -> Plan:
-    if isinstance(given, Plan):
-        return given
-    if not isinstance(given, tuple | list) or len(given) != 3:
-        raise UsageError(f"a plan is three numbers (n0, k, c), found {given!r}.")
-    return Plan(*given)
+def _as_plan(plan: Plan | tuple[int, int, int]) -> Plan:
+    if isinstance(plan, Plan):
+        return plan
+    if not isinstance(plan, tuple | list) or len(plan) != 3:
+        raise UsageError(f"a plan is three numbers (n0, k, c), got {plan!r}.")
+    return Plan(*plan)
 
 
-def _refuse_what_never_accepts(given: SelfConsistency) -> None:
-    if isinstance(given.plan, Plan):
-        _refuse_plan(given.plan, given)
-    if isinstance(given.stop, Fixed) and given.stop.n > given.n_max:
-        raise UsageError(f"Fixed({given.stop.n}) draws more than n_max={given.n_max}: write n_max={given.stop.n}.")
+def _refuse_what_never_accepts(consistency: SelfConsistency) -> None:
+    if isinstance(consistency.plan, Plan):
+        _refuse_plan(consistency.plan, consistency)
+    stop, n_max = consistency.stop, consistency.n_max
+    if isinstance(stop, Fixed) and stop.n > n_max:
+        raise UsageError(f"Fixed({stop.n}) draws more than n_max={n_max}: write n_max={stop.n}.")
 
 
-def _refuse_plan(plan: Plan, given: SelfConsistency) -> None:
-    if plan.most > given.n_max:
+def _refuse_plan(plan: Plan, consistency: SelfConsistency) -> None:
+    if plan.most > consistency.n_max:
         raise UsageError(
-            f"{plan} can never accept a vote with {plan.c} dissents within n_max={given.n_max}: it needs"
+            f"{plan} can never accept a vote with {plan.c} dissents within n_max={consistency.n_max}: it needs"
             f" n0 + k*c = {plan.most} samples. Write n_max={plan.most}, or a plan with fewer."
         )
-    if given.min_agreement is not None:
+    if consistency.min_agreement is not None:
         raise UsageError(
-            f"SelfConsistency has {plan} and min_agreement={given.min_agreement}. A plan accepts by its own boundary;"
-            " min_agreement goes with a stop."
+            f"SelfConsistency has {plan} and min_agreement={consistency.min_agreement}. A plan accepts by its own"
+            " boundary; min_agreement goes with a stop."
         )
 
 
-def _refuse_fields(given: SelfConsistency) -> None:
-    for pointer, each in given.comparators.items():
-        if not each.monotone and not isinstance(given.stop, Fixed):
+def _refuse_fields(consistency: SelfConsistency) -> None:
+    for pointer, each in consistency.comparators.items():
+        if not each.monotone and not isinstance(consistency.stop, Fixed):
             raise UsageError(
                 f"fields: {pointer!r} is compared by {each.name!r}, whose dissent can fall as samples arrive, so a vote"
-                f" on it must not stop early. Write stop=Fixed({given.n_max}), or another comparator."
+                f" on it must not stop early. Write stop=Fixed({consistency.n_max}), or another comparator."
             )
-    for group in given.groups:
+    for group in consistency.groups:
         for pointer in group:
-            if pointer in given.comparators and not has_classes(given.comparators[pointer]):
-                raise UsageError(together_message(pointer, given.comparators[pointer]))
-    _refuse_overlaps([*given.comparators, *(pointer for group in given.groups for pointer in group)])
+            if pointer in consistency.comparators and not has_classes(consistency.comparators[pointer]):
+                raise UsageError(together_message(pointer, consistency.comparators[pointer]))
+    _refuse_overlaps([*consistency.comparators, *(pointer for group in consistency.groups for pointer in group)])
 
 
 def _refuse_overlaps(pointers: Sequence[Pointer]) -> None:
@@ -270,31 +282,31 @@ def _refuse_overlaps(pointers: Sequence[Pointer]) -> None:
             )
 
 
-def _items(given: object) -> list[tuple[Pointer, ComparatorOrName]]:
-    if not isinstance(given, Mapping):
-        raise UsageError(f'fields= wants {{"/pointer": comparator}}, found {type(given).__name__}.')
-    return list(given.items())
+def _items(fields: object) -> list[tuple[Pointer, ComparatorOrName]]:
+    if not isinstance(fields, Mapping):
+        raise UsageError(f'fields=: expected {{"/pointer": comparator}}, got {type(fields).__name__}.')
+    return list(fields.items())
 
 
-def _groups(given: object) -> Groups:
-    if isinstance(given, str) or not isinstance(given, Sequence):
-        raise UsageError(f"vote_together= wants groups of JSON Pointers, found {given!r}.")
-    groups = tuple(_group(each) for each in given)
-    named = [pointer for group in groups for pointer in group]
-    twice = next((pointer for pointer in named if named.count(pointer) > 1), None)
+def _groups(groups_option: object) -> Groups:
+    if isinstance(groups_option, str) or not isinstance(groups_option, Sequence):
+        raise UsageError(f"vote_together=: expected groups of JSON Pointers, got {groups_option!r}.")
+    groups = tuple(_group(each) for each in groups_option)
+    pointers = [pointer for group in groups for pointer in group]
+    twice = next((pointer for pointer in pointers if pointers.count(pointer) > 1), None)
     if twice is not None:
         raise UsageError(f"vote_together names {twice!r} twice; a field is in one group.")
     return groups
 
 
-def _group(given: object) -> tuple[Pointer, ...]:
-    if isinstance(given, str) or not isinstance(given, Sequence) or len(given) < 2:
-        raise UsageError(f'vote_together wants groups of two or more, as in [("/id", "/name")]; found {given!r}.')
-    return tuple(_pointer(each, "vote_together") for each in given)
+def _group(pointers: object) -> tuple[Pointer, ...]:
+    if isinstance(pointers, str) or not isinstance(pointers, Sequence) or len(pointers) < 2:
+        raise UsageError(f'vote_together: expected groups of two or more, as in [("/id", "/name")]; got {pointers!r}.')
+    return tuple(_pointer(each, "vote_together") for each in pointers)
 
 
-def _pointer(given: object, where: str) -> Pointer:
-    if not isinstance(given, str) or (given and not given.startswith("/")):
-        mend = f" Write {('/' + given)!r}." if isinstance(given, str) else ""
-        raise UsageError(f'{where} names fields by JSON Pointer, as "/total"; found {given!r}.{mend}')
-    return given
+def _pointer(pointer: object, where: str) -> Pointer:
+    if not isinstance(pointer, str) or (pointer and not pointer.startswith("/")):
+        suggestion = f" Write {('/' + pointer)!r}." if isinstance(pointer, str) else ""
+        raise UsageError(f'{where} names fields by JSON Pointer, as "/total"; got {pointer!r}.{suggestion}')
+    return pointer

@@ -1,7 +1,7 @@
-"""When to stop drawing samples: for the answer (Fixed, Predictive), or for the decision whether to accept (Plan).
+"""When to stop drawing samples: when the answer is known (Fixed, Predictive), or whether to accept it is (Plan).
 
-A stop looks at a vote's counts and either asks for more samples, to be drawn at the same time, or ends the vote. It
-asks for the smallest batch after which ending is possible, so that drawing in batches decides as drawing one by one.
+A stopping rule looks at a vote's counts and either asks for a batch of samples, to be drawn in parallel, or ends the
+vote. The batch is the smallest after which the vote can end, so that batches decide as samples drawn one by one do.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ from llmguard.core.errors import UsageError
 from llmguard.core.outcome import StopReason
 
 MAX_SAMPLES = 1000
+"""Bounds a mistyped number: no published gain from self-consistency needs more than some dozens (arXiv 2203.11171)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """Draw `count` more samples, at the same time."""
+    """Draw `count` more samples, in parallel."""
 
     count: int
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """End the vote. `accept` is None where the stop is for the answer alone, and agreement decides."""
+    """End the vote. `accept` is None where the rule only finds the answer, and agreement decides."""
 
     reason: StopReason
     accept: bool | None = None
@@ -35,19 +36,21 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What a stop sees of a vote: samples drawn, the largest dissent, and (leader, runner-up) of each field."""
+    """What a stopping rule needs of a vote: the samples drawn, the largest dissent, and (leader, runner-up) of each field."""
 
     sample_count: int
     dissent: int
     fields: tuple[tuple[int, int], ...] = ()
 
 
-# ------------------------------------------------------------------------------------------------- for the decision
+# ------------------------------------------------------------------------------------------------- whether to accept
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Accept once `n >= n0 + k*d`, escalate once `d > c`: n samples drawn, d of them in dissent.
+
+    The boundaries are straight lines, as in Wald's sequential test ("Sequential Tests of Statistical Hypotheses", 1945).
 
     >>> plan = Plan(3, 2, 1)
     >>> plan.decide(Counts(0, 0)), plan.decide(Counts(3, 1)), plan.decide(Counts(5, 1)).accept
@@ -69,7 +72,7 @@ class Plan:
         return self.n0 + self.k * self.c
 
     def decide(self, counts: Counts) -> Draw | Stop:
-        """The dissent limit first: a vote beyond it is not accepted however many samples stand behind it."""
+        """The dissent limit first: a vote beyond it is not accepted, however many samples agree."""
         if counts.dissent > self.c:
             return Stop("dissent_limit", accept=False)
         missing = self.n0 + self.k * counts.dissent - counts.sample_count
@@ -102,18 +105,22 @@ def _wrong_with(plan: Plan) -> str | None:
     return None
 
 
-# ------------------------------------------------------------------------------------------------- for the answer
+# ------------------------------------------------------------------------------------------------- which answer
 
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """Draw `n` samples, whatever they say."""
+    """Draw `n` samples, whatever their values.
+
+    >>> Fixed(5).decide(Counts(3, 0), 9), Fixed(5).decide(Counts(5, 0), 9).reason
+    (Draw(count=2), 'n_max')
+    """
 
     n: int
 
     def __post_init__(self) -> None:
         if not isinstance(self.n, int) or isinstance(self.n, bool) or not 1 <= self.n <= MAX_SAMPLES:
-            raise UsageError(f"Fixed(n) wants a whole number from 1 to {MAX_SAMPLES}, found {self.n!r}.")
+            raise UsageError(f"Fixed(n): expected a whole number from 1 to {MAX_SAMPLES}, got {self.n!r}.")
 
     def decide(self, counts: Counts, n_max: int) -> Draw | Stop:
         return Draw(self.n - counts.sample_count) if counts.sample_count < self.n else Stop("n_max")
@@ -124,19 +131,25 @@ class Fixed:
 
 @dataclass(frozen=True, slots=True)
 class Predictive:
-    """Stop once the runner-up still overtakes within the budget with probability of at most `eps`, in every field."""
+    """Stop once the runner-up would overtake the leader within `n_max` with probability of at most `eps`, in every field.
+
+    As in Adaptive-Consistency (Aggarwal et al., arXiv 2305.11860), but for a finite number of further samples.
+
+    >>> Predictive().decide(Counts(0, 0), 9), Predictive().decide(Counts(3, 0, ((3, 0),)), 5).reason
+    (Draw(count=3), 'answer_settled')
+    """
 
     eps: float = 0.05
 
     def __post_init__(self) -> None:
         if not isinstance(self.eps, int | float | Fraction) or isinstance(self.eps, bool) or not 0 < self.eps < 0.5:
-            raise UsageError(f"Predictive(eps) wants a probability above 0 and below 0.5, found {self.eps!r}.")
+            raise UsageError(f"Predictive(eps): expected a probability above 0 and below 0.5, got {self.eps!r}.")
 
     def decide(self, counts: Counts, n_max: int) -> Draw | Stop:
-        """Samples that all agree with the leaders settle the answer soonest; so many are drawn at once."""
+        """The batch is what would be enough if all of it agreed with the leaders."""
         fields = counts.fields or ((0, 0),)
         left = n_max - counts.sample_count
-        missing = max(_missing(leader, runner_up, left, _decimal(self.eps)) for leader, runner_up in fields)
+        missing = max(_samples_needed(leader, runner_up, left, _decimal(self.eps)) for leader, runner_up in fields)
         if missing == 0:
             return Stop("answer_settled") if left else Stop("n_max")
         return Draw(missing)
@@ -151,8 +164,8 @@ def _decimal(eps: float | Fraction) -> Fraction:
 
 
 @lru_cache(maxsize=20_000)
-def _missing(leader: int, runner_up: int, left: int, eps: Fraction) -> int:
-    """How many samples for the leader settle the answer; 0 where it is settled. With none left it always is."""
+def _samples_needed(leader: int, runner_up: int, left: int, eps: Fraction) -> int:
+    """How many samples for the leader are enough; 0 where they are already. With none left no more are needed."""
     for more in range(left + 1):
         if leader + more and overtaking(leader + more, runner_up, left - more) <= eps:
             return more
@@ -163,7 +176,8 @@ def _missing(leader: int, runner_up: int, left: int, eps: Fraction) -> int:
 def overtaking(a: int, b: int, left: int) -> Fraction:
     """P(the runner-up with `b` votes beats the leader with `a` within `left` draws), a tie counting half, exactly.
 
-    X of the draws go to the leader, X ~ BetaBinomial(left, a + 1, b + 1); a third candidate is ignored.
+    X of the draws go to the leader, X ~ BetaBinomial(left, a + 1, b + 1): the posterior predictive distribution with a
+    uniform prior. A third candidate is ignored.
 
     >>> overtaking(2, 0, 3)
     Fraction(1, 20)

@@ -28,8 +28,8 @@ from llmguard.voting.votes import (
 )
 
 
-class _Reading(NamedTuple):
-    """A ballot that is a number. `size` is exact: an integer, in units that are common to all readings of a vote."""
+class _NumericVote(NamedTuple):
+    """A vote that is a number. `size` is exact: an integer, in units that are common to all numbers of a vote."""
 
     size: int
     voter: int
@@ -40,8 +40,8 @@ class _Reading(NamedTuple):
 class NumberComparator:
     """Numbers that differ by at most `abs_tol`, or by `rel_tol` of the larger one.
 
-    The answer is the median of the fullest window: of an even count of whole numbers one of the two in the middle,
-    where their mean is no whole number.
+    The answer is the median of the fullest window. Of an even count of whole numbers it is the mean of the two in the
+    middle, or the lower one where that mean is not a whole number.
 
     >>> NumberComparator(abs_tol=0.01).vote([1.00, 1.01, 1.02, 5]).votes
     2
@@ -60,15 +60,15 @@ class NumberComparator:
     def __post_init__(self) -> None:
         if not _is_tolerance(self.abs_tol) or not _is_tolerance(self.rel_tol) or self.rel_tol >= 1:
             raise UsageError(
-                "number(abs_tol=..., rel_tol=...) wants tolerances of 0 or more, the relative one below 1;"
-                f" found abs_tol={self.abs_tol!r}, rel_tol={self.rel_tol!r}."
+                "number(abs_tol=..., rel_tol=...): expected tolerances of 0 or more, the relative one below 1;"
+                f" got abs_tol={self.abs_tol!r}, rel_tol={self.rel_tol!r}."
             )
         object.__setattr__(self, "_abs", exact_number(self.abs_tol))
         object.__setattr__(self, "_rel", exact_number(self.rel_tol))
 
-    def vote(self, ballots: Sequence[Ballot]) -> FieldVote:
-        numbers, others, unit = self._sorted_out(ballots)
-        ranked = ranked_candidates(ballots, others)
+    def vote(self, votes: Sequence[Ballot]) -> FieldVote:
+        numbers, others, unit = self._partition(votes)
+        ranked = ranked_candidates(votes, others)
         tied = False
         while numbers:
             voters, unique = self._fullest(numbers, unit)
@@ -76,31 +76,31 @@ class NumberComparator:
             ranked.append(_candidate([each for each in numbers if each.voter in voters], unit))
             numbers = [each for each in numbers if each.voter not in voters]
         ranked.sort(key=lambda each: (-len(each.voters), each.first))
-        vote = field_vote(len(ballots), ranked)
+        vote = field_vote(len(votes), ranked)
         return replace(vote, ambiguous=True) if tied else vote
 
-    def _sorted_out(self, ballots: Sequence[Ballot]) -> tuple[list[_Reading], list[AnswerClass | None], int]:
-        """The ballots that are numbers, sorted; the classes of all others; and how many units make 1."""
+    def _partition(self, votes: Sequence[Ballot]) -> tuple[list[_NumericVote], list[AnswerClass | None], int]:
+        """The votes that are numbers, sorted; the classes of all others; and the number of units in 1."""
         normal_forms, known = NormalForms(), dict[object, Fraction | None]()
-        sizes = [_size(ballot, known) for ballot in ballots]
+        sizes = [_size(vote, known) for vote in votes]
         unit = lcm(self._abs.denominator, *(size.denominator for size in known.values() if size is not None))
         numbers = [
-            _Reading(size.numerator * (unit // size.denominator), voter, ballots[voter])
+            _NumericVote(size.numerator * (unit // size.denominator), voter, votes[voter])
             for voter, size in enumerate(sizes)
             if size is not None
         ]
         others = [
-            None if size is not None else _other(ballot, normal_forms)
-            for ballot, size in zip(ballots, sizes, strict=True)
+            None if size is not None else _other_class(vote, normal_forms)
+            for vote, size in zip(votes, sizes, strict=True)
         ]
         return sorted(numbers, key=lambda each: each[:2]), others, unit
 
-    def _fullest(self, numbers: Sequence[_Reading], unit: int) -> tuple[frozenset[int], bool]:
-        """Who stands in the fullest window, and whether no other is as full. `numbers` are sorted by size."""
+    def _fullest(self, numbers: Sequence[_NumericVote], unit: int) -> tuple[frozenset[int], bool]:
+        """The voters in the fullest window, and whether no other is as full. `numbers` are sorted by size."""
         best: list[list[int]] = []
         first = 0
-        for last, reading in enumerate(numbers):
-            while not self._close(numbers[first].size, reading.size, unit):
+        for last, number in enumerate(numbers):
+            while not self._is_close(numbers[first].size, number.size, unit):
                 first += 1
             inside = last - first + 1
             if not best or inside > len(best[0]):
@@ -109,7 +109,7 @@ class NumberComparator:
                 best.append(sorted(each.voter for each in numbers[first : last + 1]))
         return frozenset(min(best)), len(best) == 1
 
-    def _close(self, low: int, high: int, unit: int) -> bool:
+    def _is_close(self, low: int, high: int, unit: int) -> bool:
         if low == high:
             return True
         absolute = self._abs.numerator * (unit // self._abs.denominator)
@@ -117,44 +117,45 @@ class NumberComparator:
         return high - low <= absolute or (high - low) * self._rel.denominator <= relative
 
     def distance(self, one: Json, other: Json) -> float:
-        numbers, others, unit = self._sorted_out([one, other])
+        numbers, others, unit = self._partition([one, other])
         if len(numbers) == 2:
-            return float(not self._close(numbers[0].size, numbers[1].size, unit))
+            return float(not self._is_close(numbers[0].size, numbers[1].size, unit))
         return float(others[0] != others[1] or len(numbers) == 1)
 
     def description(self) -> Json:
         return {"name": self.name, "version": self.version, "abs_tol": self.abs_tol, "rel_tol": self.rel_tol}
 
 
-def _is_tolerance(given: object) -> bool:
-    return isinstance(given, int | float) and not isinstance(given, bool) and 0 <= given < float("inf")
+def _is_tolerance(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
 
 
-def _other(ballot: Ballot, normal_forms: NormalForms) -> AnswerClass | None:
-    if isinstance(ballot, Missing):
-        return None if ballot is INVALID else ballot
-    return normal_forms.of(ballot)
+def _other_class(vote: Ballot, normal_forms: NormalForms) -> AnswerClass | None:
+    if isinstance(vote, Missing):
+        return None if vote is INVALID else vote
+    return normal_forms.of(vote)
 
 
-def _size(ballot: Ballot, known: dict[object, Fraction | None]) -> Fraction | None:
-    if isinstance(ballot, bool) or not isinstance(ballot, int | float | str):
+def _size(vote: Ballot, known: dict[object, Fraction | None]) -> Fraction | None:
+    """The number that a vote is; None where it is not a number. A number as text counts where it has no currency."""
+    if isinstance(vote, bool) or not isinstance(vote, int | float | str):
         return None
-    if ballot not in known:
-        known[ballot] = _size_in(ballot) if isinstance(ballot, str) else exact_number(ballot)
-    return known[ballot]
+    if vote not in known:
+        known[vote] = _size_in(vote) if isinstance(vote, str) else exact_number(vote)
+    return known[vote]
 
 
 def _size_in(text: str) -> Fraction | None:
-    read = amount_in(text)
-    return read[0] if read and not read[1] else None
+    amount = amount_in(text)
+    return amount[0] if amount and not amount[1] else None
 
 
-def _candidate(window: list[_Reading], unit: int) -> AnswerCandidate:
+def _candidate(window: list[_NumericVote], unit: int) -> AnswerCandidate:
     """A window as a candidate whose one value is its median."""
     return AnswerCandidate(sorted(each.voter for each in window), [_median(window, unit)])
 
 
-def _median(window: list[_Reading], unit: int) -> Json:
+def _median(window: list[_NumericVote], unit: int) -> Json:
     low, high = window[(len(window) - 1) // 2], window[len(window) // 2]
     numeric = not isinstance(low.value, str) and not isinstance(high.value, str)
     if low.size != high.size and numeric:

@@ -1,4 +1,8 @@
-"""What is voted on and what a vote comes to: ballots in, one leader with its support out."""
+"""The parts of a vote: what each sample says, the candidates, and the leader with its support.
+
+A comparator (`Comparator`) sorts the values of one field into classes of the same answer; `count_votes` makes a `FieldVote`
+of these classes.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +15,14 @@ from llmguard.core.canonical import Json, encode
 from llmguard.core.outcome import Alternative
 
 MAX_ALTERNATIVES = 5
+"""Alternatives kept per field: a reviewer reads no more, and each is stored in the record of the call."""
 
 
 class Missing(Enum):
-    """A ballot without a value. Both are no values of JSON: null is a value."""
+    """A vote without a value. Neither is a value of JSON: null is a value."""
 
     INVALID = "invalid"
-    """The sample failed, timed out or crashed: dissent, whatever the others say."""
+    """The sample failed, timed out or crashed: it dissents from every answer."""
     ABSENT = "absent"
     """A valid sample that leaves the field out: a candidate like any value."""
 
@@ -25,13 +30,15 @@ class Missing(Enum):
 INVALID, ABSENT = Missing.INVALID, Missing.ABSENT
 
 Ballot: TypeAlias = Json | Missing
+"""One sample's vote on one field: its value there, or why there is none."""
+
 AnswerClass: TypeAlias = Hashable
-"""What ballots for the same answer share; None for an invalid ballot."""
+"""What votes for the same answer share; None for an invalid vote."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldVote:
-    """One field's vote. `support` says for each sample, in submission order, whether it stands with the leader.
+    """The vote on one field. `support` says for each sample, in submission order, whether it agrees with the leader.
 
     `present` is False where leaving the field out won, or no sample was valid (then `votes` is 0 and `value` None).
     `ambiguous`: another candidate has as many votes, and submission order decided.
@@ -48,16 +55,17 @@ class FieldVote:
 
     @property
     def sample_count(self) -> int:
+        """All samples, invalid ones included."""
         return len(self.support)
 
     @property
     def dissent(self) -> int:
-        """Samples that do not stand with the leader, invalid ones included."""
+        """Samples that do not agree with the leader, invalid ones included."""
         return len(self.support) - self.votes
 
 
 class Comparator(Protocol):
-    """When two values of a field are the same answer. Deterministic; `version` changes whenever a vote may.
+    """Decides when two values of a field are the same answer. Deterministic; `version` changes whenever a vote may.
 
     `monotone`: the dissent of a vote never falls as samples arrive. Only then may a vote stop early.
     """
@@ -69,9 +77,10 @@ class Comparator(Protocol):
     @property
     def monotone(self) -> bool: ...
 
-    def vote(self, ballots: Sequence[Ballot]) -> FieldVote: ...
+    def vote(self, votes: Sequence[Ballot], /) -> FieldVote:
+        """The vote of the samples, in submission order."""
 
-    def distance(self, one: Json, other: Json) -> float:
+    def distance(self, one: Json, other: Json, /) -> float:
         """From 0, the same answer, to 1, nothing in common."""
 
     def description(self) -> Json:
@@ -80,7 +89,7 @@ class Comparator(Protocol):
 
 @dataclass(slots=True)
 class AnswerCandidate:
-    """A class of equal answers: who gave it, and what they wrote."""
+    """A class of equal answers: the samples that gave it, and what they wrote."""
 
     voters: list[int]
     values: list[Json]
@@ -94,24 +103,28 @@ class AnswerCandidate:
         return most_common(self.values) if self.present else None
 
 
-def ranked_candidates(ballots: Sequence[Ballot], classes: Sequence[AnswerClass | None]) -> list[AnswerCandidate]:
+def ranked_candidates(votes: Sequence[Ballot], classes: Sequence[AnswerClass | None]) -> list[AnswerCandidate]:
     """The classes with their voters, most votes first, ties in submission order."""
-    found: dict[AnswerClass, AnswerCandidate] = {}
-    for number, (ballot, of) in enumerate(zip(ballots, classes, strict=True)):
-        if of is None:
+    by_class: dict[AnswerClass, AnswerCandidate] = {}
+    for number, (vote, answer_class) in enumerate(zip(votes, classes, strict=True)):
+        if answer_class is None:
             continue
-        candidate = found.get(of)
+        candidate = by_class.get(answer_class)
         if candidate is None:
-            found[of] = AnswerCandidate([number], [ballot], ballot is not ABSENT)
+            by_class[answer_class] = AnswerCandidate([number], [vote], vote is not ABSENT)
         else:
             candidate.voters.append(number)
-            candidate.values.append(ballot)
-    return sorted(found.values(), key=lambda each: -len(each.voters))  # stable: first come, first ranked
+            candidate.values.append(vote)
+    return sorted(by_class.values(), key=lambda each: -len(each.voters))  # stable: ties stay in submission order
 
 
-def count_votes(ballots: Sequence[Ballot], classes: Sequence[AnswerClass | None]) -> FieldVote:
-    """The vote of ballots whose classes are known."""
-    return field_vote(len(ballots), ranked_candidates(ballots, classes))
+def count_votes(votes: Sequence[Ballot], classes: Sequence[AnswerClass | None]) -> FieldVote:
+    """The vote on a field whose classes are known.
+
+    >>> count_votes(["a", "b", "a", INVALID], ["a", "b", "a", None]).support
+    (True, False, True, False)
+    """
+    return field_vote(len(votes), ranked_candidates(votes, classes))
 
 
 def field_vote(sample_count: int, ranked: Sequence[AnswerCandidate]) -> FieldVote:
@@ -136,26 +149,28 @@ def field_vote(sample_count: int, ranked: Sequence[AnswerCandidate]) -> FieldVot
 
 
 def no_valid_vote(sample_count: int) -> FieldVote:
-    """No sample was valid."""
+    """The vote where no sample was valid."""
     return FieldVote(value=None, present=False, support=(False,) * sample_count, votes=0, agreement=0.0)
 
 
 def support_marks(sample_count: int, voters: Iterable[int]) -> tuple[bool, ...]:
-    found = [False] * sample_count
+    """For each sample, whether it is among `voters`."""
+    marks = [False] * sample_count
     for voter in voters:
-        found[voter] = True
-    return tuple(found)
+        marks[voter] = True
+    return tuple(marks)
 
 
 def most_common(values: Sequence[Json]) -> Json:
-    """The spelling that most gave; of equally common ones the first in the alphabet, so that order does not matter."""
+    """The spelling that most samples gave; of equally common ones the first in the order of their encoding, so that the
+    order of samples does not matter."""
     first = values[0]
     if isinstance(first, str) and all(value == first for value in values):
         return first
-    spelled: dict[bytes, int] = {}
-    of: dict[bytes, Json] = {}
+    counts: dict[bytes, int] = {}
+    value_of: dict[bytes, Json] = {}
     for value in values:
-        text = encode(value)
-        spelled[text] = spelled.get(text, 0) + 1
-        of.setdefault(text, value)
-    return of[min(spelled, key=lambda text: (-spelled[text], text))]
+        encoded = encode(value)
+        counts[encoded] = counts.get(encoded, 0) + 1
+        value_of.setdefault(encoded, value)
+    return value_of[min(counts, key=lambda encoded: (-counts[encoded], encoded))]

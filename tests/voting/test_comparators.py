@@ -260,7 +260,7 @@ def test_edits_are_those_of_the_textbook(one: str, other: str) -> None:
     assert distances.of(0, 1) == normalised_distance(one, other)
     assert distances.at_least(0, 1) <= distances.of(0, 1)
     for limit in (0.0, 0.2, 0.5):
-        assert distances.close(0, 1, limit) == (distances.of(0, 1) <= limit)
+        assert distances.is_close(0, 1, limit) == (distances.of(0, 1) <= limit)
 
 
 def test_long_texts_are_compared_by_words() -> None:
@@ -404,12 +404,12 @@ def test_what_partial_fixes_in_the_users_judge_is_part_of_its_description() -> N
         (lambda: comparator(type(exact())), "a comparator is a name"),  # type: ignore[arg-type]
         (lambda: number(abs_tol=-1), "tolerances of 0 or more"),
         (lambda: number(rel_tol=1.0), "the relative one below 1"),
-        (lambda: number(abs_tol=float("nan")), "found abs_tol=nan"),
-        (lambda: money(-1), "found -1"),
-        (lambda: text(0), "found 0"),
-        (lambda: equivalent("x"), "wants a function of two values"),  # type: ignore[arg-type]
+        (lambda: number(abs_tol=float("nan")), "got abs_tol=nan"),
+        (lambda: money(-1), "got -1"),
+        (lambda: text(0), "got 0"),
+        (lambda: equivalent("x"), "expected a function of two values"),  # type: ignore[arg-type]
         (lambda: list_of(fields={"/a": "nothing"}), "there is no comparator 'nothing'"),
-        (lambda: list_of(3), "found 3"),  # type: ignore[arg-type]
+        (lambda: list_of(3), "got 3"),  # type: ignore[arg-type]
     ],
 )
 def test_mistakes_are_told(make: Any, said: str) -> None:

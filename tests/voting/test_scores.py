@@ -122,7 +122,7 @@ class Slow:
         (1, {}, r"wants a function of \(inputs\), found int"),
         (slow, {}, "the rule is an async function"),
         (Slow(), {}, "the rule is an async function"),
-        (known, {"total": "money"}, r"wants JSON Pointers such as '/total', found \['total'\]"),
+        (known, {"total": "money"}, r"expected JSON Pointers such as '/total', got \['total'\]"),
         (known, {"/total": "monney"}, "Is 'money' meant"),
     ],
 )

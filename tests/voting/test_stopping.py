@@ -28,7 +28,7 @@ from llmguard.voting import (
     overtaking,
     refuse_unknown_fields,
 )
-from llmguard.voting.stopping import _missing
+from llmguard.voting.stopping import _samples_needed
 
 PLANS = [(n0, k, c) for n0, k, c in product((1, 2, 3, 5, 12), (1, 2, 3), (0, 1, 2, 3)) if n0 + k * c <= 15]
 
@@ -60,7 +60,7 @@ def one_by_one(consistency: SelfConsistency, samples: list[Any]) -> tuple[Any, .
     for drawn in range(1, len(samples) + 1):
         decision = consistency._decide(consistency.vote(samples[:drawn]))
         if isinstance(decision, Stop):
-            settled = consistency._settled(consistency.vote(samples[:drawn]), decision, drawn)
+            settled = consistency._vote_result(consistency.vote(samples[:drawn]), decision, drawn)
             return settled.accept, settled.reason, settled.used, settled.vote.value
     raise AssertionError("n_max samples decide")
 
@@ -174,7 +174,7 @@ def test_without_a_budget_it_is_adaptive_consistency(a: int, b: int) -> None:
 
 def test_every_field_must_be_settled() -> None:
     """The batch is as long as the least settled field needs."""
-    assert Predictive(0.05).decide(Counts(4, 2, ((4, 0), (2, 2))), 9) == Draw(_missing(2, 2, 5, Fraction(1, 20)))
+    assert Predictive(0.05).decide(Counts(4, 2, ((4, 0), (2, 2))), 9) == Draw(_samples_needed(2, 2, 5, Fraction(1, 20)))
     assert Predictive(0.05).decide(Counts(9, 5, ((4, 4),)), 9) == Stop("n_max")
 
 
@@ -256,26 +256,26 @@ def test_what_decides_is_described() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"n_max": 0}, "wants a whole number from 1 to 1000, found 0"),
+        ({"n_max": 0}, "expected a whole number from 1 to 1000, got 0"),
         ({"n_max": 4}, "plan (3, 2, 1) can never accept a vote with 1 dissents within n_max=4"),
         ({"plan": (12, 2, 1)}, "Write n_max=14"),
         ({"plan": (3, 0, 1)}, "k, the further samples for each dissent, is at least 1"),
         ({"plan": (0, 1, 1)}, "n0, the samples that must agree"),
         ({"plan": (3, 1, -1)}, "c, the dissents"),
-        ({"plan": (3, 1)}, "three numbers (n0, k, c), found (3, 1)"),
+        ({"plan": (3, 1)}, "three numbers (n0, k, c), got (3, 1)"),
         ({"plan": (3.0, 1, 1)}, "whole numbers"),
         ({"plan": (3, 2, 1), "stop": Fixed(3)}, "give one of them"),
-        ({"stop": 3}, "is Fixed(n) or Predictive(eps), found 3"),
+        ({"stop": 3}, "is Fixed(n) or Predictive(eps), got 3"),
         ({"stop": Fixed(9)}, "write n_max=9"),
         ({"min_agreement": 0.8}, "min_agreement goes with a stop"),
-        ({"stop": Fixed(3), "min_agreement": 0}, "above 0 and up to 1, found 0"),
-        ({"on_invalid": "ignore"}, "'dissent' or 'reask', found 'ignore'"),
+        ({"stop": Fixed(3), "min_agreement": 0}, "above 0 and up to 1, got 0"),
+        ({"on_invalid": "ignore"}, "'dissent' or 'reask', got 'ignore'"),
         ({"fields": {"total": "money"}}, "Write '/total'."),
-        ({"fields": ["/total"]}, "found list"),
+        ({"fields": ["/total"]}, "got list"),
         ({"fields": {"/t": "text"}}, "Write stop=Fixed(5)"),
         ({"fields": {"/a": "money", "/a/b": "exact"}}, "'/a/b' lies within '/a'"),
-        ({"vote_together": ["/a", "/b"]}, "wants groups of two or more"),
-        ({"vote_together": "/a"}, "wants groups of JSON Pointers"),
+        ({"vote_together": ["/a", "/b"]}, "expected groups of two or more"),
+        ({"vote_together": "/a"}, "expected groups of JSON Pointers"),
         ({"vote_together": [("/a", "/b"), ("/b", "/c")]}, "names '/b' twice"),
         ({"fields": {"/a": "number"}, "vote_together": [("/a", "/b")]}, "are compared by 'exact' or 'money'"),
     ],
@@ -292,7 +292,7 @@ def test_mistakes_are_told_when_it_is_built(options: Any, said: str) -> None:
 )
 def test_stops_refuse_what_cannot_stop(make: Any) -> None:
     """Numbers out of range are told."""
-    with pytest.raises(UsageError, match="found"):
+    with pytest.raises(UsageError, match="got"):
         make()
 
 
