@@ -119,9 +119,9 @@ class Slow:
 @pytest.mark.parametrize(
     ("rule", "fields", "said"),
     [
-        (1, {}, r"wants a function of \(inputs\), found int"),
-        (slow, {}, "the rule is an async function"),
-        (Slow(), {}, "the rule is an async function"),
+        (1, {}, r"expected a function of \(inputs\), got int"),
+        (slow, {}, "got an async function"),
+        (Slow(), {}, "got an async function"),
         (known, {"total": "money"}, r"expected JSON Pointers such as '/total', got \['total'\]"),
         (known, {"/total": "monney"}, "Is 'money' meant"),
     ],
