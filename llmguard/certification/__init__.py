@@ -1,8 +1,8 @@
-"""Certificates for automatic acceptance from audited outcomes, and the alarm when they no longer hold.
+"""The statistics of certificates for automatic acceptance: from audited outcomes to a certificate, and drift detection.
 
-Reading order: `items` (audited outcomes, policies), `families` (those of a guard), `audits` (draws), `binomial`,
-`sequence` (the exact test), `eprocess` (the test for any time), `certifying`, `certificate`, `drift`, `labels`,
-`curves`, `judges`.
+Reading order: `audited_items` (audited outcomes, policies), `policy_families` (the policies of a guard), `audit_draws`,
+`binomial` (exact bounds), `sequential_testing` (the exact test), `eprocess` (the test for any time), `certifying`,
+`certificate`, `drift`, `label_estimates`, `risk_curves`, `judge_agreement`.
 """
 
 from llmguard.certification.audit_draws import is_drawn, is_kept

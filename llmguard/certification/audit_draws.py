@@ -1,7 +1,7 @@
-"""Which outcomes are audited: draws by HMAC, reproducible by whoever has the log's secret and steered by nobody.
+"""Which outcomes are audited: pseudo-random draws by HMAC, reproducible with the log's secret and unpredictable without.
 
-The draw is of the outcome's id, before sampling, so the same inputs are not drawn for ever. Thinning brings items that
-were drawn with unequal probabilities down to one: each is kept with least / its own.
+The draw is of the outcome's id, before sampling, so that the same inputs are not always drawn. Thinning brings items that
+were drawn with unequal probabilities to the least of these: each is kept with probability least / its own.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from llmguard.core.errors import UsageError
 
-_RANGE = 1 << 256
+_RANGE = 1 << 256  # SHA-256 gives one of so many numbers
 
 
 def is_drawn(secret: bytes, outcome_id: str, probability: float) -> bool:
@@ -22,16 +22,16 @@ def is_drawn(secret: bytes, outcome_id: str, probability: float) -> bool:
     """
     if not 0 <= probability <= 1:
         raise UsageError(
-            f"the share of outcomes to audit is from 0 to 1, found {probability!r}. 0.05 is one in twenty."
+            f"the share of outcomes to audit: expected a number from 0 to 1, got {probability!r}. 0.05 is one in twenty."
         )
     return _is_below(secret, outcome_id, Fraction(probability))
 
 
 def is_kept(secret: bytes, outcome_id: str, probability: float, least: float) -> bool:
-    """Whether thinning keeps an item that was drawn with `probability`, down to `least`. Nobody re-rolls it."""
+    """Whether thinning from `probability` to `least` keeps an item: decided by its id, so that no one can draw again."""
     return probability <= least or _is_below(secret, "thin" + outcome_id, Fraction(least) / Fraction(probability))
 
 
 def _is_below(secret: bytes, text: str, probability: Fraction) -> bool:
-    drawn = int.from_bytes(hmac.digest(secret, text.encode("utf-8", "surrogatepass"), "sha256"), "big")
-    return drawn * probability.denominator < probability.numerator * _RANGE
+    number = int.from_bytes(hmac.digest(secret, text.encode("utf-8", "surrogatepass"), "sha256"), "big")
+    return number * probability.denominator < probability.numerator * _RANGE  # in integers: a float would round

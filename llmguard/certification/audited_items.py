@@ -1,4 +1,4 @@
-"""What a certificate is made of: audited outcomes, and the policies by which each would have been accepted or not."""
+"""Audited outcomes, and the acceptance policies that are tested on them."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from llmguard.voting.votes import Ballot
 Verdict: TypeAlias = Literal["right", "wrong", "unsure"]
 
 MOST_POLICIES = 16
+"""Policies of a family. Testing stops at the first that fails, so a finer grid certifies no more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditedItem:
-    """One outcome that was drawn for audit, and what came of it.
+    """One outcome that was drawn for audit, with its review.
 
     `probability` of the draw, as logged before the review; `reason` as logged: only `"audit"` enters a certificate.
-    `verdict` judges `candidate`, the voted value at the stop, and is None where the review was not done. `correction`
-    is a tuple of one value, or empty. `score` was fixed in advance (agreement, log-probability); `samples` stand in
-    submission order, `INVALID` for those that failed.
+    `verdict` is the reviewer's, on `candidate`, the voted value when the vote ended; None where the review was not done.
+    `correction` is a tuple of one value, or empty. `score` was fixed in advance (agreement, log-probability); `samples`
+    are in submission order, `INVALID` for those that failed. `refused`: no policy could have accepted the candidate.
     """
 
     id: str
@@ -40,36 +41,40 @@ class AuditedItem:
 
 
 class AcceptancePolicy(Protocol):
-    """A way to accept outcomes automatically, fixed before the labels are seen."""
+    """A rule by which outcomes are accepted automatically, fixed before any label is known."""
 
     @property
     def name(self) -> str: ...
 
     def is_wrong(self, item: AuditedItem) -> bool | None:
-        """Whether what it would have accepted is wrong; None where it would not have accepted."""
+        """Whether the value that it would have accepted is wrong; None where it would not have accepted one."""
 
 
 Family: TypeAlias = Sequence[AcceptancePolicy]
 
 
-def is_judged_wrong(item: AuditedItem, value: Json, same: Callable[[Json, Json], bool]) -> bool:
-    """Whether `value` is wrong by the review of the item's candidate. `unsure`, and a review not done, is wrong; another
-    value than the candidate is right only where it is the correction."""
-    if same(value, item.candidate):
+def is_judged_wrong(item: AuditedItem, value: Json, is_same: Callable[[Json, Json], bool]) -> bool:
+    """Whether `value` is wrong by the review of the item's candidate. `unsure`, and a review not done, count as wrong; a
+    value other than the candidate is right only where it is the correction."""
+    if is_same(value, item.candidate):
         return item.verdict != "right"
-    return not any(same(value, right) for right in item.correction)
+    return not any(is_same(value, right) for right in item.correction)
 
 
-def is_wrong_if_accepted(item: AuditedItem, value: Json, same: Callable[[Json, Json], bool]) -> bool | None:
-    """The same of a value that a policy would accept; None where it would have been refused, whatever the policy."""
-    if item.refused and same(value, item.candidate):
+def is_wrong_if_accepted(item: AuditedItem, value: Json, is_same: Callable[[Json, Json], bool]) -> bool | None:
+    """As `is_judged_wrong`, for a value that a policy accepts; None where no policy could have accepted it."""
+    if item.refused and is_same(value, item.candidate):
         return None
-    return is_judged_wrong(item, value, same)
+    return is_judged_wrong(item, value, is_same)
 
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """Accept the candidate where its score is at least this."""
+    """Accept the candidate where its score is at least this.
+
+    >>> Threshold(0.8).is_wrong(AuditedItem(id="a", score=0.9, verdict="wrong")), Threshold(0.8).is_wrong(AuditedItem(id="b"))
+    (True, None)
+    """
 
     at_least: float
 
@@ -85,8 +90,8 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class PlanPolicy:
-    """Accept what a plan would have accepted on the item's samples. One that would need more samples than the item has
-    accepts nothing there: in use, too, such a vote would have ended without acceptance."""
+    """Accept what a plan would have accepted on the item's samples. A plan that would need more samples than the item has
+    accepts nothing there: in use, such a vote would also have ended without acceptance."""
 
     consistency: SelfConsistency
 
@@ -95,16 +100,16 @@ class PlanPolicy:
         return str(self.consistency.plan)
 
     def is_wrong(self, item: AuditedItem) -> bool | None:
-        settled = self.consistency.next(item.samples)
-        if not isinstance(settled, VoteResult) or not settled.accept:
+        result = self.consistency.next(item.samples)
+        if not isinstance(result, VoteResult) or not result.accept:
             return None
-        return is_wrong_if_accepted(item, settled.vote.value, self.consistency.is_same_answer)
+        return is_wrong_if_accepted(item, result.vote.value, self.consistency.is_same_answer)
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Any other policy, a whole ladder with one knob for instance: a name, and a function of an item that gives the
-    value it would have accepted as a tuple of one, or an empty tuple."""
+    """Any other policy, for instance a whole ladder with one parameter: a name, and a function of an item that returns
+    the value that it would have accepted as a tuple of one, or an empty tuple."""
 
     name: str
     accepts: Callable[[AuditedItem], tuple[Json, ...]] = field(repr=False)
@@ -125,23 +130,24 @@ def thresholds(*at_least: float) -> tuple[Threshold, ...]:
     ['score >= 1', 'score >= 0.8', 'score >= 0.6']
     """
     if list(at_least) != sorted(set(at_least), reverse=True):
-        raise UsageError(f"thresholds stand from strict to loose, each once, as in 1.0, 0.8, 0.6; found {at_least!r}.")
+        raise UsageError(f"thresholds: expected strict to loose, each once, as in 1.0, 0.8, 0.6; got {at_least!r}.")
     return tuple(map(Threshold, at_least))
 
 
-def plans(consistency: SelfConsistency, *given: tuple[int, int, int] | Plan) -> tuple[PlanPolicy, ...]:
-    """Plans over the same fields, strict to loose. `n_max` is raised where a plan needs more samples.
+def plans(consistency: SelfConsistency, *plan_list: tuple[int, int, int] | Plan) -> tuple[PlanPolicy, ...]:
+    """Policies by plans over the same fields, strict to loose. `n_max` is raised where a plan needs more samples.
 
     >>> [policy.name for policy in plans(SelfConsistency(n_max=9), (7, 2, 1), (5, 2, 1), (3, 2, 1))]
     ['plan (7, 2, 1)', 'plan (5, 2, 1)', 'plan (3, 2, 1)']
     """
-    made = [plan if isinstance(plan, Plan) else Plan(*plan) for plan in given]
-    for number, plan in enumerate(made):
-        stricter = next((other for other in made[number + 1 :] if other.is_stricter(plan)), None)
-        if stricter is not None or plan in made[:number]:
-            raise UsageError(f"plans stand from strict to loose, each once: {stricter or plan} cannot follow {plan}.")
+    ordered = [plan if isinstance(plan, Plan) else Plan(*plan) for plan in plan_list]
+    for number, plan in enumerate(ordered):
+        stricter = next((other for other in ordered[number + 1 :] if other.is_stricter(plan)), None)
+        if stricter is not None or plan in ordered[:number]:
+            raise UsageError(f"plans: expected strict to loose, each once; {stricter or plan} cannot follow {plan}.")
     return tuple(
-        PlanPolicy(replace(consistency, plan=plan, stop=None, n_max=max(consistency.n_max, plan.most))) for plan in made
+        PlanPolicy(replace(consistency, plan=plan, stop=None, n_max=max(consistency.n_max, plan.most)))
+        for plan in ordered
     )
 
 
@@ -149,7 +155,7 @@ def refuse_family(family: Family) -> None:
     """UsageError where the policies cannot be tested in a fixed sequence."""
     if not 1 <= len(family) <= MOST_POLICIES:
         raise UsageError(
-            f"a family is 1 to {MOST_POLICIES} policies, fixed before the labels are seen, strict to loose; found"
+            f"a family is 1 to {MOST_POLICIES} policies, fixed before the labels are known, strict to loose; got"
             f" {len(family)}."
         )
     names = [policy.name for policy in family]

@@ -1,15 +1,15 @@
-"""The binomial distribution and what follows from it, on the standard library: tails, exact bounds, Wilson intervals.
+"""The binomial distribution on the standard library alone: probabilities, tails, exact bounds, Wilson intervals.
 
 Single probabilities by Loader, "Fast and accurate computation of binomial probabilities" (2000), which loses no digits
-where log-gamma does; tails by summing outwards from the term next to the limit. Agrees with scipy to 1e-12.
+where log-gamma does; tails by summing outwards from the term next to the limit. Tests hold it to scipy within 1e-12.
 """
 
 from __future__ import annotations
 
-from math import comb, exp, expm1, lgamma, log, log1p, pi, sqrt
+from math import comb, exp, expm1, log, log1p, pi, sqrt
 from statistics import NormalDist
 
-# log(n!) minus Stirling's formula for n = 0 ... 15.
+# log(n!) minus Stirling's formula for n = 0 ... 15, as tabulated by Loader (2000): below 16 the series is not exact enough.
 _STIRLING_ERRORS = (
     0.0,
     0.08106146679532726,
@@ -31,6 +31,7 @@ _STIRLING_ERRORS = (
 
 
 def _stirling_error(n: int) -> float:
+    """Loader's delta(n): the table, else Stirling's series (Abramowitz and Stegun, 6.1.41)."""
     if n < len(_STIRLING_ERRORS):
         return _STIRLING_ERRORS[n]
     square = float(n) * n
@@ -38,7 +39,7 @@ def _stirling_error(n: int) -> float:
 
 
 def _deviance(x: float, mean: float) -> float:
-    """x log(x / mean) + mean - x without cancellation where x is near the mean."""
+    """x log(x / mean) + mean - x without cancellation where x is near the mean: Loader's bd0, by a series below 0.1."""
     if abs(x - mean) >= 0.1 * (x + mean):
         return x * log(x / mean) + mean - x
     v = (x - mean) / (x + mean)
@@ -91,7 +92,11 @@ def binomial_cdf(k: int, n: int, p: float) -> float:
 
 
 def binomial_sf(k: int, n: int, p: float) -> float:
-    """P(X > k), X ~ Bin(n, p), exact in the far tail too."""
+    """P(X > k), X ~ Bin(n, p), to full precision in the far tail, too.
+
+    >>> binomial_sf(2, 4, 0.5)
+    0.3125
+    """
     _refuse_arguments(n, p)
     if k < 0:
         return 1.0
@@ -108,7 +113,7 @@ def _down(k: int, n: int, p: float) -> float:
         return 0.0
     term = total = binomial_pmf(k, n, p)
     odds = (1 - p) / p
-    while k > 0 and term > total * 1e-18:
+    while k > 0 and term > total * 1e-18:  # further terms are lost in the rounding of a float's 53 bits
         term *= k / (n - k + 1) * odds
         total += term
         k -= 1
@@ -130,14 +135,14 @@ def _up(k: int, n: int, p: float) -> float:
 
 def _refuse_arguments(n: int, p: float) -> None:
     if n < 0 or not 0 <= p <= 1:
-        raise ValueError(f"a binomial has n >= 0 and p from 0 to 1, found n={n!r}, p={p!r}")
+        raise ValueError(f"a binomial distribution: expected n >= 0 and p from 0 to 1, got n={n!r}, p={p!r}")
 
 
 def paired_p(worse: int, better: int) -> float:
-    """McNemar's exact test: the two-sided probability of so uneven a split, or a more uneven one, if either were as likely.
+    """McNemar's exact test: the two-sided probability of a split at least so uneven if both directions are as likely.
 
-    Of pairs that were judged twice, `worse` passed only the first time and `better` only the second; those that came out
-    alike say nothing about the difference (Agresti, "Categorical Data Analysis", 3rd ed., 11.1).
+    Of pairs that were tested twice, `worse` passed only the first time and `better` only the second; pairs with equal
+    results do not count (Agresti, "Categorical Data Analysis", 3rd ed., 11.1).
 
     >>> paired_p(1, 9), paired_p(0, 0)
     (0.021484375, 1.0)
@@ -149,7 +154,9 @@ def paired_p(worse: int, better: int) -> float:
 
 
 def upper_bound(k: int, n: int, delta: float) -> float:
-    """Clopper and Pearson: with confidence 1 - delta, the rate behind k of n is at most this.
+    """With confidence 1 - delta, the rate of which k of n is a sample is at most this.
+
+    Clopper and Pearson, "The use of confidence or fiducial limits illustrated in the case of the binomial" (1934).
 
     >>> round(upper_bound(0, 59, 0.05), 6)
     0.049508
@@ -163,7 +170,7 @@ def upper_bound(k: int, n: int, delta: float) -> float:
 
 
 def lower_bound(k: int, n: int, delta: float) -> float:
-    """Clopper and Pearson: with confidence 1 - delta, the rate behind k of n is at least this."""
+    """With confidence 1 - delta, the rate of which k of n is a sample is at least this (Clopper and Pearson 1934)."""
     _refuse_counts(k, n, delta)
     if k == 0:
         return 0.0
@@ -179,7 +186,8 @@ def exact_interval(k: int, n: int, confidence: float = 0.95) -> tuple[float, flo
 
 
 def wilson_interval(k: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a rate: for pictures, where it is nearer to its confidence than the exact one.
+    """Wilson's score interval of a rate, for plots: on average its coverage is nearer to its confidence than that of the
+    exact one (Wilson 1927; Brown, Cai and DasGupta, "Interval estimation for a binomial proportion", 2001).
 
     >>> [round(limit, 4) for limit in wilson_interval(8, 10)]
     [0.4902, 0.9433]
@@ -194,8 +202,8 @@ def wilson_interval(k: int, n: int, confidence: float = 0.95) -> tuple[float, fl
 
 def _rate_at(k: int, n: int, tail: float) -> float:
     """The p with P(Bin(n, p) <= k) = tail: Newton's steps, kept inside a bracket."""
-    low, high, p = 0.0, 1.0, (k + 0.7) / (n + 0.4)
-    for _ in range(200):
+    low, high, p = 0.0, 1.0, (k + 0.7) / (n + 0.4)  # Benard: the median of Beta(k + 1, n - k)
+    for _ in range(200):  # in practice under ten; bisection alone needs about 60
         excess = binomial_cdf(k, n, p) - tail
         low, high = (p, high) if excess > 0 else (low, p)
         slope = n * binomial_pmf(k, n - 1, p)
@@ -209,27 +217,4 @@ def _rate_at(k: int, n: int, tail: float) -> float:
 
 def _refuse_counts(k: int, n: int, delta: float) -> None:
     if not 0 <= k <= n or n < 1 or not 0 < delta < 1:
-        raise ValueError(f"a bound wants 0 <= k <= n, n >= 1 and delta in (0, 1); found k={k!r}, n={n!r}, {delta!r}")
-
-
-# ------------------------------------------------------------------------------------------------- beta-binomial
-
-
-def beta_cdf(x: float, a: int, b: int) -> float:
-    """P(B <= x), B ~ Beta(a, b) with whole a and b: a binomial tail."""
-    return binomial_sf(a - 1, a + b - 1, x)
-
-
-def betabinomial_pmf(k: int, n: int, a: float, b: float) -> float:
-    """P(X = k), X ~ BetaBinomial(n, a, b); exact for whole a and b, by log-gamma otherwise."""
-    if not 0 <= k <= n:
-        return 0.0
-    if a == int(a) and b == int(b):
-        i, j = int(a), int(b)
-        return comb(k + i - 1, k) * comb(n - k + j - 1, n - k) / comb(n + i + j - 1, n)
-    log_choose = lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1)
-    return exp(log_choose + _log_beta(k + a, n - k + b) - _log_beta(a, b))
-
-
-def _log_beta(a: float, b: float) -> float:
-    return lgamma(a) + lgamma(b) - lgamma(a + b)
+        raise ValueError(f"a bound: expected 0 <= k <= n, n >= 1 and delta in (0, 1); got k={k!r}, n={n!r}, {delta!r}")

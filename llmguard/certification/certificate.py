@@ -1,4 +1,4 @@
-"""What certifying comes to: a certificate that can be read aloud, or a refusal that says what would help."""
+"""The result of certifying: a certificate, or a refusal that says why and what would help; both as sentences and JSON."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ RefusalReason: TypeAlias = Literal["no_audits", "undone", "too_few", "not_certif
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audited:
-    """Where the numbers come from: outcomes drawn for audit, reviews not done, items that thinning kept, and reviews
-    that never enter because they were not drawn at random (complaints, escalated, without a logged probability)."""
+    """Counts of the items: outcomes drawn for audit, reviews not done, items that thinning kept, and reviews that are
+    left out because they were not drawn at random (complaints, escalated, without a logged probability)."""
 
     drawn: int
     undone: int
@@ -27,8 +27,8 @@ class Audited:
 class Certificate:
     """With confidence 1 - delta, at most alpha of what `policy` accepts automatically is judged wrong by reviewers.
 
-    Valid for the guard of `fingerprint` and traffic like the audited period, until `expires_at` (seconds since the
-    epoch; None: until something else voids it) or until drift is found. `table` has every policy in the fixed order.
+    Valid for the guard of `fingerprint` and traffic like that of the audited period, until `expires_at` (seconds since
+    the epoch; None: no limit) or until drift is found. `table` has every policy in the fixed order.
     """
 
     alpha: float
@@ -63,11 +63,11 @@ class Certificate:
 
     @property
     def id(self) -> str:
-        """Names its content: 32 hexadecimal digits."""
+        """The digest of its content: 32 hexadecimal digits."""
         return digest(self.json())
 
-    def why_void(self, fingerprint: str, at_s: float) -> str | None:
-        """Why it does not hold for a guard of this fingerprint at this time, as a clause; None where it holds."""
+    def why_invalid(self, fingerprint: str, at_s: float) -> str | None:
+        """Why it is not valid for a guard of this fingerprint at this time, as a clause; None where it is valid."""
         if fingerprint != self.fingerprint:
             return "the guard changed since it was certified (prompt, schema, model, sampling, comparators or plans)"
         if self.expires_at is not None and at_s >= self.expires_at:
@@ -85,7 +85,7 @@ class Certificate:
         )
 
     def json(self) -> Json:
-        """As it is stored."""
+        """As stored in the log."""
         return {**asdict(self), "table": [asdict(row) for row in self.table]}
 
     @staticmethod
@@ -97,7 +97,7 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class StoredCertificate:
-    """A certificate as a log keeps it: `suspended_at` is when drift was found, or None."""
+    """A certificate in a log: `suspended_at` is when drift was found, or None."""
 
     certificate: Certificate
     suspended_at: float | None = None
@@ -105,7 +105,9 @@ class StoredCertificate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateRefusal:
-    """Nothing is certified: accept nothing automatically. `helps`: what would change that, sentence by sentence."""
+    """Nothing is certified: accept nothing automatically. `finding` says why, as a clause; `helps` what would change it,
+    sentence by sentence; `attainable` is the smallest alpha that these audits would certify; `labels_more` the further
+    audited accepted outputs that would be enough, None where more would not help."""
 
     alpha: float
     delta: float
@@ -113,7 +115,7 @@ class CertificateRefusal:
     reason: RefusalReason
     table: tuple[Tested, ...]
     audited: Audited
-    found: str
+    finding: str
     helps: tuple[str, ...] = ()
     attainable: float | None = None
     labels_more: int | None = None
@@ -122,15 +124,16 @@ class CertificateRefusal:
         """Why, in one sentence."""
         return (
             f"Nothing is certified at {percent(self.alpha)} with {percent(1 - self.delta)} confidence, so accept nothing"
-            f" automatically: {self.found}."
+            f" automatically: {self.finding}."
         )
 
     def explain(self) -> str:
+        """The sentence, and what would help."""
         return "\n".join([self.sentence(), *self.helps])
 
 
 def percent(share: float) -> str:
-    """A share as a person writes it.
+    """A share in per cent, with three digits.
 
     >>> percent(0.95), percent(0.02), percent(0.01153), percent(0.0004)
     ('95 %', '2 %', '1.15 %', '0.04 %')
@@ -141,7 +144,7 @@ def percent(share: float) -> str:
 
 
 def table_lines(table: tuple[Tested, ...], method: Method) -> list[str]:
-    """Every policy tested, for a terminal."""
+    """A table of all policies, as lines of text."""
     evidence = "p" if method == "exact" else "e"
     width = max([len(row.policy) for row in table] + [len("policy")])
     lines = [f"{'policy':<{width}}  accepted  wrong  coverage  upper bound  {evidence:>8}  result"]

@@ -1,4 +1,4 @@
-"""From reviewed audits to a certificate or a refusal."""
+"""`certify`: from reviewed audits to a certificate or a refusal."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from llmguard.certification.sequential_testing import Result, Tested, bound_of, 
 from llmguard.core.errors import UsageError
 
 Column: TypeAlias = list[bool | None]
-"""For one policy, of each item: wrong, right, or None where it does not accept."""
+"""For one policy, of each item: whether what it accepts is wrong, or None where it accepts nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Audit:
-    """The items that enter, with the least probability by which any was drawn."""
+    """The items that count, with the least probability with which any was drawn."""
 
     items: tuple[AuditedItem, ...]
     least: float
@@ -44,11 +44,20 @@ def certify(
 ) -> Certificate | CertificateRefusal:
     """The loosest policy of `family` (strict to loose) of which at most `alpha` is wrong, with confidence 1 - `delta`.
 
-    `items` are audited outcomes in the order of their drawing. Only those drawn at random with a logged probability
-    enter. Drawn with unequal probabilities, they are thinned to the least of them (`"exact"`; needs the log's `secret`)
-    or weighed (`"anytime"`, which may be asked as often as one likes). `least` bounds the probabilities where items yet
-    to come may be drawn with a smaller one. A review that was not done counts as wrong, and beyond a share of
-    `undone_most` voids the whole.
+    `items` are audited outcomes in the order in which they were drawn. Only those drawn at random with a logged
+    probability count. Items with unequal probabilities are thinned to the least of these (`"exact"`; needs the log's
+    `secret`) or weighted (`"anytime"`, which may be repeated as often as one likes). `least` bounds the probabilities
+    where later items may be drawn with a smaller one. A review that was not done counts as wrong; if more than
+    `undone_most` of the reviews are not done, nothing is certified.
+
+    Raises:
+        UsageError: alpha or delta not above 0 and below 1, an unknown method, a family out of order, an invalid item.
+
+    >>> from llmguard.certification import thresholds
+    >>> items = [AuditedItem(id=str(n), probability=0.1, verdict="right", score=1.0) for n in range(60)]
+    >>> certificate = certify(items, thresholds(1.0), alpha=0.05, delta=0.05)
+    >>> certificate.policy, certificate.accepted, certificate.wrong
+    ('score >= 1', 60, 0)
     """
     _refuse_arguments(family, alpha, delta, method)
     audit = _audit(items, least)
@@ -57,10 +66,10 @@ def certify(
     columns = [[policy.is_wrong(item) for item in audit.items] for policy in family]
     table = _table(family, columns, audit, alpha, delta, method)
     chosen = next((row for row in reversed(table) if row.result == "certified"), None)
-    refused = _why_not(audit.audited, table, chosen, alpha, delta, undone_most)
-    if refused or chosen is None:
-        reason, found = refused or ("not_certified", "")
-        return _refusal(reason, found, table, audit, alpha, delta, method)
+    why_not = _why_not(audit.audited, table, chosen, undone_most)
+    if why_not or chosen is None:
+        reason, finding = why_not or ("not_certified", "")
+        return _refusal(reason, finding, table, audit, alpha, delta, method)
     return Certificate(
         alpha=alpha,
         delta=delta,
@@ -76,50 +85,50 @@ def certify(
 
 
 def _refuse_arguments(family: Family, alpha: float, delta: float, method: Method) -> None:
-    for name, given, example in (("alpha", alpha, "0.02 for 2 % wrong"), ("delta", delta, "0.05 for 95 % confidence")):
-        if not isinstance(given, int | float) or isinstance(given, bool) or not 0 < given < 1:
-            raise UsageError(f"{name} is a share above 0 and below 1, found {given!r}. Write {example}.")
+    for name, share, example in (("alpha", alpha, "0.02 for 2 % wrong"), ("delta", delta, "0.05 for 95 % confidence")):
+        if not isinstance(share, int | float) or isinstance(share, bool) or not 0 < share < 1:
+            raise UsageError(f"{name}: expected a share above 0 and below 1, got {share!r}. Write {example}.")
     if method not in ("exact", "anytime"):
         raise UsageError(
-            f"method is 'exact' (one scheduled look) or 'anytime' (as many as one likes), found {method!r}."
+            f"method: expected 'exact' (one scheduled look) or 'anytime' (as many as you like), got {method!r}."
         )
     refuse_family(family)
 
 
-# ------------------------------------------------------------------------------------------------- which items enter
+# ------------------------------------------------------------------------------------------------- which items count
 
 
 def _audit(items: Iterable[AuditedItem], least: float | None) -> _Audit:
-    given = list(items)
-    _refuse_items(given)
-    entering = tuple(item for item in given if item.reason == "audit" and item.probability is not None)
-    probabilities = [item.probability for item in entering if item.probability is not None]
+    all_items = list(items)
+    _refuse_items(all_items)
+    counted = tuple(item for item in all_items if item.reason == "audit" and item.probability is not None)
+    probabilities = [item.probability for item in counted if item.probability is not None]
     lowest = min(probabilities, default=1.0)
     if least is not None and (not 0 < least <= 1 or least > lowest):
         raise UsageError(
-            f"least is the smallest probability with which any item is drawn, found {least!r} where an item was drawn"
-            f" with {lowest!r}."
+            f"least: expected the smallest probability with which any item is drawn, got {least!r} where an item was"
+            f" drawn with {lowest!r}."
         )
-    undone = sum(item.verdict is None for item in entering)
-    audited = Audited(drawn=len(entering), undone=undone, kept=len(entering), left_out=len(given) - len(entering))
-    return _Audit(entering, lowest if least is None else least, audited)
+    undone = sum(item.verdict is None for item in counted)
+    audited = Audited(drawn=len(counted), undone=undone, kept=len(counted), left_out=len(all_items) - len(counted))
+    return _Audit(counted, lowest if least is None else least, audited)
 
 
 def _refuse_items(items: Sequence[AuditedItem]) -> None:
-    seen = set[str]()
+    ids = set[str]()
     for item in items:
-        if item.id in seen:
-            raise UsageError(f"outcome {item.id!r} stands twice among the items; its reviews count as one verdict.")
-        seen.add(item.id)
+        if item.id in ids:
+            raise UsageError(f"outcome {item.id!r} is twice among the items; its reviews count as one verdict.")
+        ids.add(item.id)
         if item.probability is not None and not 0 < item.probability <= 1:
             raise UsageError(
-                f"outcome {item.id!r} was drawn with probability {item.probability!r}; a probability is above 0 and at"
-                " most 1, and None where none was logged."
+                f"outcome {item.id!r}: expected a probability above 0 and at most 1, or None where none was logged; got"
+                f" {item.probability!r}."
             )
         if item.verdict not in ("right", "wrong", "unsure", None):
             raise UsageError(
-                f"outcome {item.id!r} has the verdict {item.verdict!r}; it is 'right', 'wrong', 'unsure', or None where"
-                " the review was not done."
+                f"outcome {item.id!r}: expected the verdict 'right', 'wrong', 'unsure', or None where the review was not"
+                f" done; got {item.verdict!r}."
             )
 
 
@@ -129,7 +138,7 @@ def _thinned(audit: _Audit, secret: bytes | None) -> _Audit:
     if secret is None:
         raise UsageError(
             "the items were drawn with unequal probabilities, and thinning them needs secret=, the secret of their log."
-            " Or take method='anytime', which weighs them."
+            " Or use method='anytime', which weights them."
         )
     kept = tuple(item for item in audit.items if is_kept(secret, item.id, item.probability or 0.0, audit.least))
     counts = audit.audited
@@ -157,7 +166,7 @@ def _table(
             policy=policy.name,
             accepted=accepted,
             wrong=wrong,
-            coverage=_coverage(column, audit.items, weighed=method == "anytime"),
+            coverage=_coverage(column, audit.items, weighted=method == "anytime"),
             evidence=evidence,
             bound=bound,
             result=result,
@@ -171,8 +180,8 @@ def _table(
 def _anytime(
     columns: Sequence[Column], audit: _Audit, alpha: float, delta: float
 ) -> tuple[tuple[tuple[Result, float], ...], list[float]]:
-    """The same fixed sequence by e-values: largest wealth so far against 1/delta."""
-    found: list[tuple[Result, float]] = []
+    """The same fixed sequence by e-values: a policy is certified where its largest wealth so far is at least 1/delta."""
+    results: list[tuple[Result, float]] = []
     bounds = []
     skipping, testing = True, True
     for column in columns:
@@ -182,15 +191,16 @@ def _anytime(
         accepted = sum(wrong is not None for wrong in column)
         skipping = skipping and accepted < least_accepted(alpha, delta)
         passed = testing and not skipping and evidence >= 1 / delta
-        found.append(
+        results.append(
             ("skipped" if skipping else "certified" if passed else "failed" if testing else "not tested", evidence)
         )
         testing = skipping or passed
-    return tuple(found), bounds
+    return tuple(results), bounds
 
 
-def _coverage(column: Column, items: Sequence[AuditedItem], *, weighed: bool) -> float:
-    weights = [1 / (item.probability or 1.0) if weighed else 1.0 for item in items]
+def _coverage(column: Column, items: Sequence[AuditedItem], *, weighted: bool) -> float:
+    """The share of items that a policy accepts; weighted by 1 / probability where they were not thinned."""
+    weights = [1 / (item.probability or 1.0) if weighted else 1.0 for item in items]
     accepted = sum(weight for wrong, weight in zip(column, weights, strict=True) if wrong is not None)
     return accepted / sum(weights) if weights else 0.0
 
@@ -199,7 +209,7 @@ def _coverage(column: Column, items: Sequence[AuditedItem], *, weighed: bool) ->
 
 
 def _why_not(
-    audited: Audited, table: Sequence[Tested], chosen: Tested | None, alpha: float, delta: float, undone_most: float
+    audited: Audited, table: Sequence[Tested], chosen: Tested | None, undone_most: float
 ) -> tuple[RefusalReason, str] | None:
     if not audited.drawn:
         others = (
@@ -225,7 +235,7 @@ def _why_not(
 
 def _refusal(
     reason: RefusalReason,
-    found: str,
+    finding: str,
     table: tuple[Tested, ...],
     audit: _Audit,
     alpha: float,
@@ -242,7 +252,7 @@ def _refusal(
         reason=reason,
         table=table,
         audited=audit.audited,
-        found=found,
+        finding=finding,
         helps=tuple(_helps(reason, best, more, audit, alpha, delta, method)),
         attainable=attainable,
         labels_more=more,
@@ -250,7 +260,7 @@ def _refusal(
 
 
 def _labels_more(best: Tested, alpha: float, delta: float, method: Method) -> int | None:
-    """Further audited accepted outputs after which `best` would be certified, if its error rate is what was seen."""
+    """Further audited accepted outputs after which `best` would be certified if its error rate stays the same."""
     if not best.wrong:
         needed: int | None = labels_without_error(alpha, delta, method)
     else:
@@ -269,11 +279,11 @@ def _helps(
         ]
     if reason == "undone":
         return ["Review what was drawn: leaving out the hard ones would make the rest look better than it is."]
-    said = (
+    smallest = (
         f"The smallest share that these reviews would certify is {percent(best.bound)} ({best.policy}: {best.wrong} of"
         f" {best.accepted} wrong), {100 * (best.bound - alpha):.3g} points above {percent(alpha)}."
     )
-    return [*([said] if best.accepted else []), _more_labels(best, more, audit, alpha, method)]
+    return [*([smallest] if best.accepted else []), _more_labels(best, more, audit, alpha, method)]
 
 
 def _more_labels(best: Tested, more: int | None, audit: _Audit, alpha: float, method: Method) -> str:

@@ -1,51 +1,27 @@
-"""Evidence that may be looked at any time: wealth that can only grow in expectation if the error rate is below alpha.
+"""The test for any time: wealth that grows in expectation only if the error rate is below alpha.
 
 For each fraction f, wealth is the product over audited items of 1 - l * Z with Z = 1[accepted] (wrong - alpha) R / pi
 and l = f * least_pi / (1 - alpha). Where at least alpha of what is accepted is wrong, each factor has expectation of at
-most 1, so that wealth of 1/delta is ever reached with probability of at most delta (Ville). Betting as in
-Waudby-Smith and Ramdas (arXiv 2010.09686); R / pi weighs items that were drawn with unequal probability.
+most 1, so that wealth of 1/delta is ever reached with probability of at most delta (Ville's inequality, 1939). Betting
+as in Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting" (arXiv 2010.09686); R / pi
+weights items that were drawn with unequal probabilities.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from fractions import Fraction
 from math import exp, fsum, log, log1p
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 from llmguard.core.errors import UsageError
 
 FRACTIONS = (0.1, 0.25, 0.5, 0.75, 0.9)
+"""Fractions of the largest stake, with equal wealth on each: the best one depends on the unknown error rate, and the mean
+of several bets loses at most a factor of their number against it."""
 
-Number = TypeVar("Number", float, Fraction)
-Audit: TypeAlias = tuple[bool | None, float]
+AuditResult: TypeAlias = tuple[bool | None, float]
 """(wrong, probability of the draw); None where the policy does not accept the item, which is no evidence."""
-
-
-def factor(
-    fraction: Number, *, accepted: bool, wrong: bool, reviewed: bool, probability: Number, least: Number, alpha: Number
-) -> Number:
-    """What one item multiplies the wealth by. Exact on fractions, so that its expectation can be enumerated.
-
-    >>> factor(0.5, accepted=True, wrong=True, reviewed=True, probability=1.0, least=1.0, alpha=0.5)
-    0.5
-    """
-    if not accepted or not reviewed:
-        return 1 + 0 * fraction
-    stake = fraction * least / (1 - alpha)
-    return 1 - stake * (int(wrong) - alpha) / probability
-
-
-def e_values(audits: Iterable[Audit], alpha: float, least: float) -> Iterator[float]:
-    """The mean wealth after each audit. `least`: a bound from below on all probabilities, fixed in advance."""
-    logs = [0.0] * len(FRACTIONS)
-    for wrong, probability in audits:
-        _refuse_below(probability, least)
-        if wrong is not None:
-            for number, fraction in enumerate(FRACTIONS):
-                logs[number] += log1p(-fraction * least / (1 - alpha) * (wrong - alpha) / probability)
-        yield mean_wealth(logs)
 
 
 def _refuse_below(probability: float, least: float) -> None:
@@ -54,7 +30,7 @@ def _refuse_below(probability: float, least: float) -> None:
 
 
 def mean_wealth(logs: list[float]) -> float:
-    """The mean over fractions, from logarithms; beyond what a float holds it is cut off, not infinite."""
+    """The mean over fractions, from logarithms. Cut off at exp(700), because a float overflows at exp(710)."""
     return fsum(exp(min(each, 700.0)) for each in logs) / len(logs)
 
 
@@ -69,12 +45,16 @@ def wealth(right: int, wrong: int, alpha: float) -> float:
     )
 
 
-def largest(audits: Iterable[Audit], alpha: float, least: float) -> float:
-    """The largest mean wealth so far: certified when it reaches 1/delta, however often one has looked."""
+def largest(audits: Iterable[AuditResult], alpha: float, least: float) -> float:
+    """The largest mean wealth so far: certified when it reaches 1/delta, however often one looks.
+
+    >>> round(largest([(False, 0.1)] * 60 + [(None, 0.1)], alpha=0.05, least=0.1), 1)
+    6.9
+    """
     return _largest(_stretches(audits, least), alpha, least)
 
 
-def anytime_bound(audits: Iterable[Audit], delta: float, least: float) -> float:
+def anytime_bound(audits: Iterable[AuditResult], delta: float, least: float) -> float:
     """The smallest alpha, to a ten-thousandth, that these audits certify at any time."""
     stretches = _stretches(audits, least)
     low, high = 0, 10_000
@@ -88,22 +68,22 @@ def anytime_bound(audits: Iterable[Audit], delta: float, least: float) -> float:
 @dataclass(slots=True)
 class _Stretch:
     """Right items, counted by the probability of their draw, and the wrong one after them, if any. Wealth grows with
-    each right item, so its peaks are at the ends of stretches."""
+    each right item, so that its peaks are at the ends of stretches: only these need be computed."""
 
     right: dict[float, int]
     wrong: float | None = None
 
 
-def _stretches(audits: Iterable[Audit], least: float) -> list[_Stretch]:
-    found = [_Stretch({})]
+def _stretches(audits: Iterable[AuditResult], least: float) -> list[_Stretch]:
+    stretches = [_Stretch({})]
     for wrong, probability in audits:
         _refuse_below(probability, least)
         if wrong:
-            found[-1].wrong = probability
-            found.append(_Stretch({}))
+            stretches[-1].wrong = probability
+            stretches.append(_Stretch({}))
         elif wrong is not None:
-            found[-1].right[probability] = found[-1].right.get(probability, 0) + 1
-    return found
+            stretches[-1].right[probability] = stretches[-1].right.get(probability, 0) + 1
+    return stretches
 
 
 def _largest(stretches: list[_Stretch], alpha: float, least: float) -> float:

@@ -1,4 +1,5 @@
-"""How well a judge agrees with people: Cohen's kappa, which takes off what chance would give."""
+"""How well a judge agrees with reviewers: Cohen's kappa, agreement beyond chance (Cohen, "A coefficient of agreement for
+nominal scales", 1960)."""
 
 from __future__ import annotations
 
@@ -9,18 +10,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Kappa:
-    """`value` from -1 to 1, None where all verdicts are the same and chance explains everything; `count` of pairs."""
+    """`value` from -1 to 1, None where all verdicts are the same, so that kappa is 0/0; `agreement` is the share of equal
+    verdicts among `count` pairs."""
 
     value: float | None
     agreement: float
     count: int
 
     def sentence(self) -> str:
+        """The result in one sentence."""
         if not self.count:
             return "No outcome has both the judge's verdict and a person's."
-        said = "undefined: all verdicts are the same" if self.value is None else f"{self.value:.2f}"
+        kappa = "undefined: all verdicts are the same" if self.value is None else f"{self.value:.2f}"
         return (
-            f"The judge agrees with people on {self.agreement:.0%} of {self.count} outcomes; Cohen's kappa is {said}."
+            f"The judge agrees with people on {self.agreement:.0%} of {self.count} outcomes; Cohen's kappa is {kappa}."
         )
 
 
@@ -39,8 +42,8 @@ def cohens_kappa(pairs: Iterable[tuple[Hashable, Hashable]]) -> Kappa:
     for (one, other), count in counts.items():
         judge[one] += count
         person[other] += count
-    same = sum(count for (one, other), count in counts.items() if one == other)
+    equal = sum(count for (one, other), count in counts.items() if one == other)
     by_chance = sum(judge[verdict] * person[verdict] for verdict in judge)
     if by_chance == total * total:
-        return Kappa(None, same / total, total)
-    return Kappa((same * total - by_chance) / (total * total - by_chance), same / total, total)
+        return Kappa(None, equal / total, total)
+    return Kappa((equal * total - by_chance) / (total * total - by_chance), equal / total, total)

@@ -1,4 +1,4 @@
-"""The policies that a guard promises by, as a certificate tests them; and back from a certificate to what a vote obeys."""
+"""From a guard's `accept=` to the policies that a certificate tests, and from a certified policy to its parameters."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ def family_of(accept: Acceptance, votes: SelfConsistency | None) -> Family:
 
 
 def policy_parameters(accept: Acceptance, policy: str) -> dict[str, Json]:
-    """What the policy of this name asks of a call: a plan to draw by, or the least score.
+    """The parameters of the policy of this name: the plan of its votes, or the least score. `{"void": why}` where the
+    guard has no such policy: the result is recorded with the call that looked it up.
 
     >>> from llmguard.engine.acceptance_policy import certified
     >>> policy_parameters(certified(0.02, plans=[(5, 1, 0), (3, 2, 1)]), "plan (5, 1, 0)")

@@ -1,4 +1,4 @@
-"""What the pictures show: risk over coverage with an exact band, and whether scores mean what they say."""
+"""The data of the plots: risk over coverage with an exact confidence band, and reliability: scores against shares right."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from llmguard.core.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class RiskPoint:
-    """Accepting everything with a score of at least `at_least`: share accepted, share of it wrong, and its band."""
+    """Where everything with a score of at least `at_least` is accepted: the share accepted, the share of it that is wrong,
+    and the confidence limits of that."""
 
     at_least: float
     coverage: float
@@ -24,7 +25,7 @@ class RiskPoint:
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Items with a score in [`low`, `high`]: their mean score, the share that was right, and Wilson's bars."""
+    """Items with a score in [`low`, `high`]: their mean score, the share that was right, and its Wilson interval."""
 
     low: float
     high: float
@@ -47,7 +48,9 @@ def risk_coverage(
     """
     items = sorted(scored, key=lambda each: -each[0])
     if among is not None and among < len(items):
-        raise UsageError(f"risk_coverage has {len(items)} items with a score, found among={among!r}.")
+        raise UsageError(
+            f"risk_coverage(among=...): expected at least {len(items)}, the items with a score; got {among!r}."
+        )
     total = len(items) if among is None else among
     points, wrong = list[RiskPoint](), 0
     for number, (score, is_wrong) in enumerate(items, start=1):
@@ -59,12 +62,16 @@ def risk_coverage(
 
 
 def reliability(scored: Iterable[tuple[float, bool]], bins: int = 10, confidence: float = 0.95) -> tuple[Bin, ...]:
-    """From (score from 0 to 1, wrong), the bins of equal width that hold any item."""
+    """From (score from 0 to 1, wrong), the bins of equal width that have any item.
+
+    >>> [(each.low, each.count, each.right) for each in reliability([(0.15, True), (0.95, False), (1.0, False)])]
+    [(0.1, 1, 0.0), (0.9, 2, 1.0)]
+    """
     items = list(scored)
     outside = next((score for score, _ in items if not 0 <= score <= 1), None)
     if outside is not None or bins < 1:
         raise UsageError(
-            f"reliability wants scores from 0 to 1 and at least one bin; found {outside!r}, bins={bins!r}."
+            f"reliability(...): expected scores from 0 to 1 and at least one bin; got {outside!r}, bins={bins!r}."
         )
     groups: dict[int, list[tuple[float, bool]]] = {}
     for score, wrong in items:
@@ -80,7 +87,7 @@ def _bin(number: int, bins: int, items: Sequence[tuple[float, bool]], confidence
 
 
 def bars(points: Sequence[RiskPoint], width: int = 40) -> str:
-    """The risk-coverage curve in plain text, where nothing can draw it: `#` is the risk, `-` its band's upper limit.
+    """The risk-coverage curve in plain text: `#` up to the risk, `-` up to the upper limit of its band.
 
     >>> print(bars(risk_coverage([(1.0, False)] * 50 + [(0.5, True), (0.5, False)]), width=10))
     score  accepted  wrong  (95 % band up to)
@@ -89,7 +96,7 @@ def bars(points: Sequence[RiskPoint], width: int = 40) -> str:
     """
     lines = ["score  accepted  wrong  (95 % band up to)"]
     for point in points:
-        drawn = "#" * round(point.risk * width)
-        drawn += "-" * (max(1, round(point.high * width)) - len(drawn))
-        lines.append(f"{point.at_least:5.2f}  {point.coverage:8.1%}  {point.risk:5.1%}  {drawn} {point.high:5.1%}")
+        bar = "#" * round(point.risk * width)
+        bar += "-" * (max(1, round(point.high * width)) - len(bar))
+        lines.append(f"{point.at_least:5.2f}  {point.coverage:8.1%}  {point.risk:5.1%}  {bar} {point.high:5.1%}")
     return "\n".join(lines)

@@ -271,7 +271,7 @@ def told_json(told: Told) -> dict[str, Json]:
 def _refusal_json(told: Told, found: CertificateRefusal) -> dict[str, Json]:
     return {
         "reason": found.reason,
-        "found": found.found,
+        "found": found.finding,
         "helps": list(_helps(told, found)),
         "attainable": found.attainable,
         "labels_more": found.labels_more,

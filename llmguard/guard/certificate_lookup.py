@@ -37,7 +37,7 @@ def certificate_lookup(log: OutcomeStore, name: str, accept: Acceptance, promise
         own = next((each for each in found if each.certificate.fingerprint == promise), None)
         if own is None:
             return {"void": _none_yet(name, accept, changed=bool(found))}
-        why = own.certificate.why_void(promise, time.time()) or _too_old(own.certificate, accept, time.time())
+        why = own.certificate.why_invalid(promise, time.time()) or _too_old(own.certificate, accept, time.time())
         if why or any(_is_alarm_for(own.certificate, each) for each in known):
             return {"void": f"certificate {own.certificate.id} does not hold: {why or 'drift was found'}"}
         return {"certificate": own.certificate.id, **policy_parameters(accept, own.certificate.policy)}

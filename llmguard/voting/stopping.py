@@ -16,7 +16,7 @@ from llmguard.core.errors import UsageError
 from llmguard.core.outcome import StopReason
 
 MAX_SAMPLES = 1000
-"""Bounds a mistyped number: no published gain from self-consistency needs more than some dozens (arXiv 2203.11171)."""
+"""Catches a mistyped number: the paper on self-consistency uses up to 40 samples (Wang et al., arXiv 2203.11171)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -235,9 +235,9 @@ def test_a_certificate_is_stored_and_read_back() -> None:
 def test_a_certificate_is_void_for_another_guard_or_too_late() -> None:
     """Any change or expiry; a drift alarm is the log's to know."""
     found = granted(certify(log(300), FAMILY, 0.05, 0.05, fingerprint="f1", expires_at=20.0))
-    assert found.why_void("f1", 19.9) is None
-    assert found.why_void("f1", 20.0) == "it expired"
-    assert str(found.why_void("f2", 0.0)).startswith("the guard changed since it was certified")
+    assert found.why_invalid("f1", 19.9) is None
+    assert found.why_invalid("f1", 20.0) == "it expired"
+    assert str(found.why_invalid("f2", 0.0)).startswith("the guard changed since it was certified")
 
 
 def test_the_table_is_readable() -> None:
@@ -266,7 +266,7 @@ def test_items_without_a_score_lower_the_coverage() -> None:
     """They can never be accepted, and are among the calls all the same; there are no fewer items than scores."""
     (point,) = risk_coverage([(1.0, False), (1.0, True)], among=8)
     assert (point.coverage, point.risk) == (0.25, 0.5)
-    with pytest.raises(UsageError, match="has 2 items with a score, found among=1"):
+    with pytest.raises(UsageError, match="expected at least 2, the items with a score; got 1"):
         risk_coverage([(1.0, False), (1.0, True)], among=1)
 
 
@@ -274,7 +274,7 @@ def test_reliability_bins_hold_all_items() -> None:
     """Scores against the share that was right, with Wilson's bars."""
     found = reliability([(0.05, True), (1.0, False), (0.95, False), (0.91, True)], bins=10)
     assert [(each.low, each.count, each.right) for each in found] == [(0.0, 1, 0.0), (0.9, 3, pytest.approx(2 / 3))]
-    with pytest.raises(UsageError, match=r"found 1\.5"):
+    with pytest.raises(UsageError, match=r"got 1\.5"):
         reliability([(1.5, True)])
 
 
@@ -284,16 +284,16 @@ def test_reliability_bins_hold_all_items() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"alpha": 0}, "alpha is a share above 0 and below 1, found 0. Write 0.02 for 2 % wrong."),
-        ({"alpha": 2}, "found 2. Write 0.02"),
-        ({"delta": 1.0}, "delta is a share above 0 and below 1, found 1.0. Write 0.05 for 95 % confidence."),
+        ({"alpha": 0}, "alpha: expected a share above 0 and below 1, got 0. Write 0.02 for 2 % wrong."),
+        ({"alpha": 2}, "got 2. Write 0.02"),
+        ({"delta": 1.0}, "delta: expected a share above 0 and below 1, got 1.0. Write 0.05 for 95 % confidence."),
         ({"method": "bayes"}, "'exact' (one scheduled look) or 'anytime'"),
         ({"family": ()}, "a family is 1 to 16 policies"),
         ({"family": (Threshold(0.5), Threshold(0.5))}, "two policies named 'score >= 0.5'"),
-        ({"items": [item(1), item(1)]}, "outcome 'o1' stands twice"),
-        ({"items": [item(1, probability=5)]}, "was drawn with probability 5"),
-        ({"items": [item(1, verdict="good")]}, "has the verdict 'good'"),
-        ({"least": 0.5}, "found 0.5 where an item was drawn with 0.05"),
+        ({"items": [item(1), item(1)]}, "outcome 'o1' is twice among the items"),
+        ({"items": [item(1, probability=5)]}, "at most 1, or None where none was logged; got 5"),
+        ({"items": [item(1, verdict="good")]}, "not done; got 'good'"),
+        ({"least": 0.5}, "got 0.5 where an item was drawn with 0.05"),
     ],
 )
 def test_mistakes_are_told(options: dict[str, Any], said: str) -> None:

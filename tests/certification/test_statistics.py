@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import product
-from math import comb
+from math import comb, log1p
+from typing import TypeVar
 
 import pytest
 
@@ -28,7 +30,7 @@ from llmguard.certification.binomial import (
     upper_bound,
 )
 from llmguard.certification.drift import drift_evidence, drift_rates
-from llmguard.certification.eprocess import FRACTIONS, anytime_bound, e_values, factor, largest, wealth
+from llmguard.certification.eprocess import FRACTIONS, AuditResult, anytime_bound, largest, mean_wealth, wealth
 from llmguard.certification.sequential_testing import least_accepted, loosest_certified
 from llmguard.core.errors import UsageError
 
@@ -44,7 +46,7 @@ def test_the_binomial_at_its_edges(k: int, n: int, p: float, pmf: float, cdf: fl
 
 def test_arguments_that_are_no_distribution_are_refused() -> None:
     """A probability above 1, more successes than trials."""
-    with pytest.raises(ValueError, match=r"p from 0 to 1, found n=3, p=1\.5"):
+    with pytest.raises(ValueError, match=r"p from 0 to 1, got n=3, p=1\.5"):
         binomial_cdf(1, 3, 1.5)
     with pytest.raises(ValueError, match="0 <= k <= n"):
         upper_bound(4, 3, 0.05)
@@ -87,6 +89,28 @@ def test_too_few_to_prove_anything_is_exact() -> None:
 
 
 # ------------------------------------------------------------------------------------------------- e-process
+
+Number = TypeVar("Number", float, Fraction)
+
+
+def factor(
+    fraction: Number, *, accepted: bool, wrong: bool, reviewed: bool, probability: Number, least: Number, alpha: Number
+) -> Number:
+    """The definition: what one item multiplies the wealth by. Exact on fractions, so that its expectation can be enumerated."""
+    if not accepted or not reviewed:
+        return 1 + 0 * fraction
+    stake = fraction * least / (1 - alpha)
+    return 1 - stake * (int(wrong) - alpha) / probability
+
+
+def e_values(audits: Iterable[AuditResult], alpha: float, least: float) -> Iterator[float]:
+    """The definition: the mean wealth after each audit, without the shortcuts of `largest`."""
+    logs = [0.0] * len(FRACTIONS)
+    for wrong, probability in audits:
+        if wrong is not None:
+            for number, fraction in enumerate(FRACTIONS):
+                logs[number] += log1p(-fraction * least / (1 - alpha) * (wrong - alpha) / probability)
+        yield mean_wealth(logs)
 
 
 def expected_factor(
@@ -160,7 +184,7 @@ def test_wealth_from_counts_is_wealth_from_items() -> None:
 def test_a_bet_against_the_least_probability_is_refused() -> None:
     """A stake that a rarer draw could overdraw is no e-process."""
     with pytest.raises(UsageError, match=r"below the least of 0\.05"):
-        list(e_values([(False, 0.01)], 0.02, 0.05))
+        largest([(False, 0.01)], 0.02, 0.05)
 
 
 def test_the_anytime_bound_is_the_alpha_that_is_just_certified() -> None:
@@ -213,7 +237,7 @@ def test_no_number_of_labels_certifies_what_is_too_bad() -> None:
     """At or above alpha, and so near below it that a million would not do."""
     assert labels_needed(0.05, 0.05) is None
     assert labels_needed(0.02, 0.0199) is None
-    with pytest.raises(UsageError, match="found alpha=0"):
+    with pytest.raises(UsageError, match="got alpha=0"):
         labels_needed(0, 0)
 
 
@@ -279,7 +303,7 @@ def test_rates_that_are_bet_on() -> None:
     """Multiples of alpha up to the middle between alpha and 1, at least one."""
     assert drift_rates(0.05) == pytest.approx((0.0625, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5))
     assert drift_rates(0.95) == pytest.approx((0.975,))
-    with pytest.raises(UsageError, match="delta is a share"):
+    with pytest.raises(UsageError, match="delta: expected a share"):
         detect_drift([False], 0.05, 1.0)
 
 

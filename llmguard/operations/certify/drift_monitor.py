@@ -35,7 +35,7 @@ class Watched:
 
     @property
     def alarm(self) -> bool:
-        return self.drift is not None and self.drift.alarm
+        return self.drift is not None and self.drift.is_detected
 
 
 def watched(guard: Guard[Any]) -> Watched:
