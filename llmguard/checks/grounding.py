@@ -1,9 +1,9 @@
-"""Checks that what a model says stands in what it was given: quotes, numbers, dates, names; sums; ranges.
+"""Checks that quotes, numbers, dates and names of a value are in the source text; that numbers add up, or are in a range.
 
-Each makes a check in a line: `checks=[quoted("/evidence"), sums("/lines/*/amount", "/total"), within("/rate", 0, 1)]`.
-Places are JSON Pointers in which `*` stands for every element or property. `source` names the input that is searched;
-without it, the text of all inputs is. Null and absent fields are not checked. A number or a name that occurs proves
-nothing about its role; one that does not occur proves that the model made it up.
+Each check is one line: `checks=[quoted("/evidence"), sums("/lines/*/amount", "/total"), within("/rate", 0, 1)]`.
+Pointers are JSON Pointers in which `*` means every element or property. `source` is the name of the input that is
+searched; without it, the text of all inputs is. Null and absent fields are not checked. That a number or a name is in the
+source does not prove that it is the right one; one that is not in the source is made up.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from llmguard.schema.keywords import as_pointer, as_tokens
 from llmguard.voting.normal_forms import MAX_MARKS, MONTHS, date_form, exact_number, folded_text, possible_numbers
 
 MAX_VIOLATIONS = 20
+"""Violations of one check: as many as a re-ask can make use of, whatever the length of a list."""
 
 
 # ------------------------------------------------------------------------------------------------- quotes
@@ -30,14 +31,14 @@ MAX_VIOLATIONS = 20
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Where a quote stands in the source: characters `start` up to, not including, `stop`."""
+    """The position of a quote in the source: characters `start` up to, not including, `stop`."""
 
     start: int
     stop: int
 
 
 class Source:
-    """A text to find quotes in. White space, Unicode form, and the shape of quotation marks and dashes do not matter."""
+    """A text to find quotes in. White space, Unicode form, and the kind of quotation marks and dashes do not matter."""
 
     def __init__(self, text: str) -> None:
         self._pieces = _pieces_of(text)
@@ -49,17 +50,17 @@ class Source:
             length += len(piece.flat)
 
     def find(self, quote: str) -> Span | None:
-        """The first place where `quote` stands.
+        """The first position of `quote`.
 
         >>> Source("He said:\\n“It  works.”").find('"It works."')
         Span(start=9, stop=21)
         """
-        wanted = "".join(piece.flat for piece in _pieces_of(quote.strip()))
-        at = self._flat.find(wanted) if wanted else -1
-        return None if at < 0 else Span(self._place(at), self._place(at + len(wanted) - 1, after=True))
+        flat_quote = "".join(piece.flat for piece in _pieces_of(quote.strip()))
+        at = self._flat.find(flat_quote) if flat_quote else -1
+        return None if at < 0 else Span(self._position(at), self._position(at + len(flat_quote) - 1, after=True))
 
-    def _place(self, at: int, *, after: bool = False) -> int:
-        """Where in the text the flat character `at` begins, or ends."""
+    def _position(self, at: int, *, after: bool = False) -> int:
+        """Where in the original text the normalized character `at` begins, or ends."""
         number = bisect_right(self._starts, at) - 1
         piece = self._pieces[number]
         if piece.by_letter:
@@ -69,7 +70,8 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """A part of a text in its one form, and where it came from; `by_letter`: each of its characters from one."""
+    """A part of a text, normalized (`flat`), and its position. `by_letter`: each of its characters stands for one of the
+    original."""
 
     flat: str
     start: int
@@ -77,6 +79,7 @@ class _Piece:
     by_letter: bool = False
 
 
+# Quotation marks and dashes that typesetters use for the same character (Unicode chapter 6.2, "General Punctuation").
 _SHAPES = str.maketrans(dict.fromkeys("“”„‟«»", '"') | dict.fromkeys("‘’‚‛‹›`´", "'") | dict.fromkeys("‐‑‒–—−", "-"))
 _RUN = re.compile(r"\s+|\S+")
 
@@ -84,28 +87,28 @@ _RUN = re.compile(r"\s+|\S+")
 def _pieces_of(text: str) -> list[_Piece]:
     pieces: list[_Piece] = []
     for run in _RUN.finditer(text):
-        start, stop, said = run.start(), run.end(), run[0]
-        if said[0].isspace():
+        start, stop, text_part = run.start(), run.end(), run[0]
+        if text_part[0].isspace():
             pieces.append(_Piece(" ", start, stop))
-        elif said.isascii():
-            pieces.append(_Piece(said.translate(_SHAPES), start, stop, by_letter=True))
+        elif text_part.isascii():
+            pieces.append(_Piece(text_part.translate(_SHAPES), start, stop, by_letter=True))
         else:
-            pieces += _clusters(said, start)
+            pieces += _clusters(text_part, start)
     return pieces
 
 
 def _clusters(word: str, at: int) -> Iterator[_Piece]:
-    """Characters with the marks on them; at most `MAX_MARKS`, because putting marks in order is quadratic."""
+    """Characters with their combining marks; at most `MAX_MARKS`, because putting marks in order is quadratic."""
     start = 0
-    for place in range(1, len(word) + 1):
-        if place == len(word) or not combining(word[place]) or place - start > MAX_MARKS:
-            flat = normalize("NFKC", word[start:place].translate(_SHAPES))
-            yield _Piece(flat, at + start, at + place)
-            start = place
+    for end in range(1, len(word) + 1):
+        if end == len(word) or not combining(word[end]) or end - start > MAX_MARKS:
+            flat = normalize("NFKC", word[start:end].translate(_SHAPES))
+            yield _Piece(flat, at + start, at + end)
+            start = end
 
 
 def find_quote(quote: str, text: str) -> Span | None:
-    """Where `quote` stands in `text`, or None.
+    """The position of `quote` in `text`, or None.
 
     >>> find_quote("nothing else", "There is nothing\\nelse.")
     Span(start=9, stop=21)
@@ -113,8 +116,8 @@ def find_quote(quote: str, text: str) -> Span | None:
     return Source(text).find(quote)
 
 
-def quoted(*places: str, source: str | None = None, severity: Severity = "reject") -> Check:
-    """Every text at these places occurs in the source, word for word.
+def quoted(*pointers: str, source: str | None = None, severity: Severity = "reject") -> Check:
+    """Every text at these pointers is in the source, word for word.
 
     >>> quoted("/evidence")({"evidence": "at once"}, {"document": "Pay at  once."})
     []
@@ -124,22 +127,22 @@ def quoted(*places: str, source: str | None = None, severity: Severity = "reject
         text = Source(_source_text(inputs, source))
         return [
             _missing(at, quote, "does not stand in the source as quoted")
-            for at, quote in _texts_at(value, places)
+            for at, quote in _texts_at(value, pointers)
             if text.find(quote) is None
         ][:MAX_VIOLATIONS]
 
-    return _check("quoted", places, {"source": source}, find, severity)
+    return _check("quoted", pointers, {"source": source}, find, severity)
 
 
-def quote_spans(value: Json, inputs: Mapping[str, Json], *places: str, source: str | None = None) -> dict[str, Span]:
-    """For each quote that stands in the source, its pointer and where: what a review page marks.
+def quote_spans(value: Json, inputs: Mapping[str, Json], *pointers: str, source: str | None = None) -> dict[str, Span]:
+    """The pointer and the position of each quote that is in the source, for example for a review page to mark.
 
     >>> quote_spans({"evidence": ["at once", "never"]}, {"document": "Pay at once."}, "/evidence/*")
     {'/evidence/0': Span(start=4, stop=11)}
     """
     text = Source(_source_text(inputs, source))
-    found = {at: text.find(quote) for at, quote in _texts_at(value, places)}
-    return {at: span for at, span in found.items() if span}
+    spans = {at: text.find(quote) for at, quote in _texts_at(value, pointers)}
+    return {at: span for at, span in spans.items() if span}
 
 
 # ------------------------------------------------------------------------------------------------- numbers
@@ -147,7 +150,7 @@ def quote_spans(value: Json, inputs: Mapping[str, Json], *places: str, source: s
 _NUMERAL = re.compile(r"\d+(?:[.,'’\u00a0\u202f]\d+)*")
 _SPACED_NUMERAL = re.compile(r"(?<![\d.,])\d{1,3}(?: \d{3})+(?:[.,]\d+)?(?!\d)")
 _NEGATIVE = ("-", "−", "(", "–")
-_LONGEST_NUMERAL = 60
+_LONGEST_NUMERAL = 60  # bounds the work on a text of digits; no real number has as many
 
 
 def numbers_in(text: str) -> frozenset[Fraction]:
@@ -168,49 +171,49 @@ def _numerals(text: str) -> Iterator[tuple[Fraction, ...]]:
 
 
 def _meanings(match: re.Match[str], text: str) -> Iterator[Fraction]:
-    readings = possible_numbers(match[0])
+    numbers = possible_numbers(match[0])
     percent = text[match.end() : match.end() + 2].lstrip().startswith("%")
     negative = text[max(0, match.start() - 2) : match.start()].rstrip().endswith(_NEGATIVE)
-    for size in readings or _pieces(match[0]):
-        yield size
+    for number in numbers or _parts(match[0]):
+        yield number
         if percent:
-            yield size / 100
+            yield number / 100
         if negative:
-            yield -size
+            yield -number
             if percent:
-                yield -size / 100
+                yield -number / 100
 
 
-def _pieces(numeral: str) -> Iterator[Fraction]:
-    """`3,4,5` is no number; its pieces are."""
-    for piece in re.findall(r"\d+", numeral):
-        yield from possible_numbers(piece)
+def _parts(numeral: str) -> Iterator[Fraction]:
+    """`3,4,5` is not a number; each of its parts is."""
+    for part in re.findall(r"\d+", numeral):
+        yield from possible_numbers(part)
 
 
-def numbers_occur(*places: str, source: str | None = None, severity: Severity = "reject") -> Check:
-    """Every number at these places (also one written as text) occurs in the source as digits, by value.
+def numbers_occur(*pointers: str, source: str | None = None, severity: Severity = "reject") -> Check:
+    """Every number at these pointers (also one written as text) is in the source as digits, by value.
 
-    >>> [str(found) for found in numbers_occur("/total")({"total": 13.5}, {"document": "Total due: 12,50 EUR"})]
+    >>> [str(violation) for violation in numbers_occur("/total")({"total": 13.5}, {"document": "Total due: 12,50 EUR"})]
     ['/total: 13.5 does not occur in the source []']
     """
 
     def find(value: Json, inputs: Mapping[str, Json]) -> list[Violation]:
         known = numbers_in(_source_text(inputs, source))
         return [
-            _missing(at, found, "does not occur in the source")
-            for at, found in _values_at(value, places)
-            if not _occurs(found, known)
+            _missing(at, each, "does not occur in the source")
+            for at, each in _values_at(value, pointers)
+            if not _occurs(each, known)
         ][:MAX_VIOLATIONS]
 
-    return _check("numbers_occur", places, {"source": source}, find, severity)
+    return _check("numbers_occur", pointers, {"source": source}, find, severity)
 
 
-def _occurs(found: Json, known: frozenset[Fraction]) -> bool:
-    if isinstance(found, str):
-        return all(not known.isdisjoint(_meanings(match, found)) for match in _NUMERAL.finditer(found))
-    if isinstance(found, bool) or not isinstance(found, int | float):
+def _occurs(value: Json, known: frozenset[Fraction]) -> bool:
+    if isinstance(value, str):
+        return all(not known.isdisjoint(_meanings(match, value)) for match in _NUMERAL.finditer(value))
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return True
-    return exact_number(found) in known
+    return exact_number(value) in known
 
 
 # ------------------------------------------------------------------------------------------------- dates
@@ -223,28 +226,28 @@ _MONTH_DAY_YEAR = re.compile(rf"(?<!\w)({_MONTH})\.? (\d{{1,2}})(?:st|nd|rd|th)?
 
 
 def dates_in(text: str) -> frozenset[object]:
-    """Every day that `text` may name; 03/04/2024 names two, 1/2/24 is in this century. Months in English and German.
+    """Every day that `text` may name: 03/04/2024 may be two days, 1/2/24 is in this century. Months in English and German.
 
     >>> dates_in("due 3 March 2024") == dates_in("2024-03-03")
     True
     """
     folded = folded_text(text)
-    found: list[tuple[str, str, str]] = []
+    dates: list[tuple[str, str, str]] = []
     for match in _ISO_DATE.finditer(folded):
-        found.append((match[1], match[2], match[3]))
+        dates.append((match[1], match[2], match[3]))
     for match in _POINTED_DATE.finditer(folded):
         year = match[3] if len(match[3]) == 4 else "20" + match[3]
-        found += [(year, match[2], match[1]), (year, match[1], match[2])]
+        dates += [(year, match[2], match[1]), (year, match[1], match[2])]
     for match in _DAY_MONTH_YEAR.finditer(folded):
-        found.append((match[3], str(MONTHS[match[2]]), match[1]))
+        dates.append((match[3], str(MONTHS[match[2]]), match[1]))
     for match in _MONTH_DAY_YEAR.finditer(folded):
-        found.append((match[3], str(MONTHS[match[1]]), match[2]))
-    days = {date_form(f"{year}-{month:0>2}-{day:0>2}") for year, month, day in found}
+        dates.append((match[3], str(MONTHS[match[1]]), match[2]))
+    days = {date_form(f"{year}-{month:0>2}-{day:0>2}") for year, month, day in dates}
     return frozenset(days - {None})
 
 
-def dates_occur(*places: str, source: str | None = None, severity: Severity = "reject") -> Check:
-    """Every date at these places is named in the source, however it is written there.
+def dates_occur(*pointers: str, source: str | None = None, severity: Severity = "reject") -> Check:
+    """Every date at these pointers is in the source, in whatever format.
 
     >>> dates_occur("/due")({"due": "2024-03-01"}, {"document": "Due by March 1st, 2024."})
     []
@@ -254,11 +257,11 @@ def dates_occur(*places: str, source: str | None = None, severity: Severity = "r
         known = dates_in(_source_text(inputs, source))
         return [
             _missing(at, text, "is no date that occurs in the source")
-            for at, text in _texts_at(value, places)
+            for at, text in _texts_at(value, pointers)
             if not (dates := dates_in(text)) or not dates & known
         ][:MAX_VIOLATIONS]
 
-    return _check("dates_occur", places, {"source": source}, find, severity)
+    return _check("dates_occur", pointers, {"source": source}, find, severity)
 
 
 # ------------------------------------------------------------------------------------------------- names
@@ -266,8 +269,8 @@ def dates_occur(*places: str, source: str | None = None, severity: Severity = "r
 _WORD = re.compile(r"\w+")
 
 
-def names_occur(*places: str, source: str | None = None, severity: Severity = "reject") -> Check:
-    """Every name at these places occurs in the source: its words next to each other, also as `Lovelace, Ada`.
+def names_occur(*pointers: str, source: str | None = None, severity: Severity = "reject") -> Check:
+    """Every name at these pointers is in the source: its words next to each other, also as `Lovelace, Ada`.
 
     >>> names_occur("/by")({"by": "Ada Lovelace"}, {"document": "signed: LOVELACE, Ada"})
     []
@@ -277,15 +280,15 @@ def names_occur(*places: str, source: str | None = None, severity: Severity = "r
         known = _words(_source_text(inputs, source))
         return [
             _missing(at, name, "does not occur in the source")
-            for at, name in _texts_at(value, places)
+            for at, name in _texts_at(value, pointers)
             if not any(each in known for each in _orders(_words(name)))
         ][:MAX_VIOLATIONS]
 
-    return _check("names_occur", places, {"source": source}, find, severity)
+    return _check("names_occur", pointers, {"source": source}, find, severity)
 
 
 def _words(text: str) -> str:
-    """The words of a text between blanks, so that a whole word is found and no part of one."""
+    """The words of a text, each between blanks, so that a search finds whole words only."""
     return f" {' '.join(_WORD.findall(folded_text(text)))} "
 
 
@@ -300,43 +303,47 @@ def _orders(words: str) -> tuple[str, ...]:
 def sums(parts: str, total: str, *, abs_tol: float = 0.005, severity: Severity = "reject") -> Check:
     """The numbers at `parts` add up to the one at `total`, within `abs_tol`.
 
-    >>> [str(found) for found in sums("/lines/*/amount", "/total")({"lines": [{"amount": 1}], "total": 3}, {})]
+    >>> [str(violation) for violation in sums("/lines/*/amount", "/total")({"lines": [{"amount": 1}], "total": 3}, {})]
     ['/total: is 3, but the numbers at /lines/*/amount add up to 1 []']
     """
 
     def find(value: Json, inputs: Mapping[str, Json]) -> list[Violation]:
-        numbers = [exact_number(found) for _, found in _values_at(value, (parts,)) if _is_number(found)]
-        totals = [(at, found) for at, found in _values_at(value, (total,)) if _is_number(found)]
+        numbers = [exact_number(each) for _, each in _values_at(value, (parts,)) if _is_number(each)]
+        totals = [(at, each) for at, each in _values_at(value, (total,)) if _is_number(each)]
         added = sum(numbers, Fraction(0))
         return [
-            Violation(at, "", f"is {found}, but the numbers at {parts} add up to {_plain(added)}", _plain(added), found)
-            for at, found in totals
-            if abs(exact_number(found) - added) > exact_number(abs_tol)
+            Violation(at, "", f"is {each}, but the numbers at {parts} add up to {_plain(added)}", _plain(added), each)
+            for at, each in totals
+            if abs(exact_number(each) - added) > exact_number(abs_tol)
         ]
 
     return _check("sums", (parts, total), {"abs_tol": abs_tol}, find, severity)
 
 
-def within(place: str, low: float | None = None, high: float | None = None, *, severity: Severity = "reject") -> Check:
-    """Every number at `place` is at least `low` and at most `high`.
+def within(
+    pointer: str, low: float | None = None, high: float | None = None, *, severity: Severity = "reject"
+) -> Check:
+    """Every number at `pointer` is at least `low` and at most `high`.
 
-    >>> [str(found) for found in within("/age", 0, 150)({"age": 200}, {})]
+    >>> [str(violation) for violation in within("/age", 0, 150)({"age": 200}, {})]
     ['/age: is 200, and at most 150 is allowed []']
     """
     if low is None and high is None:
-        raise UsageError(f"within({place!r}) has neither low nor high: give at least one.")
+        raise UsageError(f"within({pointer!r}) has neither low nor high: give at least one.")
     if low is not None and high is not None and low > high:
-        raise UsageError(f"within({place!r}): low={low!r} is above high={high!r}, so that no number fits.")
+        raise UsageError(f"within({pointer!r}): low={low!r} is above high={high!r}, so that no number is valid.")
 
     def find(value: Json, inputs: Mapping[str, Json]) -> list[Violation]:
-        found = [(at, each) for at, each in _values_at(value, (place,)) if _is_number(each)]
-        few = [Violation(at, "", f"is {n}, and at least {low} is allowed", low, n) for at, n in found if _below(n, low)]
-        many = [
-            Violation(at, "", f"is {n}, and at most {high} is allowed", high, n) for at, n in found if _above(n, high)
+        numbers = [(at, each) for at, each in _values_at(value, (pointer,)) if _is_number(each)]
+        too_low = [
+            Violation(at, "", f"is {n}, and at least {low} is allowed", low, n) for at, n in numbers if _below(n, low)
         ]
-        return (few + many)[:MAX_VIOLATIONS]
+        too_high = [
+            Violation(at, "", f"is {n}, and at most {high} is allowed", high, n) for at, n in numbers if _above(n, high)
+        ]
+        return (too_low + too_high)[:MAX_VIOLATIONS]
 
-    return _check("within", (place,), {"low": low, "high": high}, find, severity)
+    return _check("within", (pointer,), {"low": low, "high": high}, find, severity)
 
 
 def _below(number: float, low: float | None) -> bool:
@@ -347,54 +354,53 @@ def _above(number: float, high: float | None) -> bool:
     return high is not None and number > high
 
 
-def _is_number(found: Json) -> bool:
-    return isinstance(found, int | float) and not isinstance(found, bool)
+def _is_number(value: Json) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _plain(number: Fraction) -> Json:
     return int(number) if number.denominator == 1 else float(number)
 
 
-# ------------------------------------------------------------------------------------------------- places and checks
+# ------------------------------------------------------------------------------------------------- pointers and checks
 
 
 def _check(
     name: str,
-    places: tuple[str, ...],
+    pointers: tuple[str, ...],
     options: Mapping[str, Json],
     function: Callable[[Json, Mapping[str, Json]], list[Violation]],
     severity: Severity,
 ) -> Check:
-    """A check whose version says its options: the same source with other options is another check."""
-    if not places:
-        raise UsageError(f'{name}() wants at least one place, as in {name}("/total").')
-    for place in places:
-        if not isinstance(place, str) or (place and not place.startswith("/")):
-            raise UsageError(f'{name}: a place is a JSON Pointer, as "/lines/*/amount"; found {place!r}.')
-    given = ", ".join(f"{option}={value!r}" for option, value in options.items() if value is not None)
-    return Check(
-        name=f"{name} {' '.join(places)}", function=function, severity=severity, version=f"{name} 1 {places!r} {given}"
-    )
+    """A check whose version includes its options: the same function with other options is another check."""
+    if not pointers:
+        raise UsageError(f'{name}(): expected at least one JSON Pointer, as in {name}("/total").')
+    for pointer in pointers:
+        if not isinstance(pointer, str) or (pointer and not pointer.startswith("/")):
+            raise UsageError(f'{name}: expected a JSON Pointer, as "/lines/*/amount"; got {pointer!r}.')
+    settings = ", ".join(f"{option}={value!r}" for option, value in options.items() if value is not None)
+    version = f"{name} 1 {pointers!r} {settings}"
+    return Check(name=f"{name} {' '.join(pointers)}", function=function, severity=severity, version=version)
 
 
-def _missing(at: str, found: Json, what: str) -> Violation:
-    shown = found if not isinstance(found, str) or len(found) <= 80 else found[:80] + "…"
-    return Violation(at, "", f"{shown!r} {what}", None, shown)
+def _missing(at: str, value: Json, what: str) -> Violation:
+    excerpt = value if not isinstance(value, str) or len(value) <= 80 else value[:80] + "…"
+    return Violation(at, "", f"{excerpt!r} {what}", None, excerpt)
 
 
-def _texts_at(value: Json, places: tuple[str, ...]) -> list[tuple[str, str]]:
-    return [(at, found) for at, found in _values_at(value, places) if isinstance(found, str)]
+def _texts_at(value: Json, pointers: tuple[str, ...]) -> list[tuple[str, str]]:
+    return [(at, each) for at, each in _values_at(value, pointers) if isinstance(each, str)]
 
 
-def _values_at(value: Json, places: tuple[str, ...]) -> list[tuple[str, Json]]:
-    """What stands at the places, lists opened, null left out."""
-    found: list[tuple[str, Json]] = []
-    for place in places:
-        here: list[tuple[tuple[str, ...], Json]] = [((), value)]
-        for step in as_tokens(place):
-            here = [below for path, each in here for below in _steps(path, each, step)]
-        found += [(as_pointer(path), each) for path, each in here if each is not None]
-    return found
+def _values_at(value: Json, pointers: tuple[str, ...]) -> list[tuple[str, Json]]:
+    """The pointers and values that the patterns match, without null."""
+    matches: list[tuple[str, Json]] = []
+    for pattern in pointers:
+        level: list[tuple[tuple[str, ...], Json]] = [((), value)]
+        for step in as_tokens(pattern):
+            level = [below for path, each in level for below in _steps(path, each, step)]
+        matches += [(as_pointer(path), each) for path, each in level if each is not None]
+    return matches
 
 
 def _steps(path: tuple[str, ...], value: Json, step: str) -> Iterator[tuple[tuple[str, ...], Json]]:
@@ -415,15 +421,15 @@ def _source_text(inputs: Mapping[str, Json], source: str | None) -> str:
 
 
 def _all_text(value: Json) -> Iterator[str]:
-    """All texts and numbers in a value, depth first, without recursion: the inputs may be nested as deep as they like."""
+    """All texts and numbers in a value, depth first, without recursion: inputs may be nested to any depth."""
     waiting = [value]
     while waiting:
-        here = waiting.pop()
-        if isinstance(here, str):
-            yield here
-        elif isinstance(here, Mapping):
-            waiting += reversed(list(here.values()))
-        elif isinstance(here, list | tuple):
-            waiting += reversed(here)
-        elif here is not None and not isinstance(here, bool):
-            yield repr(here)
+        each = waiting.pop()
+        if isinstance(each, str):
+            yield each
+        elif isinstance(each, Mapping):
+            waiting += reversed(list(each.values()))
+        elif isinstance(each, list | tuple):
+            waiting += reversed(each)
+        elif each is not None and not isinstance(each, bool):
+            yield repr(each)

@@ -197,9 +197,9 @@ def test_options_are_part_of_a_checks_version() -> None:
     ("make", "said"),
     [
         (lambda: within("/a"), "neither low nor high"),
-        (lambda: within("/a", 2, 1), "no number fits"),
-        (lambda: quoted(), "wants at least one place"),
-        (lambda: sums("lines", "/total"), "found 'lines'"),
+        (lambda: within("/a", 2, 1), "no number is valid"),
+        (lambda: quoted(), "expected at least one JSON Pointer"),
+        (lambda: sums("lines", "/total"), "got 'lines'"),
         (lambda: quoted("/a", source="letter")({"a": "x"}, {"mail": "x"}), "the inputs are mail"),
     ],
 )
