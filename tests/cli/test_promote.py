@@ -199,9 +199,9 @@ def test_in_bulk_no_more_than_asked_for_are_written(project: Path) -> None:
         (("1a206f9c", "--guard", "colour"), "say which calls to promote"),
         (("--guard", "colour", "--slug", "x"), "--slug names one file"),
         (("1a206f9c", "--expect", "blue"), "A text is written in quotes: --expect '\"blue\"'"),
-        (("1a206f9c", "--expect", "NaN"), "no JSON"),
-        (("1a206f9c", "--expect", "[" * 100_000), "no JSON"),
-        (("1a206f9c", "--expect", '{"a": 1'), "REVIEW, and no JSON.\n"),
+        (("1a206f9c", "--expect", "NaN"), "not JSON"),
+        (("1a206f9c", "--expect", "[" * 100_000), "not JSON"),
+        (("1a206f9c", "--expect", '{"a": 1'), "REVIEW, and not JSON.\n"),
         (("ffffffff",), "no call whose id begins with"),
         (("1a2",), "'1a2' is too little of an id. Give at least 4 of its characters."),
         (("ffffffff", "--log", "sqlite:///."), "sqlite:///. is the folder "),
@@ -226,7 +226,7 @@ def test_a_broken_case_in_the_folder_is_named(project: Path) -> None:
     Path("tests/cases/colour").mkdir(parents=True)
     Path("tests/cases/colour/broken.json").write_text("{")
     colours(GOOD).run(thing="sky")
-    misuse(promote("--since", "1h"), "tests/cases/colour/broken.json: it is no JSON")
+    misuse(promote("--since", "1h"), "tests/cases/colour/broken.json: it is not JSON")
 
 
 def test_help_says_what_is_expected_if_nothing_is_said(project: Path) -> None:

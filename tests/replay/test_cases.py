@@ -29,7 +29,7 @@ from llmguard.replay.cases import (
     case_to_json,
     expect_of_review,
     expect_of_status,
-    failure_signature,
+    failure_key,
     pretty_lines,
     slug_of,
 )
@@ -163,16 +163,16 @@ def with_step(**changes: Json) -> Json:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (b"", "it is no JSON"),
-        (b"\xff\xfe", "it is no UTF-8 text"),
+        (b"", "it is not JSON"),
+        (b"\xff\xfe", "it is not UTF-8 text"),
         (b"[]", "at the top: must be"),
         (b"null", "at the top: must be"),
-        (b'{"version": 1, "version": 1}', "the key 'version' stands twice"),
+        (b'{"version": 1, "version": 1}', "the key 'version' is there twice"),
         (b'{"version": NaN}', "NaN is not JSON"),
         (b'{"version": 1e999}', "infinity at '/version' is not JSON"),
         (b"[" * 100_000, "levels deep"),
         (b'{"a":' * 600 + b"1" + b"}" * 600, "levels deep"),
-        (b"1" * 5000, "it is no JSON"),
+        (b"1" * 5000, "it is not JSON"),
         (b" " * (MAX_CASE_BYTES + 1), "at most 8 MB"),
         (b'{"version": 2}', "this is a case of version 2, and this llmguard reads 1"),
     ],
@@ -277,7 +277,7 @@ def test_failures_are_alike_whatever_the_values_and_items() -> None:
     """Guard, failure kinds, rules and paths without the numbers of list items."""
     one = recorded(failed("schema", minimum("/lines/0/total")), inputs={"a": 1})
     two = recorded(failed("schema", minimum("/lines/7/total"), minimum("/lines/9/total")), call_id="other")
-    assert failure_signature(one) == failure_signature(two)
+    assert failure_key(one) == failure_key(two)
     others = [
         recorded(failed("schema", minimum("/lines/0/sum"))),
         recorded(failed("check", minimum("/lines/0/total"))),
@@ -286,14 +286,14 @@ def test_failures_are_alike_whatever_the_values_and_items() -> None:
         recorded(failed("schema")),
         recorded(),
     ]
-    assert len({failure_signature(each) for each in (one, *others)}) == len(others) + 1
+    assert len({failure_key(each) for each in (one, *others)}) == len(others) + 1
 
 
 def test_a_failure_may_be_about_a_list_or_an_object() -> None:
     """What was expected and received is any JSON; what is told twice counts once."""
     found = Violation("/teams", "enum", "no", ["billing", "shipping"], {"team": ["x"]})
     record = recorded(failed("schema", found), violations=(found,))
-    assert failure_signature(record) == failure_signature(recorded(failed("schema", found), call_id="other"))
+    assert failure_key(record) == failure_key(recorded(failed("schema", found), call_id="other"))
     assert slug_of(record) == slug_of(recorded(failed("schema", replace(found, expected=None))))
 
 
@@ -301,7 +301,7 @@ def test_calls_without_a_failure_are_alike_by_their_inputs() -> None:
     """Each of other inputs is a case of its own."""
     one, same = recorded(status="accepted"), recorded(status="accepted", call_id="other")
     other = recorded(status="accepted", inputs={"ticket": "u"})
-    assert failure_signature(one) == failure_signature(same) != failure_signature(other)
+    assert failure_key(one) == failure_key(same) != failure_key(other)
 
 
 @pytest.mark.parametrize(
@@ -342,7 +342,7 @@ def test_a_case_tells_where_it_comes_from() -> None:
         "fingerprint": "abc",
         "started_at": "1970-01-01T00:00:00+00:00",
         "status": "fallback",
-        "signature": failure_signature(record),
+        "signature": failure_key(record),
         "llmguard": "0.1.0",
         "review": {"verdict": "wrong", "reviewer": "ada", "comment": "it is 5"},
     }

@@ -205,14 +205,14 @@ def test_collecting_reads_no_case(project: Project) -> None:
 
 
 HOSTILE = {
-    "no-json": ("tests/cases/triage/no-json.json", "{", "*no-json.json: it is no JSON*"),
-    "no-case": ("tests/cases/triage/no-case.json", '{"version": 1}', "*no-case.json is no case file*"),
+    "no-json": ("tests/cases/triage/no-json.json", "{", "*no-json.json: it is not JSON*"),
+    "no-case": ("tests/cases/triage/no-case.json", '{"version": 1}', "*no-case.json is not a case file*"),
     "deep": ("tests/cases/triage/deep.json", "[" * 100_000, "*deep.json: it is *"),
-    "latin": ("tests/cases/triage/latin.json", "\ud83d", "*it is no UTF-8 text*"),
+    "latin": ("tests/cases/triage/latin.json", "\ud83d", "*it is not UTF-8 text*"),
     "slug": ("tests/cases/triage/Not A Slug\x1b[2J.json", "{}", "slug 'Not A Slug?x1b?2J' cannot name a case file*"),
     "folder": ("tests/cases/TRIAGE/one.json", "{}", "*guard 'TRIAGE' cannot name a folder of cases*"),
     "moved": ("tests/cases/count/one.json", None, "*is a case of guard 'triage', in the folder of guard 'count'*"),
-    "evil": ("tests/cases/triage/evil.json", '{"\u202e": "\x7f"}', "tests/cases/triage/evil.json is no case file*"),
+    "evil": ("tests/cases/triage/evil.json", '{"\u202e": "\x7f"}', "tests/cases/triage/evil.json is not a case file*"),
 }
 
 

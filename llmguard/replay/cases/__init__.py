@@ -1,12 +1,12 @@
-"""Cases: logged calls as files that must hold for ever after. Pure; `case_files` reads and writes them.
+"""Cases: logged calls as files that must hold from then on. Pure, but for `files`, which reads and writes them.
 
-Reading order: `case` (what a case is), `spelling` (to JSON and back, strictly), `schema` (the published contract of a
-file), `signatures` (which failures are the same), `promotion` (a logged call into a case).
+Reading order: `case` (what a case is), `serialization` (to JSON and back, strictly), `case_schema` (the published contract
+of a file), `failure_keys` (which failures are the same), `promotion` (a logged call into a case).
 """
 
 from llmguard.replay.cases.case import Case, Expect, refuse_names
 from llmguard.replay.cases.case_schema import CASE_SCHEMA, CASE_VERSION
-from llmguard.replay.cases.failure_keys import failure_signature, slug_of
+from llmguard.replay.cases.failure_keys import failure_key, slug_of
 from llmguard.replay.cases.promotion import case_of, expect_of_review, expect_of_status
 from llmguard.replay.cases.serialization import (
     MAX_CASE_BYTES,
@@ -30,7 +30,7 @@ __all__ = [
     "case_to_json",
     "expect_of_review",
     "expect_of_status",
-    "failure_signature",
+    "failure_key",
     "pretty_lines",
     "refuse_names",
     "slug_of",

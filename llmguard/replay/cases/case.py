@@ -1,4 +1,4 @@
-"""What a case is: one call's inputs and recorded answers, and what must hold when today's guard meets them."""
+"""What a case is: one call's inputs and recorded answers, and what must hold when today's guard replays them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SLUG = re.compile("[a-z0-9-]{1,80}")
 class Expect:
     """What must hold of today's outcome.
 
-    accepted: it has a model's value (status accepted or recovered). refused: no model's value is handed out (fallback,
+    accepted: it has a model's value (status accepted or recovered). refused: no model's value is returned (fallback,
     escalated, rejected). value: it has a value, and that equals `value`, a tuple of one. `note` says why, for a reader.
     """
 
@@ -33,17 +33,17 @@ class Expect:
 
     def __post_init__(self) -> None:
         if self.kind not in EXPECTED:
-            raise UsageError(f"an expectation is one of {', '.join(EXPECTED)}, found {self.kind!r}.")
+            raise UsageError(f"an expectation is one of {', '.join(EXPECTED)}; got {self.kind!r}.")
         if (self.kind == "value") != (len(self.value) == 1):
-            raise UsageError(f"an expectation of kind 'value', and no other, has one value; found {len(self.value)}.")
+            raise UsageError(f"an expectation of kind 'value', and no other, has one value; got {len(self.value)}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A call that must come out so. `steps` are replayed as what-if; `audited`: the call was drawn for audit.
+    """A call and the outcome that it must have. `steps` are replayed; `audited`: the call was sampled for audit.
 
     `provenance` tells a reader where the case comes from: `outcome` (id), `fingerprint`, `started_at`, `status`,
-    `signature` of the failure, `llmguard` version, and the `review` where there was one. Nothing is decided by it.
+    `signature` of the failure, `llmguard` version, and the `review` where there was one. It decides nothing.
     """
 
     guard: str
@@ -59,9 +59,9 @@ class Case:
 
     @property
     def fingerprint(self) -> str:
-        """Of the guard that made the record; empty where it is not told."""
-        found = self.provenance.get("fingerprint", "")
-        return found if isinstance(found, str) else ""
+        """Of the guard that made the record; empty where the provenance has none."""
+        value = self.provenance.get("fingerprint", "")
+        return value if isinstance(value, str) else ""
 
     @property
     def id(self) -> str:

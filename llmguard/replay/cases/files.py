@@ -76,7 +76,7 @@ def write_case(folder: Path, case: Case, *, update: bool = False) -> Path:
 
 
 def _write_whole(path: Path, text: bytes) -> None:
-    """Under another name first, so that nobody ever reads half a case; a link in the place is replaced, not followed."""
+    """Under another name first, so that no one ever reads half a case; a link at the path is replaced, not followed."""
     beside = path.with_name(f".{path.stem[:40]}-{secrets.token_hex(4)}.tmp")
     try:
         with beside.open("xb") as opened:

@@ -1,4 +1,4 @@
-"""A logged call into a case: what is kept of it, and what must hold where nobody said."""
+"""A logged call into a case: what is stored of it, and what it expects where no one said."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from llmguard.core.messages import ModelReply
 from llmguard.core.outcome import Outcome
 from llmguard.core.record import Record
 from llmguard.replay.cases.case import Case, Expect
-from llmguard.replay.cases.failure_keys import failure_signature, slug_of
+from llmguard.replay.cases.failure_keys import failure_key, slug_of
 
 
-class ReviewLike(Protocol):
-    """What is read of a person's word on a call."""
+class CaseReview(Protocol):
+    """What a case needs of a review."""
 
     @property
     def verdict(self) -> str: ...
@@ -28,16 +28,16 @@ class ReviewLike(Protocol):
     def comment(self) -> str: ...
 
 
-def case_of(record: Record, expect: Expect, *, version: str, slug: str = "", review: ReviewLike | None = None) -> Case:
-    """The case of a logged call. `version` is llmguard's; `review` is told in the provenance.
+def case_of(record: Record, expect: Expect, *, version: str, slug: str = "", review: CaseReview | None = None) -> Case:
+    """The case of a logged call. `version` is llmguard's; `review` goes into the provenance.
 
     Raises:
-        UsageError: there is no call to replay: its inputs are not in the log, or it is the alarm of a watch.
+        UsageError: there is no call to replay: its inputs are not in the log, or it is a drift alarm.
     """
     opening, outcome = record.opening, record.outcome
     if outcome is not None and outcome.review_reason == "drift":
         raise UsageError(
-            f"{opening.id!r} is a drift alarm and no call: nothing was asked, so there is nothing to replay. Promote the"
+            f"{opening.id!r} is a drift alarm, not a call: nothing was asked, so there is nothing to replay. Promote the"
             " calls that were reviewed as wrong: `llmguard log list --where review=wrong` shows them."
         )
     if not isinstance(opening.inputs, dict):
@@ -49,11 +49,11 @@ def case_of(record: Record, expect: Expect, *, version: str, slug: str = "", rev
         "fingerprint": opening.fingerprint,
         "started_at": datetime.fromtimestamp(opening.started_at, UTC).isoformat(timespec="seconds"),
         "status": outcome.status if outcome else "running",
-        "signature": failure_signature(record),
+        "signature": failure_key(record),
         "llmguard": version,
     }
     if review is not None:
-        provenance["review"] = _told(review)
+        provenance["review"] = _review_json(review)
     return Case(
         guard=opening.guard,
         slug=slug or slug_of(record),
@@ -65,14 +65,14 @@ def case_of(record: Record, expect: Expect, *, version: str, slug: str = "", rev
     )
 
 
-def expect_of_review(review: ReviewLike, outcome: Outcome[Json]) -> Expect:
-    """right: the value that was judged. wrong: the correction, or, without one, that no model's value is handed out."""
+def expect_of_review(review: CaseReview, outcome: Outcome[Json]) -> Expect:
+    """right: the value that was reviewed. wrong: the correction, or, without one, that no model's value is returned."""
     note = " · ".join(part for part in (f"reviewed as {review.verdict}", review.reviewer, review.comment) if part)
     if review.verdict == "right":
-        judged = outcome.candidate or ((outcome.json,) if outcome.has_value else ())
-        if not judged:
+        value = outcome.candidate or ((outcome.json,) if outcome.has_value else ())
+        if not value:
             raise UsageError("the newest review says right, and there is no value that was judged. Give --expect.")
-        return Expect(kind="value", value=judged, note=note)
+        return Expect(kind="value", value=value, note=note)
     if review.verdict == "wrong":
         kind: Json = "value" if review.correction else "refused"
         return Expect(kind=kind, value=tuple(review.correction), note=note)
@@ -82,7 +82,7 @@ def expect_of_review(review: ReviewLike, outcome: Outcome[Json]) -> Expect:
 
 
 def expect_of_status(record: Record) -> Expect:
-    """Where nobody said what is right: a failure should not happen again, and what a model was believed stays so.
+    """Where no one said what is right: a failure should not happen again, and an accepted value stays accepted.
 
     No model's value although a model replied: `accepted`, so the case is red until the guard is mended. A model's value:
     that `value`, which pins it. No reply at all (the network failed): `refused`, which pins the fallback.
@@ -90,7 +90,7 @@ def expect_of_status(record: Record) -> Expect:
     outcome = record.outcome
     if outcome is None or outcome.status == "interrupted":
         raise UsageError(
-            f"call {record.opening.id!r} came to no outcome, so nothing says what is right. Give --expect accepted,"
+            f"call {record.opening.id!r} has no outcome, so nothing says what is right. Give --expect accepted,"
             " refused or a value."
         )
     if outcome.is_from_model:
@@ -100,10 +100,6 @@ def expect_of_status(record: Record) -> Expect:
     return Expect(kind="refused", note=f"it ended {outcome.status}, for no model replied")
 
 
-def _told(review: ReviewLike) -> Mapping[str, Json]:
-    told: dict[str, Json] = {"verdict": review.verdict}
-    if review.reviewer:
-        told["reviewer"] = review.reviewer
-    if review.comment:
-        told["comment"] = review.comment
-    return told
+def _review_json(review: CaseReview) -> Mapping[str, Json]:
+    optional = {"reviewer": review.reviewer, "comment": review.comment}
+    return {"verdict": review.verdict, **{key: text for key, text in optional.items() if text}}

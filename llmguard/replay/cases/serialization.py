@@ -1,8 +1,8 @@
 """A case as text and back: strict on the way in, stable to diff on the way out.
 
-A file is read by the same rules whoever wrote it: JSON without NaN and without a key that stands twice, of bounded size
-and depth, that fits `schema.CASE_SCHEMA`. What is wrong is a UsageError that names the file and the place in it. There is
-no checksum: a case is for editing by hand, and version control keeps it.
+A file is read by the same rules whoever wrote it: JSON without NaN and without duplicate keys, of bounded size and depth,
+that fits `case_schema.CASE_SCHEMA`. What is wrong is a UsageError that names the file and the path in it. There is no
+checksum: a case may be edited by hand, and version control has its history.
 """
 
 from __future__ import annotations
@@ -21,21 +21,22 @@ from llmguard.replay.cases.case import Case, Expect
 from llmguard.replay.cases.case_schema import CASE_VERSION, compiled_case_schema
 
 MAX_CASE_BYTES = 8 * 1024 * 1024
-"""A case of more is hardly one call's inputs and replies."""
+"""One call's inputs and replies are hardly larger."""
 
 SHOWN_VIOLATIONS = 3
 SHOWN = 200
+"""Violations, and characters of each, in a message."""
 
 
 def case_to_json(case: Case) -> dict[str, Json]:
-    """The case as JSON, redacted. Our keys stand in a fixed order; those of inputs and values keep theirs, because a
-    prompt may show an object, and replay must render the same text."""
+    """The case as JSON, redacted. Our keys have a fixed order; those of inputs and values keep theirs, because a prompt may
+    render an object, and replay must render the same text."""
     expect: dict[str, Json] = {"kind": case.expect.kind}
     if case.expect.value:
         expect["value"] = case.expect.value[0]
     if case.expect.note:
         expect["note"] = case.expect.note
-    found: dict[str, Json] = {
+    data: dict[str, Json] = {
         "version": CASE_VERSION,
         "guard": case.guard,
         "slug": case.slug,
@@ -46,7 +47,7 @@ def case_to_json(case: Case) -> dict[str, Json]:
         "provenance": dict(sorted(case.provenance.items())),
     }
     try:
-        return cast("dict[str, Json]", decode(redact(encode(found))))
+        return cast("dict[str, Json]", decode(redact(encode(data))))
     except EncodingError as error:
         raise UsageError(f"case {case.id!r} cannot be written as JSON: {safe_line(str(error), SHOWN)}.") from None
 
@@ -57,7 +58,7 @@ def _step_to_json(step: Step) -> dict[str, Json]:
 
 
 def case_text(case: Case) -> str:
-    """The content of a case file: one item to a line, and what an editor or terminal would obey as JSON escapes.
+    """The content of a case file: one item to a line, and control characters as JSON escapes.
 
     >>> print("\\n".join(pretty_lines({"b": [1, {}], "a": "x"})))
     {
@@ -110,7 +111,7 @@ def case_from_text(text: bytes, where: str) -> Case:
     try:
         decoded = text.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UsageError(f"{where}: it is no UTF-8 text ({error.reason} at byte {error.start}).") from None
+        raise UsageError(f"{where}: it is not UTF-8 text ({error.reason} at byte {error.start}).") from None
     return case_from_json(_parsed(decoded, where), where)
 
 
@@ -119,12 +120,12 @@ def _parsed(text: str, where: str) -> Json:
         return plain[0]
 
     def unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-        found: dict[str, Json] = {}
+        members: dict[str, Json] = {}
         for key, value in pairs:
-            if key in found:
-                raise UsageError(f"{where}: the key {key[:SHOWN]!r} stands twice in one object. Leave one of them.")
-            found[key] = value
-        return found
+            if key in members:
+                raise UsageError(f"{where}: the key {key[:SHOWN]!r} is there twice in one object. Leave one of them.")
+            members[key] = value
+        return members
 
     def refuse(constant: str) -> Json:
         raise UsageError(f"{where}: {constant} is not JSON. Write a number, null or a text.")
@@ -134,7 +135,7 @@ def _parsed(text: str, where: str) -> Json:
     except RecursionError:
         raise UsageError(f"{where}: it is more than {MAX_DEPTH} levels deep.") from None
     except ValueError as error:
-        raise UsageError(f"{where}: it is no JSON: {safe_line(str(error), SHOWN)}.") from None
+        raise UsageError(f"{where}: it is not JSON: {safe_line(str(error), SHOWN)}.") from None
 
 
 def case_from_json(data: Json, where: str) -> Case:
@@ -145,7 +146,7 @@ def case_from_json(data: Json, where: str) -> Case:
     Expect(kind='accepted', value=(), note='')
     >>> case_from_json({**data, "slug": 7}, "a.json")
     Traceback (most recent call last):
-    llmguard.core.errors.UsageError: a.json is no case file: at /slug: must be a string; got 7.
+    llmguard.core.errors.UsageError: a.json is not a case file: at /slug: must be a string; got 7.
     """
     _refuse_depth(data, where)
     if isinstance(data, dict) and type(version := data.get("version")) is int and version > CASE_VERSION:
@@ -154,7 +155,9 @@ def case_from_json(data: Json, where: str) -> Case:
             " promote the outcome again."
         )
     if wrong := compiled_case_schema().violations(data):
-        raise UsageError(f"{where} is no case file: {'; '.join(_in_words(each) for each in wrong[:SHOWN_VIOLATIONS])}.")
+        raise UsageError(
+            f"{where} is not a case file: {'; '.join(_describe(each) for each in wrong[:SHOWN_VIOLATIONS])}."
+        )
     return Case(
         guard=data["guard"],
         slug=data["slug"],
@@ -173,7 +176,7 @@ def _refuse_depth(data: Json, where: str) -> None:
         raise UsageError(f"{where}: {safe_line(str(error), SHOWN)}.") from None
 
 
-def _in_words(violation: Violation) -> str:
+def _describe(violation: Violation) -> str:
     return safe_line(f"at {violation.path or 'the top'}: {violation.message}", SHOWN)
 
 
