@@ -10,7 +10,19 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from llmguard.cli.arguments import AsJson, BaseUrl, GuardName, Meta, Model, Since, Until, Where, search
+from llmguard.cli.arguments import (
+    AsJson,
+    BaseUrl,
+    GuardArgument,
+    GuardLog,
+    GuardName,
+    Meta,
+    Model,
+    Since,
+    Until,
+    Where,
+    search,
+)
 from llmguard.cli.terminal import NEGATIVE, columns, emit, say, styled
 from llmguard.core.errors import UsageError
 from llmguard.core.safe_text import safe_line
@@ -26,12 +38,7 @@ SHOWN_EXAMPLES = 3
 
 
 def mutate(
-    target: Annotated[
-        str,
-        typer.Argument(
-            help="module:attribute, or a folder with prompts/ and schemas/.", metavar="GUARD", show_default=False
-        ),
-    ],
+    target: GuardArgument,
     sample: Annotated[int, typer.Option("--sample", metavar="N", min=1, help="Use at most N outcomes.")] = 200,
     since: Since = None,
     until: Until = None,
@@ -46,12 +53,7 @@ def mutate(
     name: GuardName = None,
     model: Model = None,
     base_url: BaseUrl = None,
-    log: Annotated[
-        str | None,
-        typer.Option(
-            "--log", envvar="LLMGUARD_LOG", metavar="URL", help="Where the outcomes are; else the guard's own."
-        ),
-    ] = None,
+    log: GuardLog = None,
     as_json: AsJson = False,
 ) -> None:
     """Put errors into accepted values, and report which of them the guard's schema and checks catch.
