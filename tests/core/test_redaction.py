@@ -148,6 +148,7 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=120, deadline=None)
 @given(TEXTS)
 def test_redacting_twice_is_redacting_once(text: str) -> None:
@@ -157,6 +158,7 @@ def test_redacting_twice_is_redacting_once(text: str) -> None:
     assert secrets_in(once.encode("utf-8", "surrogatepass")) == ()
 
 
+@pytest.mark.slow
 @settings(max_examples=120, deadline=None)
 @given(JSON, st.booleans(), st.integers(0, 2))
 def test_json_stays_json(value: Any, pretty: bool, depth: int) -> None:

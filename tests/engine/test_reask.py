@@ -122,6 +122,7 @@ def test_only_the_failed_fields_are_asked_for() -> None:
     assert "The rest of your reply is kept." in last
 
 
+@pytest.mark.slow
 @given(
     text=st.text(max_size=50).map(lambda text: text * 400),
     rows=st.lists(

@@ -44,6 +44,7 @@ def test_each_layout_is_in_the_corpus() -> None:
     assert {"pretty", "spaced", "compact"} <= {json.loads(line)["layout"] for line in lines if line}
 
 
+@pytest.mark.slow
 def test_each_repair_that_is_made_has_a_known_name() -> None:
     """What the corpus makes the parser do is what a guard can allow and forbid by name."""
     seen = set()

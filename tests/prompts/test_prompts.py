@@ -383,7 +383,7 @@ def test_errors_name_the_line_of_the_file() -> None:
         ("a\n{{ x | nofilter }}", "line 2: No filter named 'nofilter'"),
         ("a\n{% include 'b' %}", "line 2: a prompt stands alone"),
         ("{% extends x %}", "line 1: a prompt stands alone"),
-        ("{{ " + "(" * 5_000 + "1" + ")" * 5_000 + " }}", "nested too deeply"),
+        pytest.param("{{ " + "(" * 5_000 + "1" + ")" * 5_000 + " }}", "nested too deeply", marks=pytest.mark.slow),
         ("{% if x %}" * 150 + "{% endif %}" * 150, "nested too deeply"),
         ("x" * 1_000_001, "the most is 1,000,000"),
     ],

@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = r"""
 import json, time
 from llmguard.core.errors import UsageError
@@ -51,6 +53,7 @@ for number, (schema, value) in enumerate(CASES):
 """
 
 
+@pytest.mark.slow
 def test_no_schema_hangs_or_kills_its_process() -> None:
     """The process lives to the end, and says of each what became of it."""
     ended = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=120)
