@@ -84,9 +84,11 @@ def refused_connections(request: pytest.FixtureRequest, monkeypatch: pytest.Monk
         pytest.fail(f"{len(refused)} connection(s) refused; the first: {refused[0]}", pytrace=False)
 
 
-@pytest.fixture(autouse=True)
-def environment_of_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="session", autouse=True)
+def environment_of_nobody() -> Iterator[None]:
     """No key, no base URL and no proxy of the person who runs the tests reaches a test."""
-    for name in list(os.environ):
-        if name.startswith(FOREIGN_ENVIRONMENT) or name.upper().endswith(PROXY_SUFFIX):
-            monkeypatch.delenv(name)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for name in list(os.environ):
+            if name.startswith(FOREIGN_ENVIRONMENT) or name.upper().endswith(PROXY_SUFFIX):
+                monkeypatch.delenv(name)
+        yield

@@ -30,6 +30,7 @@ def same(one: object, other: object) -> bool:
     return repr(one) == repr(other)
 
 
+@pytest.mark.slow
 @given(VALUES)
 def test_every_json_value_comes_back_as_it_was(value: object) -> None:
     """Long integers, lone surrogates, -0.0 and key order included."""

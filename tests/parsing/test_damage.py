@@ -11,6 +11,7 @@ from benchmarks.linear import FAMILIES, MOST_GROWTH, growth
 from llmguard.parsing.syntax import parse
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(set(KINDS) - set(BLIND)))
 def test_damage_is_repaired_to_the_original_or_refused(kind: str) -> None:
     """A known damage never gives another value; a text that was cut off may end where a value does, and says so."""
