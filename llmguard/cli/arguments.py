@@ -13,7 +13,7 @@ import typer
 from llmguard.core.canonical import Json, decode
 from llmguard.core.errors import UsageError
 from llmguard.core.outcome import Status
-from llmguard.guard.guard import DEFAULT_LOG
+from llmguard.guard.options import DEFAULT_LOG
 from llmguard.log.rows import RUNNING
 from llmguard.operations.logged_calls import CallsOfGuard, Search
 from llmguard.operations.points_in_time import parse_time

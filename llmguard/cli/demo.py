@@ -26,7 +26,8 @@ from llmguard.cli.terminal import columns, console, emit, status_text, styled
 from llmguard.core.canonical import Json, decode
 from llmguard.core.outcome import Attempt, Outcome
 from llmguard.core.safe_text import safe_json, safe_line
-from llmguard.guard.guard import DEFAULT_LOG, Guard
+from llmguard.guard.guard import Guard
+from llmguard.guard.options import DEFAULT_LOG
 from llmguard.log import OutcomeStore, open_log
 from llmguard.models.local import MODEL, LocalModelUnavailable, local_model
 from llmguard.models.openai.model import OpenAIModel

@@ -14,7 +14,8 @@ from llmguard.core.model import Model
 from llmguard.core.outcome import Violation
 from llmguard.engine.check import check
 from llmguard.engine.ladder import constant, escalate
-from llmguard.guard.guard import Guard, Options
+from llmguard.guard.guard import Guard
+from llmguard.guard.options import Options
 from llmguard.guard.rungs import rung
 from llmguard.log import OutcomeStore
 

@@ -56,8 +56,8 @@ def _vote_rows(vote: Vote, *, shown_elsewhere: bool) -> Iterator[Row]:
 
 def _sample_counts(vote: Vote) -> str:
     invalid = sum(not sample.valid for sample in vote.samples)
-    audit = f"; {vote.drawn - vote.used} more for an audit" if vote.drawn > vote.used else ""
-    return f"{vote.drawn} drawn, {vote.used} decided, dissent {vote.dissent}, not valid {invalid}{audit}"
+    audit = f"; {vote.sample_count - vote.used} more for an audit" if vote.sample_count > vote.used else ""
+    return f"{vote.sample_count} drawn, {vote.used} decided, dissent {vote.dissent}, not valid {invalid}{audit}"
 
 
 def _field_text(support: FieldSupport) -> Text:

@@ -85,7 +85,7 @@ def _encode_slowly(value: Json, sort_keys: bool) -> bytes:
     """What orjson refuses although it is JSON: long integers, lone surrogates, depth over 254."""
     _refuse_what_is_no_json(value, "", 0, plain=True)
     text = json.dumps(value, ensure_ascii=False, sort_keys=sort_keys, separators=(",", ":"))
-    return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode()
+    return _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", text).encode()
 
 
 def _refuse_what_is_no_json(value: Json, path: str, depth: int, *, plain: bool) -> None:

@@ -32,16 +32,27 @@ class GuardRejected(LLMGuardError):
         super().__init__(outcome.explain())
         self.outcome = outcome
 
+    def __reduce__(self) -> tuple[type[GuardRejected], tuple[Outcome[object]]]:
+        """With its outcome: an exception crosses processes as its class and the arguments to make it from."""
+        return type(self), (self.outcome,)
+
 
 class ReplayMismatch(LLMGuardError):
-    """The flow asks for something else than the record holds at `address`."""
+    """The flow asks for something else than what is recorded at `address`: what was `expected`, and the `actual` request."""
 
-    def __init__(self, address: str, *, expected: str, found: str) -> None:
+    def __init__(self, address: str, *, expected: str, actual: str) -> None:
         super().__init__(
-            f"at {address!r}: expected {expected}, found {found}. The guard, its inputs or llmguard changed since the"
+            f"at {address!r}: expected {expected}, got {actual}. The guard, its inputs or llmguard changed since the"
             " record was made: replay it as what-if, or renew the record."
         )
-        self.address, self.expected, self.found = address, expected, found
+        self.address, self.expected, self.actual = address, expected, actual
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _replay_mismatch, (self.address, self.expected, self.actual)
+
+
+def _replay_mismatch(address: str, expected: str, actual: str) -> ReplayMismatch:
+    return ReplayMismatch(address, expected=expected, actual=actual)
 
 
 class LogError(LLMGuardError):

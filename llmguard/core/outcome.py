@@ -66,7 +66,7 @@ class Void:
     address: str
 
 
-Said: TypeAlias = Partial | Void
+StreamEvent: TypeAlias = Partial | Void
 
 StopReason: TypeAlias = Literal["accept_boundary", "dissent_limit", "answer_settled", "n_max", "budget", "deadline"]
 """Why no more samples were drawn."""
@@ -136,7 +136,7 @@ class Vote:
     rule: Json = None
 
     @property
-    def drawn(self) -> int:
+    def sample_count(self) -> int:
         return len(self.samples)
 
 
@@ -239,7 +239,7 @@ class Outcome(Generic[T_co]):
 
 
 def _what_was_voted(vote: Vote) -> str:
-    more = f", {vote.drawn - vote.used} more for an audit" if vote.drawn > vote.used else ""
+    more = f", {vote.sample_count - vote.used} more for an audit" if vote.sample_count > vote.used else ""
     said = "accepted" if vote.accepted and not vote.refused else "refused" if vote.refused else "not accepted"
     why = "".join(f"; {violation}" for violation in vote.violations[:3])
     return (

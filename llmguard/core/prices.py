@@ -68,22 +68,22 @@ def price_of(model: str, provider: str | None = None) -> Price | None:
 
     try:
         if provider is not None and "://" in provider:
-            found = calc_price(PricedUsage(), model, provider_api_url=provider)
+            calculation = calc_price(PricedUsage(), model, provider_api_url=provider)
         else:
-            found = calc_price(PricedUsage(), model, provider_id=provider)
+            calculation = calc_price(PricedUsage(), model, provider_id=provider)
     except LookupError:
         return None
-    return FREE if model.endswith(":free") else _price(found.model_price)
+    return FREE if model.endswith(":free") else _price(calculation.model_price)
 
 
-def _price(found: ModelPrice) -> Price | None:
+def _price(listed: ModelPrice) -> Price | None:
     """By tokens and requests; a model that charges by the hour or page has no price here."""
-    if found.input_mtok is None and found.output_mtok is None:
+    if listed.input_mtok is None and listed.output_mtok is None:
         return None
-    per_1000_requests = found.requests_kcount
+    per_1000_requests = listed.requests_kcount
     return Price(
-        _rate(found.input_mtok),
-        _rate(found.output_mtok),
+        _rate(listed.input_mtok),
+        _rate(listed.output_mtok),
         float(per_1000_requests) / 1000 if isinstance(per_1000_requests, Decimal) else 0.0,
     )
 

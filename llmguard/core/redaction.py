@@ -51,12 +51,12 @@ def secrets_in(text: bytes) -> tuple[str, ...]:
     >>> secrets_in(b"https://ada:lovelace@example.com")
     ('basic_auth',)
     """
-    found = dict[str, None]()
+    match = dict[str, None]()
     for shape in _suspects(text):
         before, text = text, shape.redact(text)
         if text != before:
-            found[shape.name] = None
-    return tuple(found)
+            match[shape.name] = None
+    return tuple(match)
 
 
 def _suspects(text: bytes) -> tuple[_Shape, ...]:
@@ -123,10 +123,10 @@ class _Shape:
             return _compiled(self.pattern).sub(self._replaced, text)
         return text
 
-    def _replaced(self, found: re.Match[bytes]) -> bytes:
-        if self.name == "jwt" and b"." not in found[0]:
-            return found[0]  # base64 of some JSON, but no token: told here, as failing in the pattern is quadratic
-        return (found.groupdict().get("keep") or b"") + b"[redacted:" + self.name.encode() + b"]"
+    def _replaced(self, match: re.Match[bytes]) -> bytes:
+        if self.name == "jwt" and b"." not in match[0]:
+            return match[0]  # base64 of some JSON, but no token: told here, as failing in the pattern is quadratic
+        return (match.groupdict().get("keep") or b"") + b"[redacted:" + self.name.encode() + b"]"
 
 
 class _BareShape(_Shape):

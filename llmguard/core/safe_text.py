@@ -56,16 +56,16 @@ def safe_json(value: Json) -> str:
     return _UNSAFE.sub(_json_escape, encode(value).decode())
 
 
-def _spelled(found: re.Match[str]) -> str:
-    letter = found[0]
+def _spelled(match: re.Match[str]) -> str:
+    letter = match[0]
     code = ord(letter)
     if letter in _SHORT:
         return _SHORT[letter]
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-def _json_escape(found: re.Match[str]) -> str:
-    code = ord(found[0])
+def _json_escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
     if code < 0x10000:
         return f"\\u{code:04x}"
     high, low = divmod(code - 0x10000, 0x400)

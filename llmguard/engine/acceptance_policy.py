@@ -136,19 +136,19 @@ def certified(
     )
 
 
-def bound_acceptance(given: Acceptance, votes: SelfConsistency | None) -> Acceptance:
-    """The acceptance with a family that fits the guard's way of asking; UsageError where none can."""
-    if votes is None and (given.plans or given.score == "agreement"):
+def with_family(accept: Acceptance, votes: SelfConsistency | None) -> Acceptance:
+    """The acceptance with a family that fits how the guard draws samples; UsageError where none can."""
+    if votes is None and (accept.plans or accept.score == "agreement"):
         raise UsageError(
             "accept=certified(...) goes by votes, and the guard takes one sample. Give consistency=SelfConsistency(),"
             " or certified(..., score='confidence'), or a function of (value, inputs) as score."
         )
-    if given.plans:
-        _refuse_plans_beyond(given.plans, votes)
-        return given
-    if given.thresholds or votes is None or given.score != "agreement" or not isinstance(votes.stopping, Plan):
-        return given if given.thresholds else replace(given, thresholds=THRESHOLDS)
-    return replace(given, plans=usual_plans(votes.stopping, votes.n_max))
+    if accept.plans:
+        _refuse_plans_beyond(accept.plans, votes)
+        return accept
+    if accept.thresholds or votes is None or accept.score != "agreement" or not isinstance(votes.stopping, Plan):
+        return accept if accept.thresholds else replace(accept, thresholds=THRESHOLDS)
+    return replace(accept, plans=usual_plans(votes.stopping, votes.n_max))
 
 
 def usual_plans(own: Plan, n_max: int) -> tuple[Plan, ...]:
@@ -173,8 +173,8 @@ def _ordered(thresholds: Sequence[float]) -> tuple[float, ...]:
     return found
 
 
-def _ordered_plans(given: Sequence[tuple[int, int, int] | Plan]) -> tuple[Plan, ...]:
-    made = tuple(each if isinstance(each, Plan) else Plan(*each) for each in given)
+def _ordered_plans(plans: Sequence[tuple[int, int, int] | Plan]) -> tuple[Plan, ...]:
+    made = tuple(each if isinstance(each, Plan) else Plan(*each) for each in plans)
     for number, plan in enumerate(made):
         if plan in made[:number] or any(later.is_stricter(plan) for later in made[number + 1 :]) or number >= MOST:
             raise UsageError(

@@ -55,12 +55,12 @@ def sample_count(verdict: Verdict) -> int:
     return len(verdict.support.vote.samples) if verdict.support.vote else 0
 
 
-def with_samples(rung: ModelRung, verdict: Verdict, drawn: Sequence[Verdict]) -> Verdict:
+def with_samples(rung: ModelRung, verdict: Verdict, more: Sequence[Verdict]) -> Verdict:
     """The verdict with samples that had no part in its decision."""
     vote = verdict.support.vote
     assert vote is not None
-    samples = (sample_of(rung, number, each) for number, each in enumerate(drawn, start=len(vote.samples)))
-    attempts = (*verdict.attempts, *(attempt for each in drawn for attempt in each.attempts))
+    samples = (sample_of(rung, number, each) for number, each in enumerate(more, start=len(vote.samples)))
+    attempts = (*verdict.attempts, *(attempt for each in more for attempt in each.attempts))
     support = replace(verdict.support, vote=replace(vote, samples=(*vote.samples, *samples)))
     return replace(verdict, attempts=attempts, support=support)
 

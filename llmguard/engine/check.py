@@ -119,8 +119,8 @@ def _refuse_what_cannot_run(function: CheckFunction, effect: bool, timeout_s: fl
         )
 
 
-def as_check(given: Check | CheckFunction) -> Check:
-    return given if isinstance(given, Check) else check(given)
+def as_check(source: Check | CheckFunction) -> Check:
+    return source if isinstance(source, Check) else check(source)
 
 
 def as_violations(check: Check, result: object) -> Violations:
@@ -137,11 +137,11 @@ def as_violations(check: Check, result: object) -> Violations:
     )
 
 
-def _violation(check: Check, found: object) -> Violation:
-    if isinstance(found, str):
-        return Violation("", check.name, found or "failed", severity=check.severity)
-    if isinstance(found, Violation):
-        return Violation(found.path, check.name, found.message, found.expected, found.actual, check.severity)
-    if isinstance(found, Mapping):  # a violation that crossed as JSON
-        return Violation(**{**found, "rule": check.name, "severity": check.severity})
-    raise TypeError(f"check {check.name!r} returned an item that is no message and no Violation: {found!r}")
+def _violation(check: Check, item: object) -> Violation:
+    if isinstance(item, str):
+        return Violation("", check.name, item or "failed", severity=check.severity)
+    if isinstance(item, Violation):
+        return Violation(item.path, check.name, item.message, item.expected, item.actual, check.severity)
+    if isinstance(item, Mapping):  # a violation that crossed as JSON
+        return Violation(**{**item, "rule": check.name, "severity": check.severity})
+    raise TypeError(f"check {check.name!r} returned an item that is no message and no Violation: {item!r}")

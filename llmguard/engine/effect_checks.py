@@ -50,10 +50,10 @@ def apply_check_results(
     skipped = tuple(check.name for check, result in pairs if lenient and is_too_late(result))
     ran = [(check, result) for check, result in pairs if check.name not in skipped]
     rejections, flags = split_by_severity(tuple(each for pair in ran for each in result_violations(*pair)))
-    judged = [result for _, result in ran if isinstance(result, JudgeResult)]
+    judgements = [result for _, result in ran if isinstance(result, JudgeResult)]
     support = verdict.support
-    if judged or rejections:
-        support = _with_judgements(support, judged, refused=bool(rejections))
+    if judgements or rejections:
+        support = _with_judgements(support, judgements, refused=bool(rejections))
     flags = (*verdict.flags, *flags, *(_skipped_flag(name) for name in skipped))
     if not rejections:
         return replace(verdict, flags=flags, skipped=skipped, support=support)
@@ -76,12 +76,12 @@ def is_too_late(result: CheckResult) -> bool:
     return result.late if isinstance(result, JudgeResult) else isinstance(result, Crashed) and result.kind == "deadline"
 
 
-def _with_judgements(support: Support, judged: Sequence[JudgeResult], *, refused: bool) -> Support:
+def _with_judgements(support: Support, results: Sequence[JudgeResult], *, refused: bool) -> Support:
     return replace(
         support,
         vote=replace(support.vote, refused=True) if refused and support.vote else support.vote,
-        judgements=tuple(each.judgement for each in judged),
-        judge_attempts=tuple(attempt for each in judged for attempt in each.attempts),
+        judgements=tuple(each.judgement for each in results),
+        judge_attempts=tuple(attempt for each in results for attempt in each.attempts),
     )
 
 

@@ -67,9 +67,9 @@ def reask_messages(
     [{"path":"/age","rule":"type","message":"a number is needed","expected":"integer","received":"old"}]
     Reply again with the whole corrected JSON value and nothing else: no comment, no code fence.
     """
-    said = trim(reply_text, max_tokens) if reply_text.strip() else NO_TEXT
+    text = trim(reply_text, max_tokens) if reply_text.strip() else NO_TEXT
     correction = Message("user", "\n".join(_lines(violations, part, max_tokens)))
-    return (*prompt_messages, Message("assistant", said), correction)
+    return (*prompt_messages, Message("assistant", text), correction)
 
 
 def same_problem(a: Violations, b: Violations) -> bool:
@@ -79,20 +79,20 @@ def same_problem(a: Violations, b: Violations) -> bool:
 
 def by_relevance(violations: Violations) -> Violations:
     """Those that reject, once each, the outermost first, in their own order at one depth (jsonschema's `relevance`)."""
-    found: dict[tuple[str, str, str], Violation] = {}
+    distinct: dict[tuple[str, str, str], Violation] = {}
     for each in violations:
         if each.severity == "reject":
-            found.setdefault((each.path, each.rule, each.message), each)
-    return tuple(sorted(found.values(), key=lambda each: each.path.count("/")))
+            distinct.setdefault((each.path, each.rule, each.message), each)
+    return tuple(sorted(distinct.values(), key=lambda each: each.path.count("/")))
 
 
 def _lines(violations: Violations, part: ResponseFormat | None, max_tokens: int) -> Iterator[str]:
     relevant = by_relevance(violations)
-    shown = _as_data(relevant, max_tokens)
+    rows = _as_data(relevant, max_tokens)
     yield OPENING
-    yield "[" + ",".join(shown) + "]"
-    if len(shown) < len(relevant):
-        yield f"These are the first {len(shown)} of {len(relevant)}."
+    yield "[" + ",".join(rows) + "]"
+    if len(rows) < len(relevant):
+        yield f"These are the first {len(rows)} of {len(relevant)}."
     rules = {each.rule for each in relevant}
     yield from (hint for rule, hint in _HINTS.items() if rule in rules)
     yield _closing(part)
@@ -110,15 +110,15 @@ def _closing(part: ResponseFormat | None) -> str:
 
 def _as_data(violations: Violations, max_tokens: int) -> list[str]:
     """As many as there is room for, and one at least."""
-    shown: list[str] = []
+    rows: list[str] = []
     room = max_tokens
     for each in violations[:MAX_VIOLATIONS]:
         row = _data(_row(each))
         room -= estimate(row)
-        if shown and room < 0:
+        if rows and room < 0:
             break
-        shown.append(row)
-    return shown
+        rows.append(row)
+    return rows
 
 
 def _row(violation: Violation) -> dict[str, Json]:

@@ -8,88 +8,75 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import wraps
-from typing import TypeAlias
 
 from llmguard.core.canonical import Json, digest
 from llmguard.core.errors import UsageError
-from llmguard.core.messages import Sampling
-from llmguard.engine.acceptance_policy import Acceptance
 from llmguard.engine.budget import Budget
-from llmguard.engine.check import Check, CheckFunction, as_check
+from llmguard.engine.check import Check, as_check
 from llmguard.engine.ladder import (
     EscalateRung,
     FallbackRung,
     Ladder,
     ModelRung,
-    Retry,
     RungBinding,
     SalvageRung,
     default_retry,
     fallback,
 )
 from llmguard.engine.policy import Policy, fingerprint
-from llmguard.guard.certificate_lookup import bound_promise
+from llmguard.guard.certificate_lookup import bind_acceptance
 from llmguard.guard.loaders import PromptSource, SchemaSource, load_prompt, load_schema
-from llmguard.guard.rungs import ModelSource, Usual, merge_sampling, model_rung
+from llmguard.guard.options import GuardOptions, RungSource
+from llmguard.guard.rungs import RungDefaults, build_model_rung, merge_sampling
 from llmguard.log.protocol import OutcomeStore
-from llmguard.parsing.coerce import STANDARD, ReadingRules
 from llmguard.schema import Schema
-from llmguard.voting import SelfConsistency, refuse_unknown_fields
-
-RungSource: TypeAlias = "Callable[..., object] | FallbackRung"
+from llmguard.voting import refuse_unknown_fields
 
 _NAME = re.compile(r"(?!\.)[a-z0-9_.-]{1,64}(?<!\.)\Z")
 
 
 def build_policy(
-    name: str,
-    *,
-    prompt: PromptSource,
-    schema: SchemaSource,
-    models: Sequence[ModelSource],
-    checks: Sequence[Check | CheckFunction],
-    reasks: int,
-    retry: Retry | None,
-    sampling: Sampling,
-    fallbacks: Sequence[RungSource],
-    budget: Budget,
-    deadline_s: float | None,
-    log: OutcomeStore,
-    reading: ReadingRules = STANDARD,
-    consistency: SelfConsistency | None = None,
-    audit: float = 0.0,
-    accept: Acceptance | None = None,
+    name: str, prompt: PromptSource, schema: SchemaSource, options: GuardOptions, log: OutcomeStore
 ) -> Policy:
-    _refuse_numbers(name, reasks, deadline_s, budget, audit)
+    """UsageError names the first thing that cannot work, and how to mend it."""
+    budget = options.budget
+    _refuse_numbers(name, options.reasks, options.deadline_s, budget, options.audit)
     compiled = load_schema(schema, name)
-    words = load_prompt(prompt, name)
-    usual = Usual(name, words, reasks, retry or default_retry(), merge_sampling(words.sampling, sampling), consistency)
-    asked = [model_rung(each, usual) for each in models]
+    loaded = load_prompt(prompt, name)
+    defaults = RungDefaults(
+        name=name,
+        prompt=loaded,
+        reasks=options.reasks,
+        retry=options.retry or default_retry(),
+        sampling=merge_sampling(loaded.sampling, options.sampling),
+        consistency=options.consistency,
+    )
+    model_rungs = [build_model_rung(each, defaults) for each in options.models]
     binding = RungBinding(name, compiled, last_good_in(log))
-    ladder: Ladder = (*asked, *(_fallback_rung(each, binding) for each in fallbacks))
+    ladder: Ladder = (*model_rungs, *(_fallback_rung(each, binding) for each in options.fallback))
     _refuse_ladder(name, ladder)
-    _refuse_votes(name, asked, compiled, budget)
-    bound_checks = tuple(_bound_check(as_check(each), compiled) for each in checks)
-    _refuse_twins(name, bound_checks)
+    _refuse_votes(name, model_rungs, compiled, budget)
+    checks = tuple(_bound_check(as_check(each), compiled) for each in options.checks)
+    _refuse_twins(name, checks)
     policy = Policy(
         name=name,
-        prompt=words,
+        prompt=loaded,
         schema=compiled,
         output=compiled.output_form(name),
         ladder=ladder,
-        checks=bound_checks,
-        reading=reading,
+        checks=checks,
+        reading=options.coercion_rules(),
         budget=budget,
-        deadline_s=deadline_s,
-        audit=audit,
+        deadline_s=options.deadline_s,
+        audit=options.audit,
     )
-    if accept is not None:
-        policy = replace(policy, accept=bound_promise(accept, policy, log))
+    if options.accept is not None:
+        policy = replace(policy, accept=bind_acceptance(options.accept, policy, log))
     return replace(policy, fingerprint=fingerprint(policy))
 
 
-def _refuse_votes(name: str, asked: Sequence[ModelRung], schema: Schema, budget: Budget) -> None:
-    for each in asked:
+def _refuse_votes(name: str, rungs: Sequence[ModelRung], schema: Schema, budget: Budget) -> None:
+    for each in rungs:
         if each.consistency is None:
             continue
         refuse_unknown_fields(each.consistency, schema.json_schema)
@@ -100,7 +87,7 @@ def _refuse_votes(name: str, asked: Sequence[ModelRung], schema: Schema, budget:
             )
 
 
-def doubts(policy: Policy) -> list[str]:
+def policy_warnings(policy: Policy) -> list[str]:
     """What is likely not meant, though it can run."""
     rungs = [each for each in policy.model_rungs if each.consistency is not None]
     cold = [each for each in rungs if not each.variants and each.sampling.temperature == 0]
@@ -111,24 +98,24 @@ def doubts(policy: Policy) -> list[str]:
     ]
 
 
-def _fallback_rung(given: RungSource, binding: RungBinding) -> FallbackRung:
+def _fallback_rung(source: RungSource, binding: RungBinding) -> FallbackRung:
     """The rung of what stands in `fallback=`, bound to its guard; an unknown kind is an error."""
-    if isinstance(given, FallbackRung):
-        return given.bind(binding)
-    if isinstance(given, type) and issubclass(given, FallbackRung):
+    if isinstance(source, FallbackRung):
+        return source.bind(binding)
+    if isinstance(source, type) and issubclass(source, FallbackRung):
         raise UsageError(
-            f"fallback= of guard {binding.guard!r} has the class {given.__name__}. Write an instance: {given.__name__}()."
+            f"fallback= of guard {binding.guard!r} has the class {source.__name__}. Write an instance: {source.__name__}()."
         )
-    if callable(given):
-        return fallback(given).bind(binding)
-    if hasattr(given, "describe") or hasattr(given, "answer") or hasattr(given, "label"):
+    if callable(source):
+        return fallback(source).bind(binding)
+    if hasattr(source, "describe") or hasattr(source, "answer") or hasattr(source, "label"):
         raise UsageError(
-            f"fallback= of guard {binding.guard!r} has a {type(given).__name__}, which is no FallbackRung. Derive it from"
+            f"fallback= of guard {binding.guard!r} has a {type(source).__name__}, which is no FallbackRung. Derive it from"
             " llmguard.engine.ladder.FallbackRung, with label, describe() and answer(request)."
         )
     raise UsageError(
-        f"fallback= of guard {binding.guard!r} takes functions and rungs, found {given!r}. A fixed value is"
-        f" constant({given!r})."
+        f"fallback= of guard {binding.guard!r} takes functions and rungs, found {source!r}. A fixed value is"
+        f" constant({source!r})."
     )
 
 

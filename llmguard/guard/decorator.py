@@ -14,8 +14,9 @@ from llmguard.core.messages import Message, ModelAnswer, ModelFailure, ModelRepl
 from llmguard.core.model import Deadline, ModelDefaults
 from llmguard.core.outcome import Outcome
 from llmguard.engine.check import runs_on_of
-from llmguard.guard.guard import Guard, Options, value_of
+from llmguard.guard.guard import Guard, value_of
 from llmguard.guard.loaders import SchemaSource
+from llmguard.guard.options import Options
 from llmguard.prompts.function import FINGERPRINT
 
 P = ParamSpec("P")
@@ -25,7 +26,7 @@ _bound: ContextVar[inspect.BoundArguments] = ContextVar("llmguard_bound_argument
 """The live arguments of the call in progress: clients and sessions among them are used, and never recorded."""
 
 FEEDBACK = "feedback"
-"""A parameter of this name is told what was wrong with the last reply; its default must be None."""
+"""A parameter of this name gets what was wrong with the last reply; its default must be None."""
 
 
 class WrappedFunction(ModelDefaults):
@@ -40,8 +41,8 @@ class WrappedFunction(ModelDefaults):
         return _reply(self.name, self._call(request))
 
     async def acall(self, request: ModelRequest, deadline: Deadline) -> ModelAnswer:
-        said = self._call(request)
-        return _reply(self.name, await said if inspect.isawaitable(said) else said)
+        result = self._call(request)
+        return _reply(self.name, await result if inspect.isawaitable(result) else result)
 
     def _call(self, request: ModelRequest) -> object:
         bound = _bound.get()
@@ -49,12 +50,12 @@ class WrappedFunction(ModelDefaults):
         return self.function(*bound.args, **{**bound.kwargs, **again})
 
 
-def _reply(name: str, said: object) -> ModelAnswer:
-    if isinstance(said, ModelReply | ModelFailure):
-        return said
-    if isinstance(said, str):
-        return ModelReply(said, model=name, raw=said.encode("utf-8", "surrogatepass"))
-    raise TypeError(f"{name} returned {type(said).__name__}; a guarded function returns the model's text")
+def _reply(name: str, result: object) -> ModelAnswer:
+    if isinstance(result, ModelReply | ModelFailure):
+        return result
+    if isinstance(result, str):
+        return ModelReply(result, model=name, raw=result.encode("utf-8", "surrogatepass"))
+    raise TypeError(f"{name} returned {type(result).__name__}; a guarded function returns the model's text")
 
 
 class Guarded(Generic[P, T]):
@@ -122,7 +123,7 @@ def guarded(
 ) -> Callable[[Callable[P, str | Awaitable[str]]], Guarded[P, Json]]:
     """Guard a function that returns a model's text: the decorated function returns the value.
 
-    A parameter `feedback=None`, if the function has one, is told what was wrong when it is called again.
+    A parameter `feedback=None`, if the function has one, gets what was wrong when it is called again.
 
     >>> @guarded(schema=int, log=None)
     ... def age(question: str) -> str:

@@ -14,7 +14,7 @@ from llmguard.guard.decorator import Guarded
 from llmguard.guard.guard import Guard
 
 
-def module_named(name: str, folder: Path) -> ModuleType:
+def import_user_module(name: str, folder: Path) -> ModuleType:
     """The module, of `folder` or installed; UsageError says why it cannot be had."""
     if name.endswith(".py") or "/" in name:
         raise UsageError(f"{name!r} is a file. Write its module with dots: {_dotted(name)}:guard.")
@@ -32,40 +32,40 @@ def module_named(name: str, folder: Path) -> ModuleType:
         raise _import_failed(name, error) from None
 
 
-def guard_named(named: str, folder: Path) -> Guard[Json]:
+def guard_by_name(name: str, folder: Path) -> Guard[Json]:
     """The guard at `module:attribute`, where attribute may have dots."""
-    module_name, _, attribute = named.partition(":")
-    module = module_named(module_name, folder)
-    found: object = module
+    module_name, _, attribute = name.partition(":")
+    module = import_user_module(module_name, folder)
+    target: object = module
     for part in attribute.split("."):
-        if not hasattr(found, part):
+        if not hasattr(target, part):
             raise UsageError(f"module {module_name!r} has no {attribute!r}. {_guards_in(module)}")
-        found = getattr(found, part)
-    guard = found.guard if isinstance(found, Guarded) else found
+        target = getattr(target, part)
+    guard = target.guard if isinstance(target, Guarded) else target
     if not isinstance(guard, Guard):
-        raise UsageError(f"{named!r} is a {type(guard).__name__}, and no guard. {_guards_in(module)}")
+        raise UsageError(f"{name!r} is a {type(guard).__name__}, and no guard. {_guards_in(module)}")
     return guard
 
 
-def guards_named(named: str, folder: Path) -> dict[str, Guard[Json]]:
+def guards_by_name(name: str, folder: Path) -> dict[str, Guard[Json]]:
     """All guards of a module, or the one at `module:attribute`, each under the name by which a Python file knows it."""
-    if ":" in named:
-        return {named: guard_named(named, folder)}
-    module = module_named(named, folder)
-    found = {f"{named}:{attribute}": guard for attribute, guard in guards_of(module).items()}
-    if not found:
-        raise UsageError(f"module {named!r} holds no guard. Expected a Guard, or a function under @guarded.")
-    return found
+    if ":" in name:
+        return {name: guard_by_name(name, folder)}
+    module = import_user_module(name, folder)
+    guards = {f"{name}:{attribute}": guard for attribute, guard in guards_of(module).items()}
+    if not guards:
+        raise UsageError(f"module {name!r} holds no guard. Expected a Guard, or a function under @guarded.")
+    return guards
 
 
 def guards_of(module: ModuleType) -> dict[str, Guard[Json]]:
     """The guards among a module's attributes, by attribute."""
-    found = {}
+    guards = {}
     for attribute, thing in sorted(vars(module).items()):
         guard = thing.guard if isinstance(thing, Guarded) else thing
         if isinstance(guard, Guard):
-            found[attribute] = guard
-    return found
+            guards[attribute] = guard
+    return guards
 
 
 def _dotted(name: str) -> str:

@@ -3,57 +3,25 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Generic, TypedDict, TypeVar, Unpack, cast, overload
+from typing import Generic, TypeVar, Unpack, cast, overload
 
 from llmguard.core.canonical import EncodingError, Json
 from llmguard.core.errors import GuardRejected, UsageError
-from llmguard.core.messages import PROVIDERS_DEFAULTS, Sampling
 from llmguard.core.outcome import Attempt, Outcome
 from llmguard.core.prices import cost_usd
-from llmguard.engine.acceptance_policy import Acceptance
-from llmguard.engine.budget import Budget
-from llmguard.engine.check import Check, CheckFunction
-from llmguard.engine.ladder import Retry
 from llmguard.engine.policy import Policy, describe_policy
-from llmguard.guard.build import RungSource, build_policy, doubts
+from llmguard.guard.build import build_policy, policy_warnings
+from llmguard.guard.importing import guard_at, importable_name
 from llmguard.guard.loaders import PromptSource, SchemaSource
-from llmguard.guard.rungs import ModelSource
+from llmguard.guard.options import Options, guard_options
 from llmguard.log import MemoryLog, OutcomeStore, open_log
 from llmguard.log.protocol import refuse_incomplete_store
-from llmguard.parsing.coerce import USUAL, reading_rules
-from llmguard.parsing.syntax import MAX_DEPTH
-from llmguard.runtime.session import Session, inputs_of, resumable
+from llmguard.runtime.session import Session, inputs_as_json, resumable
 from llmguard.runtime.stream import AsyncStream, Stream
-from llmguard.voting import SelfConsistency
 
 T = TypeVar("T")
-DEFAULT_LOG = "sqlite:///llmguard.db"
-
-
-class Options(TypedDict, total=False):
-    """The keyword arguments of `Guard` beside name, prompt and schema."""
-
-    models: Sequence[ModelSource]
-    checks: Sequence[Check | CheckFunction]
-    reasks: int
-    retry: Retry | None
-    sampling: Sampling
-    deadline_s: float | None
-    hard_deadline: bool
-    budget_requests: int
-    budget_tokens: int | None
-    budget_usd: float | None
-    consistency: SelfConsistency | None
-    audit: float
-    accept: Acceptance | None
-    repairs: Sequence[str]
-    field_repairs: Mapping[str, Sequence[str]] | None
-    allow_truncated: bool
-    max_depth: int
-    fallback: Sequence[RungSource]
-    log: str | OutcomeStore | None
 
 
 class Guard(Generic[T]):
@@ -79,6 +47,7 @@ class Guard(Generic[T]):
         allow_truncated: a reply that was cut off gives those of its members that are whole, each cut marked as a repair.
         max_depth: levels of brackets that a reply may have, at most 512.
         fallback: what answers where no model does: functions of (inputs), `constant`, `last_good`, `salvage`, `escalate`.
+        observers: told of the start and end of calls and steps (`llmguard.runtime.observers.Observer`), after the log.
         log: a database URL, an open log, or None for one in memory.
 
     Raises:
@@ -98,58 +67,17 @@ class Guard(Generic[T]):
     def __init__(
         self: Guard[Json], name: str, *, prompt: PromptSource, schema: SchemaSource, **options: Unpack[Options]
     ) -> None: ...
-    def __init__(
-        self,
-        name: str,
-        *,
-        prompt: PromptSource,
-        schema: SchemaSource,
-        models: Sequence[ModelSource] = (),
-        checks: Sequence[Check | CheckFunction] = (),
-        reasks: int = 2,
-        retry: Retry | None = None,
-        sampling: Sampling = PROVIDERS_DEFAULTS,
-        deadline_s: float | None = 120.0,
-        hard_deadline: bool = False,
-        budget_requests: int = 50,
-        budget_tokens: int | None = None,
-        budget_usd: float | None = None,
-        consistency: SelfConsistency | None = None,
-        audit: float = 0.05,
-        accept: Acceptance | None = None,
-        repairs: Sequence[str] = USUAL,
-        field_repairs: Mapping[str, Sequence[str]] | None = None,
-        allow_truncated: bool = False,
-        max_depth: int = MAX_DEPTH,
-        fallback: Sequence[RungSource] = (),
-        log: str | OutcomeStore | None = DEFAULT_LOG,
-    ) -> None:
-        self.log = _store(log, name)
-        self.policy = build_policy(
-            name,
-            prompt=prompt,
-            schema=schema,
-            models=models,
-            checks=checks,
-            reasks=reasks,
-            retry=retry,
-            sampling=sampling,
-            fallbacks=fallback,
-            budget=Budget(requests=budget_requests, tokens=budget_tokens, usd=budget_usd),
-            deadline_s=deadline_s,
-            log=self.log,
-            consistency=consistency,
-            audit=audit,
-            accept=accept,
-            reading=reading_rules(repairs, field_repairs, allow_truncated=allow_truncated, max_depth=max_depth),
-        )
-        self._hard_deadline = hard_deadline
+    def __init__(self, name: str, *, prompt: PromptSource, schema: SchemaSource, **options: Unpack[Options]) -> None:
+        settings = guard_options(options)
+        self.log = store_for(settings.log, name)
+        self.policy = build_policy(name, prompt, schema, settings, self.log)
+        self._hard_deadline, self._observers = settings.hard_deadline, tuple(settings.observers)
         self._typed = self.policy.schema.python_type is not None
-        for warning in (*self.policy.schema.warnings, *self.policy.prompt.warnings, *doubts(self.policy)):
+        for warning in (*self.policy.schema.warnings, *self.policy.prompt.warnings, *policy_warnings(self.policy)):
             warnings.warn(f"guard {name!r}: {warning}", stacklevel=2)
         self.log.guard(self.policy.fingerprint, name, describe_policy(self.policy))
-        if audit > 0:
-            _ = self.log.secret  # read once, here: a log that cannot be read is told when the guard is built
+        if settings.audit > 0:
+            _ = self.log.secret  # read once: a log that cannot be read is an error when the guard is built
 
     @property
     def name(self) -> str:
@@ -199,6 +127,19 @@ class Guard(Generic[T]):
         """`guard(...)` on the running event loop."""
         return value_of(await self.arun(meta=meta, **inputs))
 
+    def __reduce__(self) -> tuple[Callable[[str], Guard[Json]], tuple[str]]:
+        """In another process a guard is the one at `module:name`: what it is bound to (clients, a log, functions) stays."""
+        return guard_at, (importable_name(self),)
+
+    def __copy__(self) -> Guard[T]:
+        copied = object.__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        return copied
+
+    def __deepcopy__(self, memo: object) -> Guard[T]:
+        """Itself: a guard is immutable."""
+        return self
+
     def __repr__(self) -> str:
         rungs = ", ".join(rung.label for rung in self.policy.ladder)
         return f"Guard({self.name!r}, {rungs}, fingerprint={self.fingerprint[:8]})"
@@ -208,7 +149,15 @@ class Guard(Generic[T]):
     ) -> Session:
         checked = checked_inputs(self.policy, inputs)
         policy = replace(self.policy, streamed=True) if streamed else self.policy
-        return Session(policy, self.log, checked, meta=meta, price=cost_usd, hard=self._hard_deadline)
+        return Session(
+            policy,
+            self.log,
+            checked,
+            meta=meta,
+            price=cost_usd,
+            hard_deadline=self._hard_deadline,
+            observers=self._observers,
+        )
 
     def _outcome(self, outcome: Outcome[Json]) -> Outcome[T]:
         value = outcome.json
@@ -217,7 +166,8 @@ class Guard(Generic[T]):
         return cast("Outcome[T]", replace(outcome, value=value, _priced=price_of))
 
 
-def _store(log: str | OutcomeStore | None, name: str) -> OutcomeStore:
+def store_for(log: str | OutcomeStore | None, name: str) -> OutcomeStore:
+    """The store of `log=`; UsageError where it is none."""
     if log is None:
         return MemoryLog()
     if isinstance(log, str):
@@ -242,7 +192,7 @@ def checked_inputs(policy: Policy, inputs: Mapping[str, object]) -> Json:
             f"guard {policy.name!r} does not know the input {', '.join(map(repr, unknown))}; its prompt takes: {expected}."
         )
     try:
-        return inputs_of(inputs)
+        return inputs_as_json(inputs)
     except EncodingError as error:
         raise UsageError(
             f"an input of guard {policy.name!r} is no JSON value: {error}. Inputs are recorded as JSON."

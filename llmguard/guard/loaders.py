@@ -1,4 +1,4 @@
-"""Prompts and schemas as a user gives them: files, text, Python types, functions."""
+"""Prompts and schemas as a user may give them: files, text, Python types, functions."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ SchemaSource: TypeAlias = "str | Path | Mapping[str, Json] | object"
 _PROMPT_FILES = (".prompty", ".j2", ".jinja", ".jinja2", ".txt", ".md")
 
 
-def load_schema(given: SchemaSource, name: str) -> Schema:
+def load_schema(source: SchemaSource, name: str) -> Schema:
     """A schema from a file (its siblings may be referred to), JSON text, a dict or a Python type."""
-    if isinstance(given, Schema):
-        return given
-    if isinstance(given, str) and given.lstrip().startswith("{"):
-        return compile_schema(given, where=f"schema of guard {name!r}")
-    if isinstance(given, str | Path):
-        path = Path(given)
+    if isinstance(source, Schema):
+        return source
+    if isinstance(source, str) and source.lstrip().startswith("{"):
+        return compile_schema(source, where=f"schema of guard {name!r}")
+    if isinstance(source, str | Path):
+        path = Path(source)
         text = _read(path, "schema")
         return compile_schema(text, registry=_siblings(path), where=str(path))
-    return compile_schema(given, where=f"schema of guard {name!r}")
+    return compile_schema(source, where=f"schema of guard {name!r}")
 
 
-def load_prompt(given: PromptSource, name: str) -> Prompt:
+def load_prompt(source: PromptSource, name: str) -> Prompt:
     """A prompt from a file, a template or a function."""
-    if isinstance(given, Path) or (isinstance(given, str) and _names_a_file(given)):
-        path = Path(given)
+    if isinstance(source, Path) or (isinstance(source, str) and _names_a_file(source)):
+        path = Path(source)
         return compile_prompt(_read(path, "prompt"), name=path.stem, where=str(path), is_file=path.suffix == ".prompty")
-    if not isinstance(given, str) and not callable(given):
+    if not isinstance(source, str) and not callable(source):
         raise UsageError(
-            f"prompt of guard {name!r} is a {type(given).__name__}. Give a file name, a template, or a function of inputs."
+            f"prompt of guard {name!r} is a {type(source).__name__}. Give a file name, a template, or a function of inputs."
         )
-    return compile_prompt(given, name=name, where=f"prompt of guard {name!r}")
+    return compile_prompt(source, name=name, where=f"prompt of guard {name!r}")
 
 
 def _names_a_file(text: str) -> bool:
@@ -58,12 +58,12 @@ def _read(path: Path, what: str) -> str:
 
 
 def _siblings(path: Path) -> dict[str, Json]:
-    """The other schemas of the folder, by name, for local references; what is no JSON is not a schema."""
-    found = {}
+    """The other schemas of the folder, by name, for local references; a file that is not JSON is no schema."""
+    schemas = {}
     for other in sorted(path.parent.glob("*.json")):
         if other.name != path.name:
             try:
-                found[other.name] = decode(other.read_text(encoding="utf-8"))
+                schemas[other.name] = decode(other.read_text(encoding="utf-8"))
             except (OSError, ValueError, RecursionError):
                 continue
-    return found
+    return schemas

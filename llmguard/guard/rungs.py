@@ -63,8 +63,8 @@ def merge_sampling(base: Sampling, over: Sampling) -> Sampling:
 
 
 @dataclass(frozen=True, slots=True)
-class Usual:
-    """What stands on the guard, for every model rung."""
+class RungDefaults:
+    """What the guard says for every model rung."""
 
     name: str
     prompt: Prompt
@@ -74,52 +74,53 @@ class Usual:
     consistency: SelfConsistency | None
 
 
-def model_rung(given: ModelSource, usual: Usual) -> ModelRung:
-    part = given if isinstance(given, PartialRung) else PartialRung(model=given)
+def build_model_rung(source: ModelSource, defaults: RungDefaults) -> ModelRung:
+    """The rung of what stands in `models=`; UsageError where it cannot work."""
+    part = source if isinstance(source, PartialRung) else PartialRung(model=source)
     if part.model is None:
         raise UsageError(
-            f"models= of guard {usual.name!r} has a rung(...) without a model. Name one: rung('gpt-5', ...)."
+            f"models= of guard {defaults.name!r} has a rung(...) without a model. Name one: rung('gpt-5', ...)."
         )
-    made = _drawing(part, usual, resolve_model(part.model))
-    votes = usual.consistency if isinstance(part.consistency, Unset) else part.consistency
+    rung = _single_sample_rung(part, defaults, resolve_model(part.model))
+    votes = defaults.consistency if isinstance(part.consistency, Unset) else part.consistency
     if votes is None:
-        return made
-    variants = tuple(_variant(each, made, usual) for each in votes.variants)
-    return replace(made, consistency=votes, variants=variants)
+        return rung
+    variants = tuple(_variant(each, rung, defaults) for each in votes.variants)
+    return replace(rung, consistency=votes, variants=variants)
 
 
-def _drawing(part: PartialRung, usual: Usual, model: Model) -> ModelRung:
+def _single_sample_rung(part: PartialRung, defaults: RungDefaults, model: Model) -> ModelRung:
     """A rung that takes one sample."""
-    prompt = None if part.prompt is None else _same_inputs(load_prompt(part.prompt, usual.name), usual)
-    base = merge_sampling(usual.sampling, model.defaults)
+    prompt = None if part.prompt is None else _same_inputs(load_prompt(part.prompt, defaults.name), defaults)
+    base = merge_sampling(defaults.sampling, model.defaults)
     return ModelRung(
         model=model,
-        reasks=usual.reasks if part.reasks is None else part.reasks,
-        retry=part.retry or usual.retry,
+        reasks=defaults.reasks if part.reasks is None else part.reasks,
+        retry=part.retry or defaults.retry,
         sampling=merge_sampling(base, part.sampling or Sampling()),
         prompt=prompt,
     )
 
 
-def _variant(given: object, rung: ModelRung, usual: Usual) -> ModelRung:
+def _variant(source: object, rung: ModelRung, defaults: RungDefaults) -> ModelRung:
     """What takes a turn in a vote: the rung itself with another model, prompt or temperature."""
-    part = PartialRung(sampling=given) if isinstance(given, Sampling) else given
+    part = PartialRung(sampling=source) if isinstance(source, Sampling) else source
     part = part if isinstance(part, PartialRung) else PartialRung(model=cast("str | Model", part))
     if not isinstance(part.consistency, Unset):
         raise UsageError(
-            f"variants= of guard {usual.name!r}: a variant takes samples for a vote, and has none of its own."
+            f"variants= of guard {defaults.name!r}: a variant takes samples for a vote, and has none of its own."
         )
-    own = replace(usual, sampling=rung.sampling, reasks=rung.reasks, retry=rung.retry)
-    made = _drawing(part, own, rung.model if part.model is None else resolve_model(part.model))
-    return made if part.prompt is not None else replace(made, prompt=rung.prompt)
+    own = replace(defaults, sampling=rung.sampling, reasks=rung.reasks, retry=rung.retry)
+    variant = _single_sample_rung(part, own, rung.model if part.model is None else resolve_model(part.model))
+    return variant if part.prompt is not None else replace(variant, prompt=rung.prompt)
 
 
-def _same_inputs(prompt: Prompt, usual: Usual) -> Prompt:
+def _same_inputs(prompt: Prompt, defaults: RungDefaults) -> Prompt:
     """A prompt in the place of the guard's: it is given the same inputs."""
-    own, others = prompt.variables, usual.prompt.variables
+    own, others = prompt.variables, defaults.prompt.variables
     if own is not None and others is not None and (more := set(own) - set(others)):
         raise UsageError(
-            f"a prompt of a rung or variant of guard {usual.name!r} asks for {', '.join(map(repr, sorted(more)))}, which the"
+            f"a prompt of a rung or variant of guard {defaults.name!r} asks for {', '.join(map(repr, sorted(more)))}, which the"
             f" guard's own prompt does not take ({', '.join(sorted(others)) or 'no inputs'}). Use the same inputs."
         )
     return prompt

@@ -14,8 +14,9 @@ from llmguard.engine.acceptance_policy import Acceptance
 from llmguard.engine.ladder import LastGoodRung
 from llmguard.engine.policy import describe_policy
 from llmguard.guard.certificate_lookup import certificate_lookup
-from llmguard.guard.discovery import guard_named
-from llmguard.guard.guard import DEFAULT_LOG, Guard
+from llmguard.guard.discovery import guard_by_name
+from llmguard.guard.guard import Guard
+from llmguard.guard.options import DEFAULT_LOG
 from llmguard.log import OutcomeStore, open_log
 from llmguard.models.openai.model import OpenAIModel
 from llmguard.operations.logs import existing_log
@@ -73,7 +74,7 @@ def _of_module(target: Target) -> Guard[Json]:
     for option, given in (("--name", target.name), ("--model", target.model), ("--base-url", target.base_url)):
         if given:
             raise UsageError(f"{option} is for a folder; the guard {target.named!r} has its own.")
-    guard = guard_named(target.named, Path.cwd())
+    guard = guard_by_name(target.named, Path.cwd())
     return logging_to(guard, target.log) if target.log else guard
 
 

@@ -225,7 +225,9 @@ class _Replay:
     def _unreadable(self, error: Exception) -> ReplayMismatch:
         last = self.steps[-1].address if self.steps else ""
         text = _redacted(error)
-        return ReplayMismatch(last, expected="an answer that the flow can read", found=f"one on which it raised {text}")
+        return ReplayMismatch(
+            last, expected="an answer that the flow can read", actual=f"one on which it raised {text}"
+        )
 
 
 class _RecordedAnswers:

@@ -11,18 +11,18 @@ from typing import TypeVar, cast
 from llmguard.core.canonical import json_roundtrip
 from llmguard.core.effects import Answer, Answers, Batch, Call, Effect, Flow, Returned
 from llmguard.core.messages import ModelAnswer
-from llmguard.core.outcome import Said, Void
+from llmguard.core.outcome import StreamEvent, Void
 from llmguard.runtime.execution import (
     NEVER,
     CallExecution,
     StreamingReply,
     TimeLeft,
-    failed,
+    answer_for_error,
     is_streamed,
-    runs_on_of,
-    timed,
-    timed_out,
-    voided,
+    performed_on,
+    timeout_answer,
+    void_displayed,
+    with_latency,
 )
 from llmguard.runtime.inline import cancel, perform
 from llmguard.runtime.threads import submit
@@ -39,19 +39,21 @@ async def adrive(flow: Flow[T], execution: CallExecution) -> T:
                 batch = flow.send(cast(Answers, answers))
             except StopIteration as done:
                 return cast(T, done.value)
-            if execution.show is not None and is_streamed(batch):
-                for void in voided(execution):
-                    execution.show(void)
+            if execution.display is not None and is_streamed(batch):
+                for void in void_displayed(execution):
+                    execution.display(void)
             answers = await aperform(batch, execution)
     finally:
         flow.close()
 
 
-async def aevents(flow: Flow[T], execution: CallExecution, finish: Callable[[T], None]) -> AsyncGenerator[Said, None]:
+async def aevents(
+    flow: Flow[T], execution: CallExecution, finish: Callable[[T], None]
+) -> AsyncGenerator[StreamEvent, None]:
     """`events` on the running loop. The driver runs in a task of its own: no cancel scope is open across a yield
-    (PEP 789); `finish` is told what it came to."""
+    (PEP 789). `finish` gets the flow's result."""
     inbox: asyncio.Queue[StreamingReply | Void | None] = asyncio.Queue()
-    execution.show = inbox.put_nowait
+    execution.display = inbox.put_nowait
     task = asyncio.create_task(adrive(flow, execution))
     task.add_done_callback(lambda _: inbox.put_nowait(None))
     try:
@@ -63,53 +65,59 @@ async def aevents(flow: Flow[T], execution: CallExecution, finish: Callable[[T],
 
 
 async def aperform(batch: Batch, execution: CallExecution) -> Answers:
-    found: dict[int, Answer] = {}
+    answers: dict[int, Answer] = {}
     tasks: dict[int, asyncio.Task[Answer]] = {}
     try:
         for number, effect in enumerate(batch):
-            answer = execution.known(effect)
+            answer = execution.answer_at_once(effect)
             if answer is not None:
-                found[number] = answer
+                answers[number] = answer
             else:
-                tasks[number] = asyncio.create_task(bounded(effect, execution, agrowing(batch, execution)))
+                tasks[number] = asyncio.create_task(
+                    perform_within_limit(effect, execution, streaming_reply(batch, execution))
+                )
         if tasks:
             await asyncio.wait(tasks.values())
     finally:
         await end(tasks.values())
-    return tuple(found[number] if number in found else tasks[number].result() for number in range(len(batch)))
+    return tuple(answers[number] if number in answers else tasks[number].result() for number in range(len(batch)))
 
 
-def agrowing(batch: Batch, execution: CallExecution) -> StreamingReply | None:
-    """What tells the viewer of an async stream, where there is one."""
-    show = execution.show
-    if show is None or not is_streamed(batch):
+def streaming_reply(batch: Batch, execution: CallExecution) -> StreamingReply | None:
+    """The reply that the viewer of an async stream sees grow, where there is a viewer."""
+    display = execution.display
+    if display is None or not is_streamed(batch):
         return None
 
     def tell(growing: StreamingReply) -> None:
-        execution.shown = growing.address
-        show(growing)
+        execution.displayed = growing.address
+        display(growing)
 
     return StreamingReply(cast(Call, batch[0]), tell)
 
 
-async def bounded(effect: Effect, execution: CallExecution, growing: StreamingReply | None = None) -> Answer:
-    """One effect within its limit; what it leaves behind is cancelled, and not waited for long."""
+async def perform_within_limit(
+    effect: Effect, execution: CallExecution, growing: StreamingReply | None = None
+) -> Answer:
+    """One effect within its limit. What still runs then is cancelled, and not waited for long."""
     limit = execution.limit(effect)
-    task = asyncio.create_task(_ashielded(effect, execution, limit, growing))
+    task = asyncio.create_task(_perform_where_it_runs(effect, execution, limit, growing))
     try:
         await asyncio.wait((task,), timeout=None if limit == NEVER else max(0.0, limit - time.monotonic()))
         if task.cancelled():  # a function that cancels itself; where the caller was cancelled, the wait above raised
-            answer = failed(effect, RuntimeError("it cancelled itself"))
+            answer = answer_for_error(effect, RuntimeError("it cancelled itself"))
         else:
-            answer = task.result() if task.done() else timed_out(effect, execution)
+            answer = task.result() if task.done() else timeout_answer(effect, execution)
     finally:
         await end((task,))
-    return execution.heard(effect, answer)
+    return execution.record_answer(effect, answer)
 
 
-async def _ashielded(effect: Effect, execution: CallExecution, limit: float, growing: StreamingReply | None) -> Answer:
+async def _perform_where_it_runs(
+    effect: Effect, execution: CallExecution, limit: float, growing: StreamingReply | None
+) -> Answer:
     left, pause = TimeLeft(limit), execution.pause_before(effect)
-    if runs_on_of(effect, execution, alone=True) == "thread":
+    if performed_on(effect, execution, alone=True) == "thread":
         return await _in_thread(effect, left, pause, growing)
     return await perform_on_loop(effect, left, pause, growing)
 
@@ -117,22 +125,22 @@ async def _ashielded(effect: Effect, execution: CallExecution, limit: float, gro
 async def perform_on_loop(
     effect: Effect, left: TimeLeft, pause: float, growing: StreamingReply | None = None
 ) -> Answer:
-    """One effect on the loop one is on; what it raises is an answer."""
+    """One effect on the current loop; what it raises is an answer."""
     if pause:
         await asyncio.sleep(pause)
     began = time.monotonic()
     try:
         if isinstance(effect, Call):
-            answer: Answer = await aasked(effect, left, growing)
+            answer: Answer = await _acall_model(effect, left, growing)
         else:
             value = effect.function(*effect.arguments)
             answer = Returned(json_roundtrip(await value if inspect.isawaitable(value) else value))
     except Exception as error:
-        answer = failed(effect, error)
-    return timed(answer, began)
+        answer = answer_for_error(effect, error)
+    return with_latency(answer, began)
 
 
-async def aasked(effect: Call, left: TimeLeft, growing: StreamingReply | None) -> ModelAnswer:
+async def _acall_model(effect: Call, left: TimeLeft, growing: StreamingReply | None) -> ModelAnswer:
     if growing is None:
         return await effect.model.acall(effect.request, left)
     return await effect.model.astream(effect.request, left, growing.emit)
@@ -152,7 +160,7 @@ async def _in_thread(effect: Effect, left: TimeLeft, pause: float, growing: Stre
         answer = perform(effect, left, pause, BaseException, growing and _from_thread(growing, loop))
         try:
             loop.call_soon_threadsafe(settle, answer)
-        except RuntimeError:  # the loop is closed: nobody waits any more
+        except RuntimeError:  # the loop is closed: no one waits any more
             return
 
     job = submit(work)

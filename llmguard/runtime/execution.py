@@ -1,4 +1,4 @@
-"""What both drivers know: the run of one call, the time that is left, and what becomes of trouble."""
+"""What both drivers share: the execution of one call, the time that is left, and trouble as answers."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ from llmguard.core.redaction import redact_text
 from llmguard.runtime.recorded import Recorded
 
 NEVER = float("inf")
-Hear: TypeAlias = Callable[[Step], None]
 Price: TypeAlias = Callable[[str, Usage], float | None]
+"""(model, tokens) -> US dollars, or None where no price is known."""
+
+MAX_ERROR_CHARS = 500
+"""Of an exception's text in an answer: the whole of nearly every message, and no flood in the log."""
 
 
 class TimeLeft:
-    """A deadline as adapters see it: the time left, and the news that nobody waits any more."""
+    """A deadline as adapters see it: the time left, and whether the caller still waits."""
 
     __slots__ = ("_at", "_stopped")
 
@@ -46,7 +49,7 @@ class TimeLeft:
             self._stopped.set()
 
     def pause(self, seconds: float) -> bool:
-        """Wait; False if nobody waits for the request any more."""
+        """Wait; False if the caller no longer waits for the request."""
         seconds = min(seconds, self.remaining_s())
         if self._stopped is not None:
             return not self._stopped.wait(seconds)
@@ -56,31 +59,31 @@ class TimeLeft:
 
 
 class StreamingReply:
-    """A streamed reply, between whoever reads it and whoever is shown it. A slow viewer misses steps, not the last."""
+    """A streamed reply, between the adapter that reads it and the viewer. A slow viewer misses steps, not the last one."""
 
     def __init__(self, effect: Call, tell: Callable[[StreamingReply], None]) -> None:
         self.address = effect.address
-        self._watcher = cast(Callable[[], StreamValidator], effect.stream_validator)()
-        self._tell, self._lock, self._told = tell, Lock(), False
+        self._validator = cast(Callable[[], StreamValidator], effect.stream_validator)()
+        self._tell, self._lock, self._is_pending = tell, Lock(), False
 
     def on_progress(self, way: Callable[[Callable[[StreamingReply], None]], object]) -> None:
-        """Has its viewer told another way: on an event loop, from a thread."""
+        """Tells its viewer through `way`: on an event loop, from a thread."""
         tell = self._tell
         self._tell = lambda growing: cast(None, way(tell))
 
     def emit(self, delta: str) -> bool:
         with self._lock:
-            news = self._watcher.feed(delta) and not self._told
-            self._told |= news
-            goes_on = self._watcher.violation is None
-        if news:
+            is_new = self._validator.feed(delta) and not self._is_pending
+            self._is_pending |= is_new
+            goes_on = self._validator.violation is None
+        if is_new:
             self._tell(self)
         return goes_on
 
     def partial(self) -> Partial:
         with self._lock:
-            self._told = False
-            return Partial(self.address, self._watcher.snapshot())
+            self._is_pending = False
+            return Partial(self.address, self._validator.snapshot())
 
 
 @dataclass(slots=True)
@@ -88,39 +91,41 @@ class CallExecution:
     """One guarded call in progress: what its driver knows of it."""
 
     deadline_at: float = NEVER
-    hear: Hear | None = None
+    on_step_start: Callable[[Effect], None] | None = None
+    on_step_end: Callable[[Step], None] | None = None
     recorded: Recorded | None = None
     price: Price | None = None
     hard_deadline: bool = False
     waits: bool = True
     """False: back-off is evaluated and recorded, and not waited for (tests)."""
     waited: dict[str, float] = field(default_factory=dict)
-    shown: str = ""
-    """The address of the partials that were shown last and are not void."""
-    show: Callable[[StreamingReply | Void], None] | None = None
-    """Where the async driver puts what is to be shown."""
+    displayed: str = ""
+    """The address of the partials that were displayed last and are not void."""
+    display: Callable[[StreamingReply | Void], None] | None = None
+    """Where the async driver puts what is to be displayed."""
 
-    def known(self, effect: Effect) -> Answer | None:
-        """An answer that needs nobody: from the record, or that no time is left."""
+    def answer_at_once(self, effect: Effect) -> Answer | None:
+        """From the record, or that no time is left. None: the effect is to be performed, and starts here."""
         if self.recorded is not None and (answer := self.recorded.answer(effect)) is not None:
             return answer
-        if self.deadline_at != NEVER and time.monotonic() >= self.deadline_at and not _graced(effect):
-            return self.heard(effect, too_late(effect))
-        if isinstance(effect, Call) and effect.wait is not None:
-            return self._refused_wait(effect)
-        return None
+        if self.deadline_at != NEVER and time.monotonic() >= self.deadline_at and not _ignores_deadline(effect):
+            return self.record_answer(effect, deadline_answer(effect))
+        refusal = self._refuse_wait(effect) if isinstance(effect, Call) and effect.wait is not None else None
+        if refusal is None and self.on_step_start is not None:
+            self.on_step_start(effect)
+        return refusal
 
-    def _refused_wait(self, effect: Call) -> Answer | None:
+    def _refuse_wait(self, effect: Call) -> Answer | None:
         """Evaluates the wait; one that is longer than the time left is not begun."""
         wait = cast(Wait, effect.wait)
         try:
             seconds = max(float(wait.strategy(wait.state)), wait.at_least_s)
         except Exception as error:  # a strategy of the user's
-            return self.heard(effect, replace(cast(ModelFailure, failed(effect, error)), sent=False))
+            return self.record_answer(effect, replace(cast(ModelFailure, answer_for_error(effect, error)), sent=False))
         left = self.deadline_at - time.monotonic()
         if seconds >= left:
-            said = f"a retry was due in {seconds:.1f} s, with {max(0.0, left):.1f} s left"
-            return self.heard(effect, ModelFailure("timeout", said, sent=False))
+            message = f"a retry was due in {seconds:.1f} s, with {max(0.0, left):.1f} s left"
+            return self.record_answer(effect, ModelFailure("timeout", message, sent=False))
         self.waited[effect.address] = seconds
         return None
 
@@ -133,24 +138,24 @@ class CallExecution:
         own = time.monotonic() + effect.timeout_s if effect.timeout_s is not None else NEVER
         return own if effect.ignores_deadline else min(own, self.deadline_at)
 
-    def heard(self, effect: Effect, answer: Answer) -> Answer:
-        """Every answer passes here, once."""
+    def record_answer(self, effect: Effect, answer: Answer) -> Answer:
+        """Every answer passes here, once: it gets its price, and the observers get the step."""
         if self.price is not None and isinstance(effect, Call):
             answer = _priced(effect, cast(ModelAnswer, answer), self.price)
-        if self.hear is not None:
+        if self.on_step_end is not None:
             waited_s = self.waited.get(effect.address, 0.0) if self.waited else 0.0
-            self.hear(Step(effect.address, effect.digest(), answer, waited_s))
+            self.on_step_end(Step(effect.address, effect.digest(), answer, waited_s))
         return answer
 
 
-def voided(execution: CallExecution) -> Iterator[Void]:
-    """What was shown counts no more."""
-    if execution.shown:
-        yield Void(execution.shown)
-        execution.shown = ""
+def void_displayed(execution: CallExecution) -> Iterator[Void]:
+    """What was displayed is void."""
+    if execution.displayed:
+        yield Void(execution.displayed)
+        execution.displayed = ""
 
 
-def _graced(effect: Effect) -> bool:
+def _ignores_deadline(effect: Effect) -> bool:
     return isinstance(effect, Invoke) and effect.ignores_deadline
 
 
@@ -159,26 +164,26 @@ def _priced(effect: Call, answer: ModelAnswer, price: Price) -> ModelAnswer:
     return replace(answer, cost_usd=cost)
 
 
-def too_late(effect: Effect) -> Answer:
+def deadline_answer(effect: Effect) -> Answer:
     if isinstance(effect, Call):
         return ModelFailure("deadline", "no answer came within the deadline")
     return Crashed("deadline", "no time was left")
 
 
-def timed_out(effect: Effect, execution: CallExecution) -> Answer:
+def timeout_answer(effect: Effect, execution: CallExecution) -> Answer:
     """A job that did not answer in time: by the call's deadline, or by its own timeout."""
     if isinstance(effect, Call) or (time.monotonic() >= execution.deadline_at and not effect.ignores_deadline):
-        return too_late(effect)
+        return deadline_answer(effect)
     return Crashed("timeout", f"no answer within timeout_s={effect.timeout_s}")
 
 
-def failed(effect: Effect, error: BaseException) -> Answer:
+def answer_for_error(effect: Effect, error: BaseException) -> Answer:
     """What a function or an adapter raised, as an answer."""
-    said = redact_text(f"{type(error).__name__}: {error}")[:500]
-    return ModelFailure("crashed", said) if isinstance(effect, Call) else Crashed("crashed", said)
+    message = redact_text(f"{type(error).__name__}: {error}")[:MAX_ERROR_CHARS]
+    return ModelFailure("crashed", message) if isinstance(effect, Call) else Crashed("crashed", message)
 
 
-def timed(answer: Answer, began: float) -> Answer:
+def with_latency(answer: Answer, began: float) -> Answer:
     return replace(answer, latency_s=time.monotonic() - began)
 
 
@@ -187,7 +192,7 @@ def is_streamed(batch: Batch) -> bool:
     return len(batch) == 1 and isinstance(batch[0], Call) and batch[0].stream_validator is not None
 
 
-def runs_on_of(effect: Effect, execution: CallExecution, alone: bool) -> RunsOn:
+def performed_on(effect: Effect, execution: CallExecution, alone: bool) -> RunsOn:
     """Where an effect is performed: a request that is not alone, or has a hard deadline, leaves the caller's thread."""
     if isinstance(effect, Invoke):
         return effect.runs_on

@@ -1,4 +1,4 @@
-"""An effect performed in the thread one is in: the common ground of both drivers."""
+"""One effect in the current thread: what both drivers share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import cast
 from llmguard.core.canonical import json_roundtrip
 from llmguard.core.effects import Answer, Call, Effect, Returned
 from llmguard.core.messages import ModelAnswer
-from llmguard.runtime.execution import CallExecution, StreamingReply, TimeLeft, failed, timed
+from llmguard.runtime.execution import CallExecution, StreamingReply, TimeLeft, answer_for_error, with_latency
 from llmguard.runtime.threads import Job
 
 
@@ -19,28 +19,28 @@ def perform(
     caught: type[BaseException] = Exception,
     growing: StreamingReply | None = None,
 ) -> Answer | None:
-    """Perform an effect in this thread, after a pause. None: nobody waits for it any more."""
+    """Perform an effect in this thread, after a pause. None: the caller no longer waits for it."""
     if not left.pause(pause):
         return None
     began = time.monotonic()
     try:
         if isinstance(effect, Call):
-            answer: Answer = asked(effect, left, growing)
+            answer: Answer = _call_model(effect, left, growing)
         else:
             answer = Returned(json_roundtrip(effect.function(*effect.arguments)))
     except caught as error:
-        answer = failed(effect, error)
-    return timed(answer, began)
+        answer = answer_for_error(effect, error)
+    return with_latency(answer, began)
 
 
-def asked(effect: Call, left: TimeLeft, growing: StreamingReply | None) -> ModelAnswer:
+def _call_model(effect: Call, left: TimeLeft, growing: StreamingReply | None) -> ModelAnswer:
     if growing is None:
         return effect.model.call(effect.request, left)
     return effect.model.stream(effect.request, left, growing.emit)
 
 
 def perform_inline(effect: Effect, execution: CallExecution) -> Answer:
-    """In the caller's own thread, where its thread-locals and connections work; nothing here bounds it."""
+    """In the caller's own thread, where its thread-locals and connections work. Nothing bounds it."""
     return cast(Answer, perform(effect, TimeLeft(execution.deadline_at), execution.pause_before(effect)))
 
 

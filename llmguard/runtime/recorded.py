@@ -1,4 +1,4 @@
-"""A record as it was: for a resumed call, which need not pay twice, and for an exact replay, where each step fits."""
+"""Recorded answers instead of the world: for a resumed call, which pays for nothing twice, and for exact replay."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from llmguard.engine.policy import Policy
 
 T = TypeVar("T")
 
-SHOWN = 120
-"""Characters of a reply or a name in a message."""
+MAX_QUOTED_CHARS = 120
+"""Of a reply or a name in a message: enough to recognise it on one line of a terminal."""
 
 
 class Recorded:
-    """The steps of a record by address. What is asked must be what was asked: the digests are compared."""
+    """The steps of a record by address. A request must be the one that was recorded: the digests are compared."""
 
     def __init__(self, steps: Iterable[Step] = ()) -> None:
         self.steps = {step.address: step for step in steps}
@@ -34,9 +34,9 @@ class Recorded:
         step = self.steps.get(effect.address)
         if step is None:
             return None
-        if step.digest != (asked := effect.digest()):
+        if step.digest != (digest := effect.digest()):
             raise ReplayMismatch(
-                effect.address, expected=f"a request with digest {step.digest}", found=f"one with digest {asked}"
+                effect.address, expected=f"a request with digest {step.digest}", actual=f"one with digest {digest}"
             )
         self.used.add(effect.address)
         return step.answer
@@ -48,8 +48,8 @@ def replay(flow: Flow[T], steps: Iterable[Step]) -> T:
     Raises:
         ReplayMismatch: at the first step, in the record's own order, that is not what the flow asks for.
     """
-    found = list(steps)
-    left = _by_address(found)
+    recorded = list(steps)
+    left = _by_address(recorded)
     answers: Answers | None = None
     last = ""
     while True:
@@ -57,14 +57,14 @@ def replay(flow: Flow[T], steps: Iterable[Step]) -> T:
             batch = flow.send(cast(Answers, answers))
         except StopIteration as done:
             if left:
-                raise _not_asked(_first(found, left), "that the call ended without it") from None
+                raise _not_requested(_first(recorded, left), "that the call ended without it") from None
             return cast(T, done.value)
         except LLMGuardError:
             raise
-        except Exception as error:  # the flow trusts its driver; a record may be anybody's
-            said = f"one on which it raised {type(error).__name__}: {safe_line(str(error), SHOWN)}"
-            raise ReplayMismatch(last, expected="an answer that the flow can read", found=said) from error
-        _compare(batch, found, left)
+        except Exception as error:  # the flow trusts its driver; a record may be from anywhere
+            raised = f"one on which it raised {type(error).__name__}: {safe_line(str(error), MAX_QUOTED_CHARS)}"
+            raise ReplayMismatch(last, expected="an answer that the flow can read", actual=raised) from error
+        _compare(batch, recorded, left)
         answers = tuple(left.pop(effect.address).answer for effect in batch)
         last = batch[0].address
 
@@ -88,7 +88,7 @@ def _by_address(steps: Sequence[Step]) -> dict[str, Step]:
     left: dict[str, Step] = {}
     for step in steps:
         if step.address in left:
-            raise ReplayMismatch(step.address, expected="one recorded step", found="several at this address")
+            raise ReplayMismatch(step.address, expected="one recorded step", actual="several at this address")
         left[step.address] = step
     return left
 
@@ -101,12 +101,16 @@ def _compare(batch: Batch, steps: Sequence[Step], left: dict[str, Step]) -> None
     known = left.keys() & wrong.keys()
     if known:
         step = _first(steps, known)
-        raise ReplayMismatch(step.address, expected=_recorded(step), found=_asked(wrong[step.address]))
+        raise ReplayMismatch(step.address, expected=_describe_step(step), actual=_describe_request(wrong[step.address]))
     effect = next(iter(wrong.values()))
     instead = left.keys() - {each.address for each in batch}
     if instead:
-        raise _not_asked(_first(steps, instead), f"{_asked(effect)} at {safe_line(effect.address, SHOWN)!r}")
-    raise ReplayMismatch(effect.address, expected="no further step: the record ends here", found=_asked(effect))
+        raise _not_requested(
+            _first(steps, instead), f"{_describe_request(effect)} at {safe_line(effect.address, MAX_QUOTED_CHARS)!r}"
+        )
+    raise ReplayMismatch(
+        effect.address, expected="no further step: the record ends here", actual=_describe_request(effect)
+    )
 
 
 def _differs(effect: Effect, step: Step | None) -> bool:
@@ -117,25 +121,27 @@ def _differs(effect: Effect, step: Step | None) -> bool:
 
 
 def _first(steps: Sequence[Step], addresses: Iterable[str]) -> Step:
-    wanted = set(addresses)
-    return next(step for step in steps if step.address in wanted)
+    among = set(addresses)
+    return next(step for step in steps if step.address in among)
 
 
-def _not_asked(step: Step, found: str) -> ReplayMismatch:
-    return ReplayMismatch(step.address, expected=_recorded(step), found=found)
+def _not_requested(step: Step, actual: str) -> ReplayMismatch:
+    return ReplayMismatch(step.address, expected=_describe_step(step), actual=actual)
 
 
-def _recorded(step: Step) -> str:
+def _describe_step(step: Step) -> str:
     answer = step.answer
     if isinstance(answer, ModelReply):
-        said = f"the reply {safe_line(answer.text, SHOWN)!r}"
+        answered = f"the reply {safe_line(answer.text, MAX_QUOTED_CHARS)!r}"
     elif isinstance(answer, ModelFailure):
-        said = f"the failure {answer.kind}"
+        answered = f"the failure {answer.kind}"
     else:
-        said = "what a function returned" if isinstance(answer, Returned) else f"a function that ended {answer.kind}"
-    return f"the recorded step with digest {safe_line(step.digest, 40)} ({said})"
+        answered = (
+            "what a function returned" if isinstance(answer, Returned) else f"a function that ended {answer.kind}"
+        )
+    return f"the recorded step with digest {safe_line(step.digest, 40)} ({answered})"
 
 
-def _asked(effect: Effect) -> str:
+def _describe_request(effect: Effect) -> str:
     what = f"a request to the model {effect.model.name!r}" if isinstance(effect, Call) else f"function {effect.name!r}"
     return f"{what} with digest {effect.digest()}"

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 from llmguard.core.canonical import Json
 from llmguard.core.errors import UsageError
-from llmguard.core.outcome import Outcome, Said
+from llmguard.core.outcome import Outcome, StreamEvent
 from llmguard.runtime.session import Session
 
 T = TypeVar("T")
@@ -41,10 +41,10 @@ class Stream(_Shown[T]):
 
     def __enter__(self) -> Stream[T]:
         self._session.open()
-        self._events: Generator[Said, None, None] = self._session.events()
+        self._events: Generator[StreamEvent, None, None] = self._session.events()
         return self
 
-    def __iter__(self) -> Iterator[Said]:
+    def __iter__(self) -> Iterator[StreamEvent]:
         return self._events
 
     def __exit__(self, *exception: object) -> None:
@@ -57,10 +57,10 @@ class AsyncStream(_Shown[T]):
 
     async def __aenter__(self) -> AsyncStream[T]:
         self._session.open()
-        self._events: AsyncGenerator[Said, None] = self._session.aevents()
+        self._events: AsyncGenerator[StreamEvent, None] = self._session.aevents()
         return self
 
-    def __aiter__(self) -> AsyncIterator[Said]:
+    def __aiter__(self) -> AsyncIterator[StreamEvent]:
         return self._events
 
     async def __aexit__(self, *exception: object) -> None:

@@ -1,4 +1,4 @@
-"""The sync driver: in the caller's thread what can be, in daemon threads and on the background loop what must."""
+"""The sync driver: in the caller's thread where it can be, else in daemon threads and on the background loop."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from queue import Empty, SimpleQueue
 from typing import TypeVar, cast
 
 from llmguard.core.effects import Answer, Answers, Batch, Call, Effect, Flow
-from llmguard.core.outcome import Partial, Said
+from llmguard.core.outcome import Partial, StreamEvent
 from llmguard.runtime.async_driver import perform_on_loop
 from llmguard.runtime.execution import (
     NEVER,
     CallExecution,
     StreamingReply,
     TimeLeft,
-    failed,
+    answer_for_error,
     is_streamed,
-    runs_on_of,
-    timed_out,
-    voided,
+    performed_on,
+    timeout_answer,
+    void_displayed,
 )
 from llmguard.runtime.inline import cancel, perform, perform_inline
 from llmguard.runtime.threads import start_async, submit
@@ -42,8 +42,8 @@ def drive(flow: Flow[T], execution: CallExecution) -> T:
         flow.close()
 
 
-def events(flow: Flow[T], execution: CallExecution) -> Generator[Said, None, T]:
-    """`drive` that hands out what streamed replies show, between its steps. Closed, it stops what runs."""
+def events(flow: Flow[T], execution: CallExecution) -> Generator[StreamEvent, None, T]:
+    """`drive` that yields what streamed replies display, between its steps. Closing it stops what runs."""
     answers: Answers | None = None
     try:
         while True:
@@ -54,8 +54,8 @@ def events(flow: Flow[T], execution: CallExecution) -> Generator[Said, None, T]:
             if not is_streamed(batch):
                 answers = perform_batch(batch, execution)
                 continue
-            yield from voided(execution)
-            answers = yield from Together(batch, execution, known=(execution.known(batch[0]),)).events()
+            yield from void_displayed(execution)
+            answers = yield from Together(batch, execution, known=(execution.answer_at_once(batch[0]),)).events()
     finally:
         flow.close()
 
@@ -63,56 +63,56 @@ def events(flow: Flow[T], execution: CallExecution) -> Generator[Said, None, T]:
 def perform_batch(batch: Batch, execution: CallExecution) -> Answers:
     if len(batch) == 1:
         effect = batch[0]
-        answer = execution.known(effect)
-        if answer is None and runs_on_of(effect, execution, alone=True) == "inline":
-            answer = execution.heard(effect, perform_inline(effect, execution))
+        answer = execution.answer_at_once(effect)
+        if answer is None and performed_on(effect, execution, alone=True) == "inline":
+            answer = execution.record_answer(effect, perform_inline(effect, execution))
         if answer is not None:
             return (answer,)
         return Together(batch, execution, known=(None,)).answers()
-    return Together(batch, execution, known=tuple(execution.known(effect) for effect in batch)).answers()
+    return Together(batch, execution, known=tuple(execution.answer_at_once(effect) for effect in batch)).answers()
 
 
 class Together:
-    """A batch whose effects run at the same time: threads, the background loop, and what is inline meanwhile."""
+    """A batch whose effects run at the same time: in threads, on the background loop, and inline meanwhile."""
 
     def __init__(self, batch: Batch, execution: CallExecution, known: Iterable[Answer | None]) -> None:
         self.batch, self.execution = batch, execution
-        self.found = {number: answer for number, answer in enumerate(known) if answer is not None}
+        self.results = {number: answer for number, answer in enumerate(known) if answer is not None}
         self.inbox: SimpleQueue[tuple[int, Answer | StreamingReply]] = SimpleQueue()
         self.streamed = is_streamed(batch)
         self.stops: dict[int, Callable[[], object]] = {}
         self.limits: dict[int, float] = {}
 
     def answers(self) -> Answers:
-        said = self.events()
+        events = self.events()
         while True:
             try:
-                next(said)
+                next(events)
             except StopIteration as done:
                 return cast(Answers, done.value)
 
     def events(self) -> Generator[Partial, None, Answers]:
-        """The answers, and before them what a streamed reply shows."""
+        """The answers, and before them what a streamed reply displays."""
         try:
             for number in self.begin():
                 self.settle(number, perform_inline(self.batch[number], self.execution))
-            while len(self.found) < len(self.batch):
+            while len(self.results) < len(self.batch):
                 if (growing := self.wait()) is not None:
-                    self.execution.shown = growing.address
+                    self.execution.displayed = growing.address
                     yield growing.partial()
-        except BaseException:  # Ctrl-C, or a closed stream: nobody waits any more
+        except BaseException:  # Ctrl-C, or a closed stream: no one waits any more
             for stop in self.stops.values():
                 stop()
             raise
-        return tuple(self.found[number] for number in range(len(self.batch)))
+        return tuple(self.results[number] for number in range(len(self.batch)))
 
     def begin(self) -> list[int]:
-        """Starts what runs elsewhere; returns what is to run here."""
+        """Starts what runs elsewhere; returns the numbers of what runs in this thread."""
         inline = []
         for number, effect in enumerate(self.batch):
-            if number in self.found:
+            if number in self.results:
                 continue
-            runs_on = runs_on_of(effect, self.execution, alone=len(self.batch) == 1 and not self.streamed)
+            runs_on = performed_on(effect, self.execution, alone=len(self.batch) == 1 and not self.streamed)
             if runs_on == "inline":
                 inline.append(number)
                 continue
@@ -120,7 +120,7 @@ class Together:
             try:
                 self.stops[number] = (self.on_loop if runs_on == "loop" else self.in_thread)(number, effect)
             except Exception as error:
-                self.settle(number, failed(effect, error))
+                self.settle(number, answer_for_error(effect, error))
         return inline
 
     def in_thread(self, number: int, effect: Effect) -> Callable[[], object]:
@@ -146,32 +146,32 @@ class Together:
             try:
                 answer = future.result()
             except BaseException as error:  # CancelledError: it was stopped, or cancelled itself
-                answer = failed(effect, error)
+                answer = answer_for_error(effect, error)
             self.inbox.put((number, answer))
 
         growing = self.growing(number, effect)
         return start_async(perform_on_loop(effect, left, self.execution.pause_before(effect), growing), done)
 
     def wait(self) -> StreamingReply | None:
-        """For the next answer or limit; what grew meanwhile is returned."""
-        due = min((at for number, at in self.limits.items() if number not in self.found), default=NEVER)
+        """Waits for the next answer or limit; returns a reply that grew meanwhile."""
+        due = min((at for number, at in self.limits.items() if number not in self.results), default=NEVER)
         try:
             number, answer = self.inbox.get(timeout=None if due == NEVER else max(0.0, due - time.monotonic()))
         except Empty:
             self.give_up()
             return None
         if isinstance(answer, StreamingReply):
-            return answer if number not in self.found else None
-        if number not in self.found:
+            return answer if number not in self.results else None
+        if number not in self.results:
             self.settle(number, answer)
         return None
 
     def give_up(self) -> None:
         now = time.monotonic()
         for number, at in self.limits.items():
-            if number not in self.found and at <= now:
-                self.settle(number, timed_out(self.batch[number], self.execution))
+            if number not in self.results and at <= now:
+                self.settle(number, timeout_answer(self.batch[number], self.execution))
                 self.stops[number]()
 
     def settle(self, number: int, answer: Answer) -> None:
-        self.found[number] = self.execution.heard(self.batch[number], answer)
+        self.results[number] = self.execution.record_answer(self.batch[number], answer)

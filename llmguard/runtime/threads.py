@@ -20,13 +20,13 @@ MAX_LEFT_BEHIND = 64
 
 
 class Job:
-    """One function on its way in a daemon thread."""
+    """One function that runs in a daemon thread."""
 
     def __init__(self, work: Callable[[], None]) -> None:
         self._work = work
         self._state = "running"
 
-    def run(self) -> None:
+    def execute(self) -> None:
         try:
             self._work()
         finally:
@@ -36,7 +36,7 @@ class Job:
                 self._state = "done"
 
     def leave(self) -> None:
-        """Nobody waits for it any more."""
+        """The caller no longer waits for it."""
         with _lock:
             if self._state == "running":
                 self._state = "left"
@@ -63,7 +63,7 @@ def submit(work: Callable[[], None]) -> Job:
     except IndexError:
         inbox = SimpleQueue()
         threading.Thread(target=_serve, args=(inbox,), daemon=True, name="llmguard-worker").start()
-    inbox.put(lambda: context.run(job.run))
+    inbox.put(lambda: context.run(job.execute))
     return job
 
 

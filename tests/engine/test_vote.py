@@ -13,7 +13,7 @@ from llmguard.core.errors import UsageError
 from llmguard.core.messages import ModelFailure, ModelReply, Sampling, Usage
 from llmguard.core.outcome import Alternative, Attempt, Judgement, Outcome, Violation
 from llmguard.core.record import decode_outcome, encode_outcome
-from llmguard.engine.acceptance_policy import Acceptance, AcceptancePermit, bound_acceptance, certified, permit_from
+from llmguard.engine.acceptance_policy import Acceptance, AcceptancePermit, certified, permit_from, with_family
 from llmguard.engine.budget import Budget, BudgetTracker
 from llmguard.engine.call import guarded_call
 from llmguard.engine.check import JudgeResult, check
@@ -176,10 +176,10 @@ def test_an_audited_call_draws_all_samples_and_hands_out_the_same_value() -> Non
     replies = ['"a"'] * 3 + ['"b"'] * 4
     plain = told(policy_of(said(*replies), SelfConsistency(n_max=7), audit=0.25))
     audited = told(policy_of(said(*replies), SelfConsistency(n_max=7), audit=0.25), audited=True)
-    assert (audited.value, audited.agreement, audited.vote.used, audited.vote.drawn) == ("a", 1.0, 3, 7)
+    assert (audited.value, audited.agreement, audited.vote.used, audited.vote.sample_count) == ("a", 1.0, 3, 7)
     assert (plain.review_probability, plain.review_reason) == (0.25, "")
     assert (audited.review_probability, audited.review_reason) == (0.25, "audit")
-    assert (plain.value, plain.vote.drawn) == ("a", 3)
+    assert (plain.value, plain.vote.sample_count) == ("a", 3)
 
 
 def test_what_an_audit_draws_leaves_the_next_rung_its_budget() -> None:
@@ -202,14 +202,14 @@ def test_what_an_audit_draws_leaves_a_judge_its_budget() -> None:
 
     plain, audited = call(False), call(True)
     assert (plain.status, plain.value) == (audited.status, audited.value) == ("accepted", "a")
-    assert (audited.vote.used, audited.vote.drawn) == (3, 3), "nothing is left for the audit"
+    assert (audited.vote.used, audited.vote.sample_count) == (3, 3), "nothing is left for the audit"
 
 
 def test_a_retry_of_a_sample_for_the_audit_makes_no_other_status() -> None:
     """The samples that decided were each one request."""
     replies = [*AGREED[:3], ModelFailure("overloaded", "later"), '"a"', '"a"']
     outcome = told(policy_of(said(*replies), SelfConsistency()), audited=True)
-    assert (outcome.status, len(outcome.attempts), outcome.vote.drawn) == ("accepted", 6, 5)
+    assert (outcome.status, len(outcome.attempts), outcome.vote.sample_count) == ("accepted", 6, 5)
 
 
 @pytest.mark.parametrize("number", [1, 2])
@@ -579,12 +579,12 @@ def test_an_audited_vote_is_judged_also_where_it_is_not_accepted() -> None:
 
 def test_the_usual_family_ends_with_the_guards_own_plan() -> None:
     """Strict to loose, and nothing that needs more samples than the guard may draw."""
-    bound = bound_acceptance(certified(0.02), SelfConsistency(n_max=9, plan=(3, 2, 1)))
+    bound = with_family(certified(0.02), SelfConsistency(n_max=9, plan=(3, 2, 1)))
     assert [(plan.n0, plan.c) for plan in bound.plans] == [(9, 0), (6, 0), (4, 0), (3, 1)]
-    assert bound_acceptance(certified(0.02), SelfConsistency(stop=Fixed(5))).thresholds[0] == 1.0
+    assert with_family(certified(0.02), SelfConsistency(stop=Fixed(5))).thresholds[0] == 1.0
     with pytest.raises(UsageError, match="takes one sample"):
-        bound_acceptance(certified(0.02), None)
+        with_family(certified(0.02), None)
     with pytest.raises(UsageError, match="may need 5 samples"):
-        bound_acceptance(certified(0.02, plans=[Plan(3, 2, 1)]), SelfConsistency(n_max=4, plan=(3, 1, 1)))
+        with_family(certified(0.02, plans=[Plan(3, 2, 1)]), SelfConsistency(n_max=4, plan=(3, 1, 1)))
     with pytest.raises(UsageError, match="give thresholds"):
-        bound_acceptance(certified(0.02, plans=[Plan(3, 2, 1)]), SelfConsistency(stop=Fixed(5)))
+        with_family(certified(0.02, plans=[Plan(3, 2, 1)]), SelfConsistency(stop=Fixed(5)))

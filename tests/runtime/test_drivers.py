@@ -195,7 +195,7 @@ def test_a_wait_is_evaluated_once_and_recorded() -> None:
     """No shorter than the server asked for; its seconds stand in the step."""
     heard = []
     wait = Wait(lambda state: state.attempt_number / 100, RetryState(3), at_least_s=0.05)
-    drive(asking(Call("a", EchoModel(), REQUEST, wait)), CallExecution(hear=heard.append))
+    drive(asking(Call("a", EchoModel(), REQUEST, wait)), CallExecution(on_step_end=heard.append))
     assert [step.waited_s for step in heard] == [0.05]
 
 

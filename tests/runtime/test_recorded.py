@@ -67,7 +67,7 @@ def test_an_exact_replay_of_a_changed_guard_names_the_first_differing_step() -> 
     with pytest.raises(ReplayMismatch, match="no further step") as raised:
         replay_exactly(with_checks(positive).policy, record)
     assert raised.value.address == "r0/s0/a2/t1"
-    assert "a request to the model 'scripted'" in raised.value.found
+    assert "a request to the model 'scripted'" in raised.value.actual
 
 
 def test_a_step_that_is_not_asked_for_any_more_is_told_with_its_reply() -> None:

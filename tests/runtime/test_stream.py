@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from llmguard import FunctionModel, Guard, ModelFailure, OpenAIModel, UsageError, constant
-from llmguard.core.outcome import Outcome, Partial, Said, Void
+from llmguard.core.outcome import Outcome, Partial, StreamEvent, Void
 from llmguard.testing import ScriptedModel
 from tests.support.fault_server import FaultServer, Script, hang
 
@@ -27,14 +27,14 @@ def guard(*replies: object, **more: object) -> Guard:
     return Guard("p", prompt="p", schema=PERSON, models=[ScriptedModel(list(replies))], audit=0.0, log=None, **more)
 
 
-def streamed(made: Guard) -> tuple[list[Said], Outcome]:
+def streamed(made: Guard) -> tuple[list[StreamEvent], Outcome]:
     with made.stream() as stream:
         said = list(stream)
     return said, stream.outcome
 
 
-def astreamed(made: Guard) -> tuple[list[Said], Outcome]:
-    async def main() -> tuple[list[Said], Outcome]:
+def astreamed(made: Guard) -> tuple[list[StreamEvent], Outcome]:
+    async def main() -> tuple[list[StreamEvent], Outcome]:
         async with made.astream() as stream:
             said = [each async for each in stream]
         return said, stream.outcome
@@ -43,7 +43,7 @@ def astreamed(made: Guard) -> tuple[list[Said], Outcome]:
 
 
 BOTH = pytest.mark.parametrize("ways", [streamed, astreamed])
-Ways = Callable[[Guard], tuple[list[Said], Outcome]]
+Ways = Callable[[Guard], tuple[list[StreamEvent], Outcome]]
 
 
 @BOTH
@@ -169,7 +169,7 @@ def events(*texts: str, finish: str | None = "stop", done: bool = True, key: str
     return send
 
 
-def served(*scripts: Script, **more: object) -> tuple[list[Said], Outcome, int]:
+def served(*scripts: Script, **more: object) -> tuple[list[StreamEvent], Outcome, int]:
     with FaultServer(list(scripts)) as server:
         model = OpenAIModel("m", base_url=server.base_url, api_key="x")
         made = Guard("p", prompt="p", schema=PERSON, models=[model], log=None, **more)

@@ -9,7 +9,7 @@ from llmguard.certification import AuditedItem, Certificate, CertificateRefusal,
 from llmguard.certification.audited_items import Family
 from llmguard.certification.certificate import Method
 from llmguard.core.errors import UsageError
-from llmguard.engine.acceptance_policy import Acceptance, bound_acceptance, certified
+from llmguard.engine.acceptance_policy import Acceptance, certified, with_family
 from llmguard.engine.ladder import ModelRung
 from llmguard.engine.policy import Policy
 from llmguard.guard.guard import Guard
@@ -121,7 +121,7 @@ def promised(policy: Policy, alpha: float | None, delta: float | None) -> tuple[
             " --alpha 0.02 is 2 %."
         )
     given = certified(alpha, DEFAULT_DELTA if delta is None else delta)
-    return bound_acceptance(given, rung.consistency), rung.consistency
+    return with_family(given, rung.consistency), rung.consistency
 
 
 def _model_rung(policy: Policy) -> ModelRung:

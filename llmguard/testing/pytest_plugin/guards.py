@@ -9,7 +9,7 @@ import pytest
 
 from llmguard.core.canonical import Json
 from llmguard.core.errors import UsageError
-from llmguard.guard.discovery import guards_named
+from llmguard.guard.discovery import guards_by_name
 from llmguard.guard.guard import Guard
 
 _collected = pytest.StashKey["dict[str, Guard[Json]] | UsageError"]()
@@ -44,7 +44,7 @@ def collect_guards(modules: Iterable[str], folder: Path) -> dict[str, Guard[Json
     guards: dict[str, Guard[Json]] = {}
     paths: dict[str, str] = {}
     for each in modules:
-        for path, guard in guards_named(each, folder).items():
+        for path, guard in guards_by_name(each, folder).items():
             if guards.setdefault(guard.name, guard) is not guard:
                 raise UsageError(
                     f"two guards are named {guard.name!r}: {paths[guard.name]} and {path}. Rename one, or name the one"
