@@ -127,9 +127,9 @@ class Guard(Generic[T]):
         """`guard(...)` on the running event loop."""
         return value_of(await self.arun(meta=meta, **inputs))
 
-    def __reduce__(self) -> tuple[Callable[[str], Guard[Json]], tuple[str]]:
+    def __reduce__(self) -> tuple[Callable[[str], object], tuple[str]]:
         """In another process a guard is the one at `module:name`: what it is bound to (clients, a log, functions) stays."""
-        return guard_at, (importable_name(self),)
+        return guard_at, (importable_name(self, self.name),)
 
     def __copy__(self) -> Guard[T]:
         copied = object.__new__(type(self))

@@ -7,17 +7,12 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING, cast
 
 from llmguard.core.errors import UsageError
 
-if TYPE_CHECKING:
-    from llmguard.core.canonical import Json
-    from llmguard.guard.guard import Guard
 
-
-def importable_name(guard: Guard[Json]) -> str:
-    """`module:attribute` of a guard, or of the function under @guarded that has it.
+def importable_name(guard: object, name: str) -> str:
+    """`module:attribute` of a guard, or of the function under @guarded that has it. `name` is the guard's, for the error.
 
     Raises:
         UsageError: no imported module has the guard as an attribute.
@@ -27,7 +22,7 @@ def importable_name(guard: Guard[Json]) -> str:
             if (value is guard or guard_under_decorator(value) is guard) and not module_name.startswith("llmguard."):
                 return f"{module_name}:{attribute}"
     raise UsageError(
-        f"guard {guard.name!r} cannot be pickled: another process finds a guard by its name, and no imported module has"
+        f"guard {name!r} cannot be pickled: another process finds a guard by its name, and no imported module has"
         " this one as an attribute. Assign it at the top of a module that the other process can import."
     )
 
@@ -37,7 +32,7 @@ def guard_under_decorator(value: object) -> object:
     return value.__dict__.get("guard") if type(value).__module__ == "llmguard.guard.decorator" else None
 
 
-def guard_at(where: str) -> Guard[Json]:
+def guard_at(where: str) -> object:
     """The guard at `module:attribute`, as unpickling needs it.
 
     Raises:
@@ -52,4 +47,4 @@ def guard_at(where: str) -> Guard[Json]:
     guard = guard_under_decorator(value) or value
     if type(guard).__name__ != "Guard":
         raise UsageError(f"what is at {where!r} is of type {type(guard).__name__}, expected a Guard. {mend}")
-    return cast("Guard[Json]", guard)
+    return guard
