@@ -103,13 +103,13 @@ def _field_json(support: FieldSupport) -> Json:
     return {**{name: getattr(support, name) for name in names}, "alternatives": alternatives}
 
 
-VOTE_KEYS = "rung accepted reason used agreement dissent source refused ambiguous rule".split()
+VOTE_KEYS = "rung accepted reason used drawn agreement dissent source refused ambiguous rule".split()
 
 
 def _vote_json(vote: Vote) -> Json:
-    scalars = {name: getattr(vote, name) for name in VOTE_KEYS}
+    scalars = {key: vote.sample_count if key == "drawn" else getattr(vote, key) for key in VOTE_KEYS}
     samples = [_sample_json(each) for each in vote.samples]
-    return {**scalars, "drawn": vote.sample_count, "candidate": list(vote.candidate), "samples": samples}
+    return {**scalars, "candidate": list(vote.candidate), "samples": samples}
 
 
 def _sample_json(sample: Sample) -> Json:
