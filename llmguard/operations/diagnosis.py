@@ -14,7 +14,8 @@ from typing import Literal, TypeAlias
 from llmguard.core.canonical import Json
 from llmguard.core.errors import LLMGuardError, UsageError
 from llmguard.core.redaction import redact_text
-from llmguard.guard.guard import DEFAULT_LOG, Guard
+from llmguard.guard.guard import Guard
+from llmguard.guard.options import DEFAULT_LOG
 from llmguard.log.sqlite.database import has_wal_reset_bug, path_of, sqlite_version
 from llmguard.models.local import LocalModelUnavailable, find_weights
 from llmguard.models.token_counts import counter
