@@ -36,7 +36,7 @@ class Change:
         return f"{self.path or '(whole value)'}: {self.what} [{self.kind}]"
 
 
-Said: TypeAlias = Iterator[tuple[ChangeKind, str]]
+Differences: TypeAlias = Iterator[tuple[ChangeKind, str]]
 
 ANNOTATIONS = words_of("title description default examples deprecated readOnly writeOnly x-aliases x-unit x-stream")
 _TYPES = ("string", "integer", "number", "boolean", "object", "array", "null")
@@ -57,15 +57,15 @@ _SELF_MADE = words_of(
 )
 
 
-def types_of(schema: Mapping[str, Json]) -> frozenset[str]:
+def admitted_types(schema: Mapping[str, Json]) -> frozenset[str]:
     """The types that `type` names, all where it is missing; a number may be an integer."""
-    given = as_list(schema["type"]) if "type" in schema else list(_TYPES)
-    return frozenset(given) | ({"integer"} if "number" in given else frozenset())
+    names = as_list(schema["type"]) if "type" in schema else list(_TYPES)
+    return frozenset(names) | ({"integer"} if "number" in names else frozenset())
 
 
-def keyword_changes(old: Mapping[str, Json], new: Mapping[str, Json]) -> Said:
+def keyword_changes(old: Mapping[str, Json], new: Mapping[str, Json]) -> Differences:
     """All that the keywords of one place say, but for those with schemas in them."""
-    yield from _types(types_of(old), types_of(new))
+    yield from _types(admitted_types(old), admitted_types(new))
     yield from _choices(_options(old), _options(new))
     for keyword, words in _LOWER.items():
         yield from _bound(words, _number(old, keyword), _number(new, keyword), rises_is_narrower=True)
@@ -78,19 +78,19 @@ def keyword_changes(old: Mapping[str, Json], new: Mapping[str, Json]) -> Said:
     yield from _annotations(old, new)
 
 
-def opaque_changes(old: Mapping[str, Json], new: Mapping[str, Json], *, referred_differ: bool) -> Said:
+def opaque_changes(old: Mapping[str, Json], new: Mapping[str, Json], *, referred_differ: bool) -> Differences:
     """Keywords whose meaning is not compared here: a change of one may do both. `referred_differ`: so it is where the same
     words refer to definitions that changed."""
     for keyword in sorted(_opaque(old) | _opaque(new)):
         one, other = encode(old.get(keyword), sort_keys=True), encode(new.get(keyword), sort_keys=True)
         if one == other and (keyword in old) == (keyword in new) and not (referred_differ and b'"$ref"' in one):
             continue
-        said = f"{keyword!r} {_came(keyword, old, new)}"
+        change = f"{keyword!r} {_came(keyword, old, new)}"
         if keyword.startswith(("x-", "X-")):
-            yield "compatible", said
+            yield "compatible", change
         else:
-            yield WIDER, f"{said}; values may come that did not fit before"
-            yield NARROWER, f"{said}; values that fitted may not fit any more"
+            yield WIDER, f"{change}; values may come that did not fit before"
+            yield NARROWER, f"{change}; values that fitted may not fit any more"
 
 
 def _opaque(schema: Mapping[str, Json]) -> set[str]:
@@ -99,7 +99,7 @@ def _opaque(schema: Mapping[str, Json]) -> set[str]:
     return {*schema} - {*_SELF_MADE, *_LOWER, *_UPPER, *_EXACT, *ANNOTATIONS} | flags
 
 
-def _types(old: frozenset[str], new: frozenset[str]) -> Said:
+def _types(old: frozenset[str], new: frozenset[str]) -> Differences:
     added, gone = new - old, old - new
     if len(new) == len(_TYPES) > len(old):
         yield WIDER, "may now be of any type"
@@ -139,7 +139,7 @@ def _key(value: Json) -> bytes:
     return encode(int(value) if isinstance(value, float) and value.is_integer() else value, sort_keys=True)
 
 
-def _choices(old: dict[bytes, Json] | None, new: dict[bytes, Json] | None) -> Said:
+def _choices(old: dict[bytes, Json] | None, new: dict[bytes, Json] | None) -> Differences:
     if old is None and new is not None:
         yield NARROWER, f"must now be {'one of ' * (len(new) > 1)}{listed(new.values())}"
     elif new is None and old is not None:
@@ -156,7 +156,7 @@ def _number(schema: Mapping[str, Json], keyword: str) -> float | None:
     return found if isinstance(found, int | float) and not isinstance(found, bool) else None
 
 
-def _bound(words: str, old: float | None, new: float | None, *, rises_is_narrower: bool) -> Said:
+def _bound(words: str, old: float | None, new: float | None, *, rises_is_narrower: bool) -> Differences:
     if old == new:
         return
     if old is None:
@@ -167,7 +167,7 @@ def _bound(words: str, old: float | None, new: float | None, *, rises_is_narrowe
         yield NARROWER if (new > old) == rises_is_narrower else WIDER, f"{words} is now {brief(new)}, was {brief(old)}"
 
 
-def _exact(keyword: str, old: Json, new: Json) -> Said:
+def _exact(keyword: str, old: Json, new: Json) -> Differences:
     if old == new:
         return
     if old is None:
@@ -179,7 +179,7 @@ def _exact(keyword: str, old: Json, new: Json) -> Said:
         yield NARROWER, f"the {keyword} is now {brief(new)}, was {brief(old)}; values that fitted may not fit any more"
 
 
-def _multiples(old: float | None, new: float | None) -> Said:
+def _multiples(old: float | None, new: float | None) -> Differences:
     if old == new:
         return
     if new is None or (old is not None and old % new == 0):
@@ -191,14 +191,14 @@ def _multiples(old: float | None, new: float | None) -> Said:
         yield NARROWER, f"must be a multiple of {brief(new)}, no longer of {brief(old)}"
 
 
-def _unique(old: bool, new: bool) -> Said:
+def _unique(old: bool, new: bool) -> Differences:
     if new and not old:
         yield NARROWER, "may no longer have two equal items"
     elif old and not new:
         yield WIDER, "may now have equal items"
 
 
-def _annotations(old: Mapping[str, Json], new: Mapping[str, Json]) -> Said:
+def _annotations(old: Mapping[str, Json], new: Mapping[str, Json]) -> Differences:
     for keyword in sorted(ANNOTATIONS):
         if _differ(old.get(keyword), new.get(keyword)) or (keyword in old) != (keyword in new):
             yield "compatible", f"{keyword!r} {_came(keyword, old, new)}"

@@ -14,7 +14,7 @@ from llmguard.core.messages import ResponseFormat
 from llmguard.core.outcome import Repair, Violations
 from llmguard.schema.explain import MAX_FOUND, MAX_VIOLATIONS, Explainer
 from llmguard.schema.form import instruction
-from llmguard.schema.keywords import Draft, all_subschemas, as_pointer
+from llmguard.schema.keywords import Draft, as_pointer
 from llmguard.schema.lint import (
     draft_for,
     refuse_cycles_and_size,
@@ -23,6 +23,7 @@ from llmguard.schema.lint import (
     refused_by_compiler,
     warnings_of,
 )
+from llmguard.schema.navigate import SchemaDocument
 from llmguard.schema.parts import default_in, merge, part_of, salvaged
 from llmguard.schema.references import self_contained
 from llmguard.schema.types import LENIENT_FORMATS, PYTHON_RULE, PythonType, plain_json, python_type
@@ -45,8 +46,7 @@ class Schema:
     digest: str
     python_type: object = None
     warnings: tuple[str, ...] = ()
-    _draft: Draft = field(repr=False, compare=False, kw_only=True)
-    _places: Mapping[str, Json] = field(repr=False, compare=False, kw_only=True)
+    _document: SchemaDocument = field(repr=False, compare=False, kw_only=True)
     _is_valid: Callable[[Json], bool] = field(repr=False, compare=False, kw_only=True)
     _explainer: Explainer = field(repr=False, compare=False, kw_only=True)
     _python: PythonType | None = field(repr=False, compare=False, kw_only=True)
@@ -82,7 +82,7 @@ class Schema:
 
     def output_form(self, name: str) -> ResponseFormat:
         """The schema as a request carries it."""
-        words = instruction(self.json_schema, self._places)
+        words = instruction(self._document)
         return ResponseFormat(name=name, schema=self.json_schema, instruction=words, digest=self.digest)
 
 
@@ -136,15 +136,15 @@ def salvage(schema: Schema, value: Json, violations: Violations) -> tuple[Json, 
         told_in_full = len(found) < MAX_VIOLATIONS or found[0].rule == PYTHON_RULE
         return found if told_in_full else schema._explainer.explain(candidate, MAX_FOUND)
 
-    return salvaged(value, violations, judge, lambda path: default_in(schema._places, path))
+    return salvaged(value, violations, judge, lambda path: default_in(schema._document, path))
 
 
 def failed_part(schema: Schema, violations: Violations) -> Schema | None:
     """The schema of only those top-level properties that are wrong, to ask for them again; None where the others cannot
     be taken as right whatever these become."""
-    draft = schema._draft
+    draft = schema._document.draft
     part = part_of(schema.json_schema, draft, violations)
-    return None if part is None else _finished(part, schema._draft, "part of a schema", formats=_formats(schema))
+    return None if part is None else _finished(part, draft, "part of a schema", formats=_formats(schema))
 
 
 def merged(value: Json, part: Json, asked: Schema | None = None) -> Json:
@@ -199,17 +199,16 @@ def _compile(
 
 
 def _finished(schema: Json, draft: Draft, where: str, *, formats: Formats, python: PythonType | None = None) -> Schema:
-    places = all_subschemas(schema, draft)
-    refuse_cycles_and_size(places, draft, where)
+    document = SchemaDocument(schema, draft)
+    refuse_cycles_and_size(document, where)
     return Schema(
         schema,
         digest(schema),
         python.given if python else None,
-        warnings_of(places, draft, formats=python is None),
-        _draft=draft,
-        _places=places,
+        warnings_of(document, formats=python is None),
+        _document=document,
         _is_valid=_validator(schema, formats, where).is_valid,
-        _explainer=Explainer(Verdicts(schema, draft, places, formats)),
+        _explainer=Explainer(Verdicts(document, formats)),
         _python=python,
     )
 

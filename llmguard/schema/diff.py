@@ -13,14 +13,14 @@ from llmguard.schema.changes import (
     NARROWER,
     WIDER,
     Change,
-    Said,
+    Differences,
+    admitted_types,
     keyword_changes,
     opaque_changes,
-    types_of,
 )
 from llmguard.schema.compiled import Schema
-from llmguard.schema.keywords import as_pointer, from_fragment, words_of
-from llmguard.schema.verdicts import Verdicts
+from llmguard.schema.keywords import as_pointer, words_of
+from llmguard.schema.navigate import SchemaDocument, item_keywords
 from llmguard.schema.words import brief
 
 MAX_CHANGES = 200
@@ -43,52 +43,54 @@ def diff(old: Schema, new: Schema) -> tuple[Change, ...]:
     /total: may now be a fraction; it was an integer [breaking-for-callers]
     /total: may now be missing [breaking-for-callers]
     """
-    walk = _Walk(_Side(old.verdicts), _Side(new.verdicts))
-    found = dict.fromkeys(walk.changes())
-    return tuple(sorted(found, key=lambda change: (_ORDER[change.kind], change.path, change.what))[:MAX_CHANGES])
+    walk = _Walk(_Side(old.verdicts.document), _Side(new.verdicts.document))
+    changes = dict.fromkeys(walk.changes())
+    return tuple(sorted(changes, key=lambda change: (_ORDER[change.kind], change.path, change.what))[:MAX_CHANGES])
 
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """One of the two schemas: its places, each with what it refers to taken in."""
+    """One of the two schemas; its parts are read with their references and `allOf` joined into one schema."""
 
-    verdicts: Verdicts
+    document: SchemaDocument
 
     def definitions(self) -> Json:
         """All that can be referred to."""
-        root = self.verdicts.places[""]
+        root = self.document.schema
         return [root, None] if _refers_to_root(root) else _definitions(root)
 
-    def at(self, pointer: str) -> Json:
-        """The schema there with its references and `allOf` taken in, where no two of them speak of the same thing."""
-        schema = self.verdicts.schema(pointer)
-        return self._taken_in(schema, frozenset([pointer])) if isinstance(schema, dict) else schema
+    def root(self) -> Json:
+        """The whole schema with its references and `allOf` joined, where no two of them have the same keyword."""
+        schema = self.document.root.schema
+        return self._join_all(schema, frozenset([""])) if isinstance(schema, dict) else schema
 
     def resolved(self, schema: Json) -> Json:
-        return self._taken_in(schema, frozenset()) if isinstance(schema, dict) else schema
+        """A part of it, read in the same way."""
+        return self._join_all(schema, frozenset()) if isinstance(schema, dict) else schema
 
-    def _taken_in(self, schema: Mapping[str, Json], seen: frozenset[str]) -> dict[str, Json]:
+    def _join_all(self, schema: Mapping[str, Json], above: frozenset[str]) -> dict[str, Json]:
+        """`above`: the pointers of the references that are being joined, so that a cycle ends."""
         own = {keyword: value for keyword, value in schema.items() if keyword not in ("$ref", "allOf")}
-        for part in self._joined(schema, seen):
+        for part in self._parts_to_join(schema, above):
             if part is None or not _can_join(own, part):
                 own.setdefault("allOf and $ref", []).append(part if part is not None else schema.get("$ref"))
             else:
                 own = _join(own, part)
         return own
 
-    def _joined(self, schema: Mapping[str, Json], seen: frozenset[str]) -> Iterator[dict[str, Json] | None]:
+    def _parts_to_join(self, schema: Mapping[str, Json], above: frozenset[str]) -> Iterator[dict[str, Json] | None]:
         """The schemas that this one is joined with; None for what cannot be followed."""
         if "$ref" in schema:
-            target = from_fragment(schema["$ref"])
-            if target is None or target in seen or target not in self.verdicts.places:
+            target = self.document.follow(schema["$ref"])
+            if target is None or target.pointer in above:
                 yield None
-            elif isinstance(found := self.verdicts.schema(target), dict):
-                yield self._taken_in(found, seen | {target})
+            elif isinstance(target.schema, dict):
+                yield self._join_all(target.schema, above | {target.pointer})
             else:
-                yield None if found is False else {}
+                yield None if target.schema is False else {}
         for part in schema.get("allOf", ()):
             if isinstance(part, dict):
-                yield self._taken_in(part, seen)
+                yield self._join_all(part, above)
             elif part is False:
                 yield None
 
@@ -138,7 +140,7 @@ class _Walk:
 
     def changes(self) -> Iterator[Change]:
         """A pair of places is not compared again below itself, so that recursive schemas end."""
-        waiting: list[tuple[Step, frozenset[tuple[str, str]]]] = [((self.old.at(""), self.new.at(""), ""), frozenset())]
+        waiting: list[tuple[Step, frozenset[tuple[str, str]]]] = [((self.old.root(), self.new.root(), ""), frozenset())]
         for _ in range(MAX_PAIRS):
             if not waiting:
                 return
@@ -161,13 +163,13 @@ class _Walk:
     def _pair(self, old: Json, new: Json, path: str) -> Steps:
         old, new = _as_dict(self.old.resolved(old)), _as_dict(self.new.resolved(new))
         if old is None or new is None:
-            yield from _told(path, _existence(old, new))
+            yield from _changes_at(path, _existence(old, new))
             return
         one, other = _branches(old, self.old), _branches(new, self.new)
         if len(one) == len(other) == 1:
             yield from self._plain(one[0], other[0], path)
         else:
-            yield from _told(path, _annotations_only(old, new))
+            yield from _changes_at(path, _annotations_only(old, new))
             yield from self._unions(one, other, path)
 
     def _unions(self, one: list[dict[str, Json]], other: list[dict[str, Json]], path: str) -> Steps:
@@ -176,23 +178,23 @@ class _Walk:
         for branch in one:
             twin = _twin(branch, left)
             if twin is None:
-                yield Change(NARROWER, path, f"may no longer be {_named(branch)}")
+                yield Change(NARROWER, path, f"may no longer be {_branch_in_words(branch)}")
             else:
                 left.remove(twin)
                 yield from self._plain(branch, twin, path)
         for branch in left:
-            yield Change(WIDER, path, f"may now be {_named(branch)}")
+            yield Change(WIDER, path, f"may now be {_branch_in_words(branch)}")
 
     def _plain(self, old: dict[str, Json], new: dict[str, Json], path: str) -> Steps:
-        yield from _told(path, keyword_changes(old, new))
-        yield from _told(path, opaque_changes(old, new, referred_differ=self.referred_differ))
-        yield from _told(path, self._unpaired(old, new))
-        if "object" in types_of(old) & types_of(new):
+        yield from _changes_at(path, keyword_changes(old, new))
+        yield from _changes_at(path, opaque_changes(old, new, referred_differ=self.referred_differ))
+        yield from _changes_at(path, self._unpaired(old, new))
+        if "object" in admitted_types(old) & admitted_types(new):
             yield from _members(old, new, path)
-        if "array" in types_of(old) & types_of(new):
+        if "array" in admitted_types(old) & admitted_types(new):
             yield from _items(old, new, path)
 
-    def _unpaired(self, old: dict[str, Json], new: dict[str, Json]) -> Said:
+    def _unpaired(self, old: dict[str, Json], new: dict[str, Json]) -> Differences:
         """Alternatives that are not compared one by one: beside other keywords, or such that a value may fit several."""
         for keyword in ("anyOf", "oneOf"):
             if old.get(keyword) != new.get(keyword) or self._may_differ(old.get(keyword)):
@@ -207,15 +209,15 @@ def _as_dict(schema: Json) -> dict[str, Json] | None:
     return {} if schema is True else None
 
 
-def _existence(old: dict[str, Json] | None, new: dict[str, Json] | None) -> Said:
+def _existence(old: dict[str, Json] | None, new: dict[str, Json] | None) -> Differences:
     if old is None and new is not None:
         yield WIDER, "may now be present"
     elif new is None and old is not None:
         yield NARROWER, "may no longer be present"
 
 
-def _told(path: str, said: Said) -> Iterator[Change]:
-    for kind, what in said:
+def _changes_at(path: str, differences: Differences) -> Iterator[Change]:
+    for kind, what in differences:
         yield Change(kind, path, what)
 
 
@@ -248,9 +250,8 @@ def _items(old: dict[str, Json], new: dict[str, Json], path: str) -> Steps:
 
 
 def _positions(schema: dict[str, Json]) -> tuple[list[Json], Json]:
-    if isinstance(schema.get("items"), list):  # before draft 2020-12
-        return schema["items"], schema.get("additionalItems", True)
-    return schema.get("prefixItems", []), schema.get("items", True)
+    first, others = item_keywords(schema)
+    return schema.get(first, []), schema.get(others, True)
 
 
 def _branches(schema: dict[str, Json], side: _Side) -> list[dict[str, Json]]:
@@ -273,7 +274,7 @@ def _exclude_each_other(branches: list[dict[str, Json]]) -> bool:
 
 
 def _apart(one: dict[str, Json], other: dict[str, Json]) -> bool:
-    if not types_of(one) & types_of(other):
+    if not admitted_types(one) & admitted_types(other):
         return True
     if "const" in one and "const" in other:
         return digest(one["const"]) != digest(other["const"])
@@ -296,7 +297,9 @@ def _twin(branch: dict[str, Json], left: list[dict[str, Json]]) -> dict[str, Jso
         return branch
     marks = _marks(branch)
     same_marks = [one for one in left if marks & _marks(one)]
-    same_types = [one for one in left if types_of(one) == types_of(branch) and "const" not in {**one, **branch}]
+    same_types = [
+        one for one in left if admitted_types(one) == admitted_types(branch) and "const" not in {**one, **branch}
+    ]
     for alike in (same_marks, same_types if not marks else []):
         if len(alike) == 1:
             return alike[0]
@@ -312,7 +315,7 @@ def _marks(branch: dict[str, Json]) -> set[str]:
     }
 
 
-def _named(branch: dict[str, Json]) -> str:
+def _branch_in_words(branch: dict[str, Json]) -> str:
     if "const" in branch:
         return brief(branch["const"])
     if marks := _marks(branch):
@@ -321,7 +324,7 @@ def _named(branch: dict[str, Json]) -> str:
     return f"of type {types}" if isinstance(types, str) else "an alternative"
 
 
-def _annotations_only(old: dict[str, Json], new: dict[str, Json]) -> Said:
+def _annotations_only(old: dict[str, Json], new: dict[str, Json]) -> Differences:
     for keyword in sorted(ANNOTATIONS):
         if old.get(keyword) != new.get(keyword):
             yield "compatible", f"{keyword!r} changed"

@@ -8,15 +8,23 @@ and one keyword at a time, and of several branches only the one that fits best i
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeAlias
 
 from llmguard.core.canonical import Json
 from llmguard.core.outcome import Violation, Violations
-from llmguard.schema.alternatives import admits, among, constants_of, discriminators, name_of, types_of_branch
-from llmguard.schema.keywords import as_pointer, from_fragment
+from llmguard.schema.alternatives import (
+    admits,
+    branch_constants,
+    branch_name,
+    branch_types,
+    discriminators,
+    is_among,
+)
+from llmguard.schema.keywords import as_pointer
+from llmguard.schema.navigate import ALTERNATIVES, Location
 from llmguard.schema.verdicts import COMPANIONS, Verdicts, is_flag
 from llmguard.schema.words import brief, clause, clipped, hint, listed, nearest, quoted
 
@@ -44,20 +52,20 @@ _RANK = {"type": 0, "required": 1, "enum": 2, "const": 2, "additionalProperties"
 
 
 @dataclass(frozen=True, slots=True)
-class RunsOn:
-    """A value and the schema that judges it, by the schema's pointer."""
+class JudgedValue:
+    """A value, its path, and the location of the schema that judges it."""
 
-    schema: str
+    location: Location
     value: Json = field(repr=False)
     path: Path
 
 
 @dataclass(slots=True)
 class Findings:
-    """What one look at a place gave: violations of the value itself, and where to look on."""
+    """What one look at a value gave: violations of the value itself, and where to look on."""
 
     violations: list[Violation] = field(default_factory=list)
-    deeper: list[RunsOn] = field(default_factory=list)
+    deeper: list[JudgedValue] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.violations or self.deeper)
@@ -68,234 +76,235 @@ class Explainer:
 
     def __init__(self, verdicts: Verdicts) -> None:
         self.verdicts = verdicts
-        self._keywords = verdicts.draft.keywords
+        self._keywords = verdicts.document.draft.keywords
 
     def explain(self, value: Json, limit: int = MAX_VIOLATIONS) -> Violations:
         """At most `limit` violations, the most relevant first; never none."""
-        found: list[Violation] = []
-        waiting = deque([RunsOn("", value, ())])
-        seen: set[tuple[str, Path]] = set()
-        while waiting and len(found) < MAX_FOUND:
-            place = waiting.popleft()
-            if (place.schema, place.path) in seen:
+        violations: list[Violation] = []
+        waiting = deque([JudgedValue(self.verdicts.document.root, value, ())])
+        known: set[tuple[str, Path]] = set()
+        while waiting and len(violations) < MAX_FOUND:
+            subject = waiting.popleft()
+            key = (subject.location.pointer, subject.path)
+            if key in known:
                 continue
-            seen.add((place.schema, place.path))
-            findings = self._inspect(place) if len(seen) <= MAX_INSPECTIONS else Findings()
-            found += findings.violations or ([] if findings.deeper else [_unexplained(place)])
+            known.add(key)
+            findings = self._inspect(subject) if len(known) <= MAX_INSPECTIONS else Findings()
+            violations += findings.violations or ([] if findings.deeper else [_unexplained(subject)])
             waiting += findings.deeper
-        once = {(violation.path, violation.rule, violation.message): violation for violation in found}
+        once = {(violation.path, violation.rule, violation.message): violation for violation in violations}
         return tuple(sorted(once.values(), key=_relevance)[:limit])
 
-    def _inspect(self, place: RunsOn) -> Findings:
+    def _inspect(self, subject: JudgedValue) -> Findings:
         """What is wrong here, and which parts, or further schemas for the same value, do not fit."""
-        schema = self.verdicts.schema(place.schema)
-        if not isinstance(schema, dict):
-            return Findings([_violation(place, "false", "must not be there")])
-        if _holds_half_a_character(place.value):
+        location = subject.location
+        if not isinstance(location.schema, dict):
+            return Findings([_violation(subject, "false", "must not be there")])
+        if _holds_half_a_character(subject.value):
             message = "holds half of a surrogate pair, which is no character"
-            return Findings([Violation(_pointer(place.path), "text", message)])
-        findings = Findings(list(self._violations(place, schema)))
-        findings.deeper += islice(self._misfits(place, schema), MAX_FOUND)
-        for keyword in ("anyOf", "oneOf"):
-            if keyword in schema:
-                self._look_into_branches(place, keyword, len(schema[keyword]), findings)
+            return Findings([Violation(_pointer(subject.path), "text", message)])
+        findings = Findings(list(self._violations(subject)))
+        findings.deeper += islice(self._mismatches(subject), MAX_FOUND)
+        for keyword in ALTERNATIVES:
+            if keyword in location.keywords:
+                self._look_into_branches(subject, keyword, findings)
         if not findings:
-            findings.violations += self._unevaluated(place, schema)
+            findings.violations += self._unevaluated(subject)
         return findings
 
-    def _violations(self, place: RunsOn, schema: Json) -> Iterator[Violation]:
+    def _violations(self, subject: JudgedValue) -> Iterator[Violation]:
+        schema = subject.location.keywords
         for keyword in _ASSERTIONS:
             if keyword in schema and keyword in self._keywords and not is_flag(keyword, schema):
-                yield from self._broken(place, keyword, schema)
-        if isinstance(place.value, dict):
-            yield from self._wrong_object(place, schema)
-        elif isinstance(place.value, list):
-            yield from self._wrong_list(place, schema)
-        if "not" in schema and self.verdicts.fits(place.schema + "/not", place.value):
-            yield _violation(place, "not", clause("not", None, place.value))
+                yield from self._broken(subject, keyword)
+        if isinstance(subject.value, dict):
+            yield from self._wrong_object(subject)
+        elif isinstance(subject.value, list):
+            yield from self._wrong_list(subject)
+        if "not" in schema and self.verdicts.fits(subject.location.pointer + "/not", subject.value):
+            yield _violation(subject, "not", clause("not", None, subject.value))
 
-    def _broken(self, place: RunsOn, keyword: str, schema: Json) -> Iterator[Violation]:
-        if not self.verdicts.keeps(place.schema, keyword, place.value):
+    def _broken(self, subject: JudgedValue, keyword: str) -> Iterator[Violation]:
+        schema = subject.location.keywords
+        if not self.verdicts.keeps(subject.location, keyword, subject.value):
             strict = COMPANIONS.get(keyword)
-            said = strict if strict and schema.get(strict) is True else keyword
-            yield _violation(place, keyword, clause(said, schema[keyword], place.value), schema[keyword])
+            stated = strict if strict and schema.get(strict) is True else keyword
+            yield _violation(subject, keyword, clause(stated, schema[keyword], subject.value), schema[keyword])
 
-    def _misfits(self, place: RunsOn, schema: Json) -> Iterator[RunsOn]:
+    def _mismatches(self, subject: JudgedValue) -> Iterator[JudgedValue]:
         """The parts of the value, and the further schemas for all of it, that do not fit."""
-        parts: Iterable[RunsOn] = ()
-        if isinstance(place.value, dict):
-            parts = self._properties(place, schema)
-        elif isinstance(place.value, list):
-            parts = self._items(place, schema)
-        yield from (part for part in parts if not self.verdicts.fits(part.schema, part.value))
-        for pointer in self._in_place(place, schema):
-            if not self.verdicts.fits(pointer, place.value):
-                yield RunsOn(pointer, place.value, place.path)
+        parts: Iterable[JudgedValue] = ()
+        if isinstance(subject.value, dict):
+            parts = self._properties(subject)
+        elif isinstance(subject.value, list):
+            parts = self._items(subject)
+        yield from (part for part in parts if not self.verdicts.fits(part.location.pointer, part.value))
+        for location in self._same_value(subject):
+            if not self.verdicts.fits(location.pointer, subject.value):
+                yield JudgedValue(location, subject.value, subject.path)
 
-    def _in_place(self, place: RunsOn, schema: Json) -> Iterator[str]:
-        here = place.schema
-        ref = from_fragment(schema.get("$ref", ""))
-        if ref is not None and ref in self.verdicts.places:
-            yield ref
-        yield from (f"{here}/allOf/{number}" for number in range(len(schema.get("allOf", ()))))
-        if "if" in schema and "if" in self._keywords:
-            branch = "then" if self.verdicts.fits(f"{here}/if", place.value) else "else"
-            if branch in schema:
-                yield f"{here}/{branch}"
+    def _same_value(self, subject: JudgedValue) -> Iterator[Location]:
+        """The further schemas that judge the value itself; those of `anyOf` and `oneOf` are looked at elsewhere."""
+        here = subject.location
+        yield from here.same_value(("allOf",))
+        if "if" in here.keywords and "if" in self._keywords:
+            branch = "then" if self.verdicts.fits(f"{here.pointer}/if", subject.value) else "else"
+            if (location := here.child(branch)) is not None:
+                yield location
         for keyword in ("dependentSchemas", "dependencies"):
-            if isinstance(place.value, dict) and keyword in self._keywords:
-                present = (name for name in schema.get(keyword, ()) if name in place.value)
-                pointers = (here + as_pointer((keyword, name)) for name in present)
-                yield from (pointer for pointer in pointers if pointer in self.verdicts.places)
+            if isinstance(subject.value, dict) and keyword in self._keywords:
+                present = (name for name in here.keywords.get(keyword, ()) if name in subject.value)
+                yield from (location for name in present if (location := here.child(keyword, name)) is not None)
 
     # --- objects
 
-    def _properties(self, place: RunsOn, schema: Json) -> Iterator[RunsOn]:
+    def _properties(self, subject: JudgedValue) -> Iterator[JudgedValue]:
         """Every property with every schema that judges it."""
-        described = schema.get("properties", {})
-        for name, value in place.value.items():
-            path = (*place.path, name)
-            keywords = [("properties", name)] if name in described else []
-            keywords += [("patternProperties", pattern) for pattern in self._patterns(schema, name)]
-            if not keywords and isinstance(schema.get("additionalProperties"), dict):
-                yield RunsOn(place.schema + "/additionalProperties", value, path)
-            yield from (RunsOn(place.schema + as_pointer(tokens), value, path) for tokens in keywords)
+        here = subject.location
+        for name, value in subject.value.items():
+            by_name = [here.child("properties", name)]
+            by_pattern = (here.child("patternProperties", pattern) for pattern in self._patterns(here.keywords, name))
+            locations = [location for location in (*by_name, *by_pattern) if location is not None]
+            if not locations and isinstance(here.keywords.get("additionalProperties"), dict):
+                locations = [location for location in (here.child("additionalProperties"),) if location is not None]
+            yield from (JudgedValue(location, value, (*subject.path, name)) for location in locations)
 
-    def _patterns(self, schema: Json, name: str) -> list[str]:
+    def _patterns(self, schema: Mapping[str, Json], name: str) -> list[str]:
         return [pattern for pattern in schema.get("patternProperties", ()) if self.verdicts.matches(pattern, name)]
 
-    def _wrong_object(self, place: RunsOn, schema: Json) -> Iterator[Violation]:
+    def _wrong_object(self, subject: JudgedValue) -> Iterator[Violation]:
+        schema = subject.location.keywords
         described = schema.get("properties", {})
-        strangers = [name for name in islice(place.value, 500) if name not in described]
-        missing = [name for name in schema.get("required", ()) if name not in place.value]
+        strangers = [name for name in islice(subject.value, 500) if name not in described]
+        missing = [name for name in schema.get("required", ()) if name not in subject.value]
         for name in missing[: 2 * MAX_VIOLATIONS]:
             near = nearest(name, strangers)
             is_it = f" (is it {quoted(near)}?)" if near else ""
-            yield _violation(place, "required", f"required property {quoted(name)} is missing{is_it}", name)
-        yield from self._missing_dependents(place, schema)
+            yield _violation(subject, "required", f"required property {quoted(name)} is missing{is_it}", name)
+        yield from self._missing_dependents(subject)
         if schema.get("additionalProperties") is False:
-            yield from islice(self._unexpected(place, schema), MAX_VIOLATIONS)
-        if "propertyNames" in schema and "propertyNames" in self._keywords:
-            yield from islice(self._wrong_names(place), MAX_VIOLATIONS)
+            yield from islice(self._unexpected(subject), MAX_VIOLATIONS)
+        if (names := subject.location.child("propertyNames")) is not None:
+            yield from islice(self._wrong_names(subject, names), MAX_VIOLATIONS)
 
-    def _missing_dependents(self, place: RunsOn, schema: Json) -> Iterator[Violation]:
+    def _missing_dependents(self, subject: JudgedValue) -> Iterator[Violation]:
         for keyword in ("dependentRequired", "dependencies"):
-            needs = schema.get(keyword, {}) if keyword in self._keywords else {}
+            needs = subject.location.keywords.get(keyword, {}) if keyword in self._keywords else {}
             for name, needed in needs.items():
-                lists = needed if isinstance(needed, list) and name in place.value else []
-                for other in (each for each in lists if each not in place.value):
+                lists = needed if isinstance(needed, list) and name in subject.value else []
+                for other in (each for each in lists if each not in subject.value):
                     message = f"property {quoted(other)} is required where {quoted(name)} is present"
-                    yield _violation(place, keyword, message, other)
+                    yield _violation(subject, keyword, message, other)
 
-    def _unexpected(self, place: RunsOn, schema: Json) -> Iterator[Violation]:
+    def _unexpected(self, subject: JudgedValue) -> Iterator[Violation]:
+        schema = subject.location.keywords
         described = schema.get("properties", {})
-        for name in place.value:
+        for name in subject.value:
             if name not in described and not self._patterns(schema, name):
-                yield _unexpected_property(place, name, described, "additionalProperties")
+                yield _unexpected_property(subject, name, described, "additionalProperties")
 
-    def _wrong_names(self, place: RunsOn) -> Iterator[Violation]:
-        schema = place.schema + "/propertyNames"
-        for name in place.value:
-            if not self.verdicts.fits(schema, name):
-                found = self._inspect(RunsOn(schema, name, ())).violations
-                why, expected = (found[0].message, found[0].expected) if found else ("is not allowed", None)
-                yield _violation(place, "propertyNames", f"property name {brief(name)}: {why}", expected)
+    def _wrong_names(self, subject: JudgedValue, names: Location) -> Iterator[Violation]:
+        for name in subject.value:
+            if not self.verdicts.fits(names.pointer, name):
+                violations = self._inspect(JudgedValue(names, name, ())).violations
+                first = violations[0] if violations else None
+                why, expected = (first.message, first.expected) if first else ("is not allowed", None)
+                yield _violation(subject, "propertyNames", f"property name {brief(name)}: {why}", expected)
 
     # --- lists
 
-    def _items(self, place: RunsOn, schema: Json) -> Iterator[RunsOn]:
-        """Every item with the schema that judges it. Before 2020-12 `items` could be what `prefixItems` is now."""
-        by_position = "items" if isinstance(schema.get("items"), list) else "prefixItems"
-        for_the_rest = "additionalItems" if by_position == "items" else "items"
-        first = len(schema.get(by_position, ())) if by_position in self._keywords else 0
-        for number, value in enumerate(place.value):
-            pointer = f"{place.schema}/{by_position}/{number}" if number < first else f"{place.schema}/{for_the_rest}"
-            if pointer in self.verdicts.places:
-                yield RunsOn(pointer, value, (*place.path, str(number)))
+    def _items(self, subject: JudgedValue) -> Iterator[JudgedValue]:
+        """Every item with the schema that judges it."""
+        prefix, rest = subject.location.prefix, subject.location.rest
+        for number, value in enumerate(subject.value):
+            location = prefix[number] if number < len(prefix) else rest
+            if location is not None:
+                yield JudgedValue(location, value, (*subject.path, str(number)))
 
-    def _wrong_list(self, place: RunsOn, schema: Json) -> Iterator[Violation]:
+    def _wrong_list(self, subject: JudgedValue) -> Iterator[Violation]:
+        schema = subject.location.keywords
         if "contains" not in schema or "contains" not in self._keywords:
             return
-        fitting = sum(self.verdicts.fits(place.schema + "/contains", item) for item in place.value)
+        fitting = sum(self.verdicts.fits(subject.location.pointer + "/contains", item) for item in subject.value)
         bounds = schema if "minContains" in self._keywords else {}
         least, most = bounds.get("minContains", 1), bounds.get("maxContains", fitting)
         if fitting < least:
-            yield _violation(place, "contains", f"must have at least {least} fitting 'contains'; {fitting} do", least)
+            yield _violation(subject, "contains", f"must have at least {least} fitting 'contains'; {fitting} do", least)
         if fitting > most:
-            yield _violation(place, "maxContains", f"must have at most {most} fitting 'contains'; {fitting} do", most)
+            yield _violation(subject, "maxContains", f"must have at most {most} fitting 'contains'; {fitting} do", most)
 
-    def _unevaluated(self, place: RunsOn, schema: Json) -> Iterator[Violation]:
-        if "unevaluatedProperties" in schema and isinstance(place.value, dict):
-            for name in self.verdicts.unevaluated_properties(place.schema, place.value):
-                yield _unexpected_property(place, name, schema.get("properties", {}), "unevaluatedProperties")
-        elif "unevaluatedItems" in schema and isinstance(place.value, list):
-            message = f"must have no item that no other keyword describes; got {brief(place.value)}"
-            yield _violation(place, "unevaluatedItems", message)
+    def _unevaluated(self, subject: JudgedValue) -> Iterator[Violation]:
+        schema = subject.location.keywords
+        if "unevaluatedProperties" in schema and isinstance(subject.value, dict):
+            for name in self.verdicts.unevaluated_properties(subject.location.pointer, subject.value):
+                yield _unexpected_property(subject, name, schema.get("properties", {}), "unevaluatedProperties")
+        elif "unevaluatedItems" in schema and isinstance(subject.value, list):
+            message = f"must have no item that no other keyword describes; got {brief(subject.value)}"
+            yield _violation(subject, "unevaluatedItems", message)
 
     # --- alternatives
 
-    def _look_into_branches(self, place: RunsOn, keyword: str, count: int, findings: Findings) -> None:
-        branches = [f"{place.schema}/{keyword}/{number}" for number in range(count)]
-        fitting = [branch for branch in branches if self.verdicts.fits(branch, place.value)]
+    def _look_into_branches(self, subject: JudgedValue, keyword: str, findings: Findings) -> None:
+        branches = subject.location.listed(keyword)
+        fitting = [branch for branch in branches if self.verdicts.fits(branch.pointer, subject.value)]
         if len(fitting) > 1 and keyword == "oneOf":
-            names = listed(name_of(self.verdicts, branch) for branch in fitting)
-            message = f"must fit exactly one alternative; fits {len(fitting)}: {names}"
-            findings.violations.append(_violation(place, "oneOf", message, 1))
+            message = f"must fit exactly one alternative; fits {len(fitting)}: {listed(map(branch_name, fitting))}"
+            findings.violations.append(_violation(subject, "oneOf", message, 1))
         elif not fitting:
-            self._look_into_best(place, branches, findings)
+            self._look_into_best(subject, branches, findings)
 
-    def _look_into_best(self, place: RunsOn, branches: list[str], findings: Findings) -> None:
+    def _look_into_best(self, subject: JudgedValue, branches: Sequence[Location], findings: Findings) -> None:
         """The branch that was probably meant; where none is for values of this type, all their types."""
-        admitting = [branch for branch in branches if admits(self.verdicts, branch, place.value)]
-        choices = [constants_of(self.verdicts, branch) for branch in admitting or branches]
+        admitting = [branch for branch in branches if admits(branch, subject.value)]
+        choices = [branch_constants(branch) for branch in admitting or branches]
         if all(options is not None for options in choices):
             options = [option for each in choices for option in each or ()]
-            findings.violations.append(_wrong_choice(place, options))
+            findings.violations.append(_wrong_choice(subject, options))
         elif admitting:
-            self._look_into_meant(place, admitting, findings)
-        elif types := [name for branch in branches for name in types_of_branch(self.verdicts, branch) or ()]:
-            types = list(dict.fromkeys(types))
-            findings.violations.append(_violation(place, "type", clause("type", types, place.value), types))
+            self._look_into_meant(subject, admitting, findings)
+        elif types := list(dict.fromkeys(name for branch in branches for name in branch_types(branch) or ())):
+            findings.violations.append(_violation(subject, "type", clause("type", types, subject.value), types))
 
-    def _look_into_meant(self, place: RunsOn, branches: list[str], findings: Findings) -> None:
-        told_apart = discriminators(self.verdicts, branches) if isinstance(place.value, dict) else {}
-        for name, options in told_apart.items():
-            if name not in place.value:
+    def _look_into_meant(self, subject: JudgedValue, branches: list[Location], findings: Findings) -> None:
+        by_name = discriminators(branches) if isinstance(subject.value, dict) else {}
+        for name, options in by_name.items():
+            if name not in subject.value:
                 continue
-            meant = [branch for branch, own in zip(branches, options, strict=True) if among(place.value[name], own)]
+            value = subject.value[name]
+            meant = [branch for branch, own in zip(branches, options, strict=True) if is_among(value, own)]
             if not meant:
-                wrong = RunsOn("", place.value[name], (*place.path, name))
+                wrong = JudgedValue(subject.location, value, (*subject.path, name))
                 findings.violations.append(_wrong_choice(wrong, [option for own in options for option in own]))
                 return
             branches = meant
             break
         if len(branches) > 1:
-            branches = sorted(branches[:MAX_BRANCHES], key=lambda branch: self._distance(branch, place))
-        findings.deeper.append(RunsOn(branches[0], place.value, place.path))
+            branches = sorted(branches[:MAX_BRANCHES], key=lambda branch: self._distance(branch, subject))
+        findings.deeper.append(JudgedValue(branches[0], subject.value, subject.path))
 
-    def _distance(self, branch: str, place: RunsOn) -> int:
-        found = self._inspect(RunsOn(self.verdicts.target(branch), place.value, place.path))
-        return 2 * len(found.violations) + len(found.deeper)
-
-
-def _violation(place: RunsOn, rule: str, message: str, expected: Json = None) -> Violation:
-    return Violation(_pointer(place.path), rule, message, clipped(expected), clipped(place.value))
+    def _distance(self, branch: Location, subject: JudgedValue) -> int:
+        findings = self._inspect(JudgedValue(branch.resolved, subject.value, subject.path))
+        return 2 * len(findings.violations) + len(findings.deeper)
 
 
-def _wrong_choice(place: RunsOn, options: list[Json]) -> Violation:
-    return _violation(place, "enum", clause("enum", options, place.value), options)
+def _violation(subject: JudgedValue, rule: str, message: str, expected: Json = None) -> Violation:
+    return Violation(_pointer(subject.path), rule, message, clipped(expected), clipped(subject.value))
 
 
-def _unexpected_property(place: RunsOn, name: str, described: Mapping[str, Json], rule: str) -> Violation:
-    near = hint(name, [other for other in described if other not in place.value] or described)
+def _wrong_choice(subject: JudgedValue, options: list[Json]) -> Violation:
+    return _violation(subject, "enum", clause("enum", options, subject.value), options)
+
+
+def _unexpected_property(subject: JudgedValue, name: str, described: Mapping[str, Json], rule: str) -> Violation:
+    near = hint(name, [other for other in described if other not in subject.value] or described)
     message = f"unexpected property {brief(name)}{near}"
-    path = _pointer((*place.path, name))
-    return Violation(path, rule, message, clipped(list(described)), clipped(place.value[name]))
+    path = _pointer((*subject.path, name))
+    return Violation(path, rule, message, clipped(list(described)), clipped(subject.value[name]))
 
 
-def _unexplained(place: RunsOn) -> Violation:
-    at = f"#{place.schema}"
-    return _violation(place, UNEXPLAINED, f"does not fit the schema at {brief(at)}; got {brief(place.value)}")
+def _unexplained(subject: JudgedValue) -> Violation:
+    at = f"#{subject.location.pointer}"
+    return _violation(subject, UNEXPLAINED, f"does not fit the schema at {brief(at)}; got {brief(subject.value)}")
 
 
 def _holds_half_a_character(value: Json) -> bool:

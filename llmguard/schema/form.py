@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from llmguard.core.canonical import Json, encode
-from llmguard.schema.keywords import as_tokens, from_fragment, words_of
+from llmguard.schema.keywords import as_tokens, words_of
+from llmguard.schema.navigate import SchemaDocument
 from llmguard.schema.words import as_list, either
 
 MAX_CHARS = 8_000
@@ -54,15 +55,15 @@ _BOUNDS = {
 """For each type: keywords that are said together, and how; the first that fit take their keywords with them."""
 
 
-def instruction(root: Json, places: Mapping[str, Json]) -> str:
+def instruction(document: SchemaDocument) -> str:
     """What to answer, as one sentence and a list of properties.
 
     >>> schema = {"type": "object", "properties": {"total": {"type": "number", "minimum": 0}}, "required": ["total"]}
-    >>> print(instruction(schema, {"": schema}))
+    >>> print(instruction(SchemaDocument(schema)))
     Answer with one JSON value and nothing else, no explanation and no code fence: an object with
     - "total" (required): a number (at least 0)
     """
-    words = _Words(places)
+    root, words = document.schema, _Words(document)
     about = "".join(f" ({said.rstrip('.')})" for said in _described(root)) if isinstance(root, dict) else ""
     opening = _OPENING.format(about)
     text = f"{opening}: {words.of(root, 0)}"
@@ -74,8 +75,8 @@ def instruction(root: Json, places: Mapping[str, Json]) -> str:
 class _Words:
     """Describes schemas, and remembers whether something could not be said."""
 
-    def __init__(self, places: Mapping[str, Json]) -> None:
-        self._places = places
+    def __init__(self, document: SchemaDocument) -> None:
+        self._document = document
         self._open: tuple[str, ...] = ("",)
         self._met_again: set[str] = set()
         self.incomplete = False
@@ -111,16 +112,16 @@ class _Words:
         return "one of these:" + "".join(f"\n{_INDENT * level}* {text}" for text in texts)
 
     def _referred(self, schema: Mapping[str, Json], level: int) -> str:
-        ref = schema["$ref"]
-        pointer = from_fragment(ref)
+        target = self._document.follow(schema["$ref"])
+        if target is None:
+            self.incomplete = True
+            return "a value"
+        pointer = target.pointer
         if pointer in self._open:
             self._met_again.add(pointer)
             return f"another {_name(pointer)}" if pointer else "again a value like the whole"
-        if pointer is None or pointer not in self._places:
-            self.incomplete = True
-            return "a value"
         self._open = (*self._open, pointer)
-        text = self.of(self._places[pointer], level)
+        text = self.of(target.written, level)
         self._open = self._open[:-1]
         return f"{_name(pointer)}, which is {text}" if pointer in self._met_again else text
 
@@ -158,7 +159,8 @@ class _Words:
         """What a property's schema says to people; where it says nothing, what the definition says that it refers to."""
         if not isinstance(schema, dict):
             return
-        target = self._places.get(from_fragment(schema.get("$ref", "")) or "", {}) if "$ref" in schema else {}
+        # What leads out of the document is described as the whole: an oddity that stays, since digests hold these texts.
+        target = (self._document.follow(schema["$ref"]) or self._document.root).written if "$ref" in schema else {}
         yield from _described(schema) or (_described(target) if isinstance(target, dict) else ())
         if isinstance(schema.get("x-unit"), str):
             yield f"in {schema['x-unit']}"

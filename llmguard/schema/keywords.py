@@ -1,9 +1,8 @@
-"""What each draft of JSON Schema knows: its keywords, its formats, and where its subschemas stand."""
+"""What each draft of JSON Schema knows: its keywords, its formats, and which keywords hold schemas."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from llmguard.core.canonical import Json
@@ -71,6 +70,10 @@ DRAFTS = (
 )
 LATEST = DRAFTS[0]
 ALL_KEYWORDS = frozenset().union(*(draft.keywords for draft in DRAFTS))
+ANY_DRAFT = Draft(
+    name="any", uri=LATEST.uri, keywords=ALL_KEYWORDS, ref_stands_alone=LATEST.ref_stands_alone, definitions="$defs"
+)
+"""For a schema that is read whatever its draft: each keyword of any draft counts."""
 
 FORMATS = words_of(
     "date date-time time duration email idn-email hostname idn-hostname ipv4 ipv6 uri uri-reference iri"
@@ -98,39 +101,6 @@ def draft_of(uri: str) -> Draft | None:
 
 def is_schema(value: Json) -> bool:
     return isinstance(value, dict | bool)
-
-
-def subschemas(schema: Json, draft: Draft) -> Iterator[tuple[str, tuple[str, ...], Json]]:
-    """The schemas that stand directly in `schema`, as (keyword, tokens of the pointer from here, schema)."""
-    if not isinstance(schema, dict):
-        return
-    alone = draft.ref_stands_alone and "$ref" in schema
-    for keyword, value in schema.items():
-        if keyword in draft.keywords and (not alone or keyword in CONTAINERS):
-            yield from ((keyword, tokens, found) for tokens, found in _standing_in(keyword, value) if is_schema(found))
-
-
-def _standing_in(keyword: str, value: Json) -> Iterator[tuple[tuple[str, ...], Json]]:
-    if keyword in NAMED and isinstance(value, dict):
-        yield from (((keyword, name), found) for name, found in value.items())
-    elif keyword in LISTED and isinstance(value, list):
-        yield from (((keyword, str(number)), found) for number, found in enumerate(value))
-    elif keyword in SINGLE:
-        yield (keyword,), value
-
-
-def all_subschemas(root: Json, draft: Draft) -> dict[str, Json]:
-    """Every schema in `root`, itself first, then level by level, by its JSON Pointer."""
-    found: dict[str, Json] = {"": root}
-    level = [("", root)]
-    while level:
-        level = [
-            (pointer + as_pointer(tokens), inner)
-            for pointer, schema in level
-            for _, tokens, inner in subschemas(schema, draft)
-        ]
-        found.update(level)
-    return found
 
 
 def as_pointer(tokens: tuple[str, ...]) -> str:

@@ -18,10 +18,9 @@ from llmguard.schema.keywords import (
     as_fragment,
     as_pointer,
     draft_of,
-    from_fragment,
-    subschemas,
     words_of,
 )
+from llmguard.schema.navigate import SchemaDocument
 from llmguard.schema.words import brief, clause, either, hint, nearest
 
 MAX_DEPTH = 128
@@ -148,22 +147,22 @@ class Graph:
         return self.in_place[pointer] + self.inward[pointer]
 
 
-def graph_of(places: Mapping[str, Json], draft: Draft) -> Graph:
+def graph_of(document: SchemaDocument) -> Graph:
     graph = Graph()
-    for pointer, schema in places.items():
-        here, inward = graph.in_place.setdefault(pointer, []), graph.inward.setdefault(pointer, [])
-        ref = from_fragment(schema["$ref"]) if isinstance(schema, dict) and "$ref" in schema else None
-        if ref in places:
-            here.append(str(ref))
-        for keyword, tokens, _ in subschemas(schema, draft):
+    for location in document.locations:
+        in_place = graph.in_place.setdefault(location.pointer, [])
+        inward = graph.inward.setdefault(location.pointer, [])
+        if (target := location.referenced) is not None:
+            in_place.append(target.pointer)
+        for keyword, child in location.children:
             if keyword not in CONTAINERS and keyword != "contentSchema":
-                (here if keyword in IN_PLACE else inward).append(pointer + as_pointer(tokens))
+                (in_place if keyword in IN_PLACE else inward).append(child.pointer)
     return graph
 
 
-def refuse_cycles_and_size(places: Mapping[str, Json], draft: Draft, where: str) -> None:
+def refuse_cycles_and_size(document: SchemaDocument, where: str) -> None:
     """A schema that leads back to itself without going into the value, or that unfolds beyond measure."""
-    graph = graph_of(places, draft)
+    graph = graph_of(document)
     order, cycle = _innermost_first(graph.in_place)
     if cycle:
         raise UsageError(
@@ -228,35 +227,35 @@ def _innermost_first(edges: Mapping[str, list[str]]) -> tuple[list[str], list[st
 # ------------------------------------------------------------------------------------------- warnings
 
 
-def warnings_of(places: Mapping[str, Json], draft: Draft, *, formats: bool = True) -> tuple[str, ...]:
+def warnings_of(document: SchemaDocument, *, formats: bool = True) -> tuple[str, ...]:
     """What the meta-schema lets pass and is hardly meant, at most twenty sentences. `formats`: unknown ones too."""
-    found = [
+    warnings = [
         f"{as_fragment(pointer)}: {sentence}"
-        for pointer, schema in places.items()
+        for pointer, schema in document.schemas.items()
         if isinstance(schema, dict)
-        for sentence in _doubts(schema, draft, formats)
+        for sentence in _warnings_of_one(schema, document.draft, formats)
     ]
-    more = len(found) - MAX_WARNINGS
-    return (*found[:MAX_WARNINGS], f"and {more} more warnings") if more > 0 else tuple(found)
+    more = len(warnings) - MAX_WARNINGS
+    return (*warnings[:MAX_WARNINGS], f"and {more} more warnings") if more > 0 else tuple(warnings)
 
 
-def _doubts(schema: Mapping[str, Json], draft: Draft, formats: bool) -> Iterator[str]:
+def _warnings_of_one(schema: Mapping[str, Json], draft: Draft, formats: bool) -> Iterator[str]:
     for keyword in schema:
         if keyword not in draft.keywords:
-            yield from _doubt_keyword(keyword, schema, draft)
+            yield from _keyword_warnings(keyword, schema, draft)
     beside = [key for key in schema if key in draft.keywords and key not in _HARMLESS_BESIDE_REF]
     if draft.ref_stands_alone and "$ref" in schema and beside:
         yield f"draft {draft.name} ignores what stands beside '$ref': {either(map(repr, beside))}"
     name = schema.get("format")
     if formats and isinstance(name, str) and name not in FORMATS:
         yield f"unknown format {name!r} is not checked{hint(name, FORMATS)}"
-    yield from _doubt_required(schema)
+    yield from _required_warnings(schema)
 
 
 _HARMLESS_BESIDE_REF = words_of("$ref definitions title description default examples $comment $schema $id")
 
 
-def _doubt_keyword(keyword: str, schema: Mapping[str, Json], draft: Draft) -> Iterator[str]:
+def _keyword_warnings(keyword: str, schema: Mapping[str, Json], draft: Draft) -> Iterator[str]:
     if keyword == "nullable":
         if schema[keyword] is True:
             yield "'nullable' is OpenAPI, not JSON Schema, and is ignored: write 'type': [..., 'null']"
@@ -269,7 +268,7 @@ def _doubt_keyword(keyword: str, schema: Mapping[str, Json], draft: Draft) -> It
         yield f"unknown keyword {keyword!r} is ignored; did you mean {near!r}?"
 
 
-def _doubt_required(schema: Mapping[str, Json]) -> Iterator[str]:
+def _required_warnings(schema: Mapping[str, Json]) -> Iterator[str]:
     required, properties = schema.get("required"), schema.get("properties")
     if isinstance(required, list) and isinstance(properties, dict):
         for name in required:

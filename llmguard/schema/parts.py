@@ -7,7 +7,8 @@ from typing import TypeAlias
 
 from llmguard.core.canonical import Json, encode
 from llmguard.core.outcome import Repair, Violation, Violations
-from llmguard.schema.keywords import Draft, all_subschemas, as_pointer, as_tokens, from_fragment, words_of
+from llmguard.schema.keywords import Draft, as_pointer, as_tokens, from_fragment, words_of
+from llmguard.schema.navigate import Location, SchemaDocument, all_subschemas, applied, value_at
 
 MAX_TRIALS = 200
 """Values that are validated in search of one that can be kept."""
@@ -69,7 +70,7 @@ class _Trials:
             dropped = _with(value, path, ())
             if not self._better(dropped, target, wrong):
                 continue
-            before = _at(value, path)
+            before = value_at(value, path)
             for after in (*self._default_at(path), None):
                 if after != before and self._better(replaced := _with(value, path, (after,)), target, wrong):
                     return replaced, Repair(as_pointer(path), before, after, "lossy", "salvage: replaced")
@@ -92,21 +93,9 @@ def _is_within(path: str, outer: str) -> bool:
 def _properties_around(value: Json, tokens: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     """The paths from `tokens` upwards that name a property; an item of a list is none."""
     for length in range(len(tokens), 0, -1):
-        holder = _at(value, tokens[: length - 1])
+        holder = value_at(value, tokens[: length - 1])
         if isinstance(holder, dict) and tokens[length - 1] in holder:
             yield tokens[:length]
-
-
-def _at(value: Json, tokens: Iterable[str]) -> Json:
-    """What stands at a path, None where nothing does."""
-    for token in tokens:
-        if isinstance(value, dict):
-            value = value.get(token)
-        elif isinstance(value, list) and token.isdecimal() and int(token) < len(value):
-            value = value[int(token)]
-        else:
-            return None
-    return value
 
 
 def _with(value: Json, path: tuple[str, ...], after: tuple[Json, ...]) -> Json:
@@ -121,40 +110,24 @@ def _with(value: Json, path: tuple[str, ...], after: tuple[Json, ...]) -> Json:
     return {name: item for name, item in value.items() if name != first}
 
 
-def default_in(places: Mapping[str, Json], path: tuple[str, ...]) -> tuple[Json, ...]:
+def default_in(document: SchemaDocument, path: tuple[str, ...]) -> tuple[Json, ...]:
     """The default that a schema states for what stands at `path` of a value, as a tuple of one; () where it states none,
-    or several that differ."""
-    here = _reached(places, {""})
+    or several that differ. One beside a `$ref` counts, though before 2019-09 that was no keyword there."""
+    locations = [*applied([document.root])]
     for token in path:
-        here = _reached(places, {inner for pointer in here for inner in _steps(places, pointer, token)})
-    found = {encode(places[at]["default"]): places[at]["default"] for at in here if "default" in _dict(places[at])}
-    return tuple(found.values()) if len(found) == 1 else ()
+        below = (_step(location, token) for location in locations)
+        locations = [*applied(location for location in below if location is not None)]
+    defaults = [location.written["default"] for location in locations if "default" in location.written]
+    different = {encode(default): default for default in defaults}
+    return tuple(different.values()) if len(different) == 1 else ()
 
 
-def _reached(places: Mapping[str, Json], pointers: set[str]) -> set[str]:
-    """These schemas and those that apply to the same value with them."""
-    found, waiting = set(pointers), list(pointers)
-    while waiting:
-        here = waiting.pop()
-        schema = _dict(places[here])
-        ref = from_fragment(schema.get("$ref", ""))
-        inner = [f"{here}/{key}/{n}" for key in ("allOf", "anyOf", "oneOf") for n in range(len(schema.get(key, ())))]
-        new = {each for each in (*inner, *((ref,) if ref is not None else ())) if each in places} - found
-        found |= new
-        waiting += new
-    return found
-
-
-def _steps(places: Mapping[str, Json], pointer: str, token: str) -> Iterator[str]:
-    for inward in (("properties", token), ("prefixItems", token), ("items", token), ("items",)):
-        at = pointer + as_pointer(inward)
-        if at in places:
-            yield at
-            return
-
-
-def _dict(schema: Json) -> Mapping[str, Json]:
-    return schema if isinstance(schema, dict) else {}
+def _step(location: Location, token: str) -> Location | None:
+    """The schema of a property or an item; what is said of names and items in general is not looked at for properties."""
+    if (named := location.child("properties", token)) is not None:
+        return named
+    prefix = location.prefix
+    return prefix[int(token)] if token.isdecimal() and int(token) < len(prefix) else location.child("items")
 
 
 # ------------------------------------------------------------------------------------------- failed parts
@@ -193,7 +166,7 @@ def _definitions_used(root: Mapping[str, Json], part: Json, draft: Draft) -> dic
     waiting = [part]
     while waiting:
         for schema in all_subschemas(waiting.pop(), draft).values():
-            ref = from_fragment(_dict(schema).get("$ref", ""))
+            ref = from_fragment(schema.get("$ref", "")) if isinstance(schema, dict) else None
             if ref is None:
                 continue
             container, *name = as_tokens(ref)[:2] or ("",)

@@ -12,8 +12,8 @@ from typing import Literal, TypeAlias, get_args
 
 from llmguard.core.canonical import Json
 from llmguard.schema.compiled import Schema
-from llmguard.schema.keywords import CONTAINERS, as_fragment, as_pointer, from_fragment, subschemas, words_of
-from llmguard.schema.verdicts import Verdicts
+from llmguard.schema.keywords import CONTAINERS, as_fragment, from_fragment, words_of
+from llmguard.schema.navigate import SchemaDocument
 from llmguard.schema.words import as_list, brief, listed
 
 Provider: TypeAlias = Literal["openai", "anthropic", "gemini"]
@@ -58,7 +58,7 @@ _GEMINI_FORMATS = words_of("date-time enum float double int32 int64")
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class ProviderRefusal:
     """Why a provider does not take a schema. `place` is the part of the schema, as `#/properties/total`."""
 
     provider: Provider
@@ -72,18 +72,18 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class _Node:
-    """One part of the schema, and how many objects and lists stand around it."""
+    """One schema of the document as it is written, its pointer, and how many objects and lists are around it."""
 
-    place: str
+    pointer: str
     schema: Json
     level: int
 
 
 Complaint: TypeAlias = tuple[str, str, str]
-"""Place, what is refused, and the mend."""
+"""The pointer, what is refused, and what to write instead."""
 
 
-def refusals(schema: Schema, provider: Provider) -> tuple[Refusal, ...]:
+def refusals(schema: Schema, provider: Provider) -> tuple[ProviderRefusal, ...]:
     """What `provider` refuses in `schema`, in the order of the schema; () where its strict decoding takes it.
 
     >>> from llmguard.schema import compile_schema
@@ -91,32 +91,32 @@ def refusals(schema: Schema, provider: Provider) -> tuple[Refusal, ...]:
     >>> print(*refusals(schema, "openai"))
     openai: #: property 'total' is not required. List it in 'required', and let it be null where it may be missing.
     """
-    nodes = list(_nodes(schema.verdicts))
-    found = dict.fromkeys(complaint for rule in _RULES[provider] for complaint in rule(nodes, schema.verdicts))
-    order = {node.place: number for number, node in enumerate(nodes)}
-    told = sorted(found, key=lambda complaint: order.get(complaint[0], 0))
-    return tuple(Refusal(provider, as_fragment(place), what, mend) for place, what, mend in told[:MAX_REFUSALS])
+    nodes = list(_nodes(schema.verdicts.document))
+    complaints = dict.fromkeys(complaint for rule in _RULES[provider] for complaint in rule(nodes))
+    order = {node.pointer: number for number, node in enumerate(nodes)}
+    ordered = sorted(complaints, key=lambda complaint: order.get(complaint[0], 0))[:MAX_REFUSALS]
+    return tuple(ProviderRefusal(provider, as_fragment(pointer), what, mend) for pointer, what, mend in ordered)
 
 
-def _nodes(verdicts: Verdicts) -> Iterator[_Node]:
-    """Every part of the schema but for what only annotates."""
-    left = [_Node("", verdicts.places[""], 0)]
-    while left:
-        node = left.pop()
-        yield node
+def _nodes(document: SchemaDocument) -> Iterator[_Node]:
+    """Every schema of the document, each followed by those in it; a mere `additionalProperties: false` is none."""
+    waiting = [(document.root, 0)]
+    while waiting:
+        location, level = waiting.pop()
+        yield _Node(location.pointer, location.written, level)
         inner = [
-            _Node(node.place + as_pointer(tokens), found, node.level + (keyword in ("properties", "items")))
-            for keyword, tokens, found in subschemas(node.schema, verdicts.draft)
-            if not (keyword == "additionalProperties" and isinstance(found, bool))
+            (child, level + (keyword in ("properties", "items")))
+            for keyword, child in location.children
+            if not (keyword == "additionalProperties" and isinstance(child.written, bool))
         ]
-        left += reversed(inner)
+        waiting += reversed(inner)
 
 
 def _keywords(known: frozenset[str], node: _Node, mends: Mapping[str, str]) -> Iterator[Complaint]:
     for keyword in node.schema:
         if keyword not in known:
             yield (
-                node.place,
+                node.pointer,
                 f"{keyword!r} is not taken",
                 mends.get(keyword, "Leave it to llmguard, which checks it anyway."),
             )
@@ -148,7 +148,7 @@ _OTHERWISE = {
 
 
 def _only_keywords(known: frozenset[str]) -> Rule:
-    def rule(nodes: list[_Node], verdicts: Verdicts) -> Iterator[Complaint]:
+    def rule(nodes: list[_Node]) -> Iterator[Complaint]:
         for node in _dicts(nodes):
             yield from _keywords(known, node, _OTHERWISE)
 
@@ -156,71 +156,71 @@ def _only_keywords(known: frozenset[str]) -> Rule:
 
 
 def _only_formats(known: frozenset[str]) -> Rule:
-    def rule(nodes: list[_Node], verdicts: Verdicts) -> Iterator[Complaint]:
+    def rule(nodes: list[_Node]) -> Iterator[Complaint]:
         for node in _dicts(nodes):
             name = node.schema.get("format")
             if isinstance(name, str) and name not in known:
-                yield node.place, f"format {brief(name)} is not taken", f"It takes {listed(sorted(known))}."
+                yield node.pointer, f"format {brief(name)} is not taken", f"It takes {listed(sorted(known))}."
 
     return rule
 
 
-def _closed_objects(nodes: list[_Node], verdicts: Verdicts) -> Iterator[Complaint]:
+def _closed_objects(nodes: list[_Node]) -> Iterator[Complaint]:
     for node in _dicts(nodes):
         if _is_object(node.schema) and node.schema.get("additionalProperties") is not False:
             mend = "Write 'additionalProperties': false."
             if isinstance(node.schema.get("additionalProperties"), dict):
                 mend = "Write a list of objects with a name and a value instead of names that are not known."
-            yield node.place, "an object is open to other properties", mend
+            yield node.pointer, "an object is open to other properties", mend
 
 
-def _typed(nodes: list[_Node], verdicts: Verdicts) -> Iterator[Complaint]:
+def _typed(nodes: list[_Node]) -> Iterator[Complaint]:
     for node in nodes:
         schema = node.schema if isinstance(node.schema, dict) else {}
         said = schema.keys() & {"type", "anyOf", "oneOf", "allOf", "$ref"}
-        if not said and not (node.place == "" and schema.keys() & CONTAINERS):
-            yield node.place, "nothing says what type the value has", "Write 'type'."
+        if not said and not (node.pointer == "" and schema.keys() & CONTAINERS):
+            yield node.pointer, "nothing says what type the value has", "Write 'type'."
 
 
-def _root_is_object(nodes: list[_Node], verdicts: Verdicts) -> Iterator[Complaint]:
+def _root_is_object(nodes: list[_Node]) -> Iterator[Complaint]:
     root = nodes[0].schema
     if not isinstance(root, dict) or root.get("type") != "object":
         mend = "llmguard sends it wrapped as {'value': …}; nothing needs to be done."
         yield "", "the value is no plain object", mend
 
 
-def _no_recursion(nodes: list[_Node], verdicts: Verdicts) -> Iterator[Complaint]:
+def _no_recursion(nodes: list[_Node]) -> Iterator[Complaint]:
     """A definition that is met within itself."""
     for node in _dicts(nodes):
         target = from_fragment(node.schema["$ref"]) if "$ref" in node.schema else None
-        if target is not None and (node.place == target or node.place.startswith(f"{target}/")):
-            yield node.place, "the schema is recursive", "Write as many levels as are needed, or ask for a flat list."
+        if target is not None and (node.pointer == target or node.pointer.startswith(f"{target}/")):
+            yield node.pointer, "the schema is recursive", "Write as many levels as are needed, or ask for a flat list."
 
 
 # ----------------------------------------------------------------------------------------------- OpenAI
 
 
-def _all_required(nodes: list[_Node], verdicts: Verdicts) -> Iterator[Complaint]:
+def _all_required(nodes: list[_Node]) -> Iterator[Complaint]:
     for node in _dicts(nodes):
         if _is_object(node.schema):
             required = node.schema.get("required", ())
             for name in node.schema.get("properties", {}):
                 if name not in required:
                     mend = "List it in 'required', and let it be null where it may be missing."
-                    yield node.place, f"property {brief(name)} is not required", mend
+                    yield node.pointer, f"property {brief(name)} is not required", mend
 
 
-def _lone_references(nodes: list[_Node], verdicts: Verdicts) -> Iterator[Complaint]:
+def _lone_references(nodes: list[_Node]) -> Iterator[Complaint]:
     for node in _dicts(nodes):
         beside = node.schema.keys() - {"$ref", "$schema", "$id", "$comment", *CONTAINERS}
         if "$ref" in node.schema and beside:
-            yield node.place, f"{listed(sorted(beside))} beside '$ref'", "Move it into the definition."
+            yield node.pointer, f"{listed(sorted(beside))} beside '$ref'", "Move it into the definition."
 
 
-def _openai_sizes(nodes: list[_Node], verdicts: Verdicts) -> Iterator[Complaint]:
+def _openai_sizes(nodes: list[_Node]) -> Iterator[Complaint]:
     deep = next((node for node in nodes if node.level > _OPENAI_LEVELS), None)
     if deep:
-        yield deep.place, f"more than {_OPENAI_LEVELS} levels", "Flatten the schema."
+        yield deep.pointer, f"more than {_OPENAI_LEVELS} levels", "Flatten the schema."
     schemas = [node.schema for node in _dicts(nodes)]
     names = [name for schema in schemas for name in schema.get("properties", ())]
     options = [option for schema in schemas for option in as_list(schema.get("enum", []))]
@@ -236,17 +236,17 @@ def _openai_sizes(nodes: list[_Node], verdicts: Verdicts) -> Iterator[Complaint]
 # ----------------------------------------------------------------------------------------------- Anthropic
 
 
-def _anthropic_bounds(nodes: list[_Node], verdicts: Verdicts) -> Iterator[Complaint]:
+def _anthropic_bounds(nodes: list[_Node]) -> Iterator[Complaint]:
     for node in _dicts(nodes):
         if node.schema.get("minItems", 0) > 1:
-            yield node.place, "'minItems' of more than 1", "Leave it to llmguard, which checks it anyway."
+            yield node.pointer, "'minItems' of more than 1", "Leave it to llmguard, which checks it anyway."
         if any(isinstance(option, dict | list) for option in as_list(node.schema.get("enum", []))):
-            yield node.place, "an enum with objects or lists", "List scalars only."
+            yield node.pointer, "an enum with objects or lists", "List scalars only."
         if any(isinstance(part, dict) and "$ref" in part for part in node.schema.get("allOf", ())):
-            yield node.place, "a '$ref' in 'allOf'", "Write what it joins as one schema."
+            yield node.pointer, "a '$ref' in 'allOf'", "Write what it joins as one schema."
 
 
-def _anthropic_sizes(nodes: list[_Node], verdicts: Verdicts) -> Iterator[Complaint]:
+def _anthropic_sizes(nodes: list[_Node]) -> Iterator[Complaint]:
     schemas = [node.schema for node in _dicts(nodes)]
     optional = sum(len({*schema.get("properties", ())} - {*schema.get("required", ())}) for schema in schemas)
     unions = sum("anyOf" in schema or len(as_list(schema.get("type", []))) > 1 for schema in schemas)
@@ -259,22 +259,22 @@ def _anthropic_sizes(nodes: list[_Node], verdicts: Verdicts) -> Iterator[Complai
 # ----------------------------------------------------------------------------------------------- Gemini
 
 
-def _gemini_shapes(nodes: list[_Node], verdicts: Verdicts) -> Iterator[Complaint]:
+def _gemini_shapes(nodes: list[_Node]) -> Iterator[Complaint]:
     for node in _dicts(nodes):
         schema = node.schema
         if isinstance(schema.get("type"), list):
-            yield node.place, "a list of types", "Write one type, and 'nullable': true beside it."
+            yield node.pointer, "a list of types", "Write one type, and 'nullable': true beside it."
         if schema.get("type") == "null":
-            yield node.place, "the type 'null'", "Write 'nullable': true beside the other type."
+            yield node.pointer, "the type 'null'", "Write 'nullable': true beside the other type."
         if any(not isinstance(option, str) for option in as_list(schema.get("enum", []))):
-            yield node.place, "an enum with other values than texts", "List texts only."
+            yield node.pointer, "an enum with other values than texts", "List texts only."
         if schema.get("type") == "object" and not schema.get("properties"):
-            yield node.place, "an object without properties", "Name its properties."
+            yield node.pointer, "an object without properties", "Name its properties."
         if schema.get("type") == "array" and not isinstance(schema.get("items"), dict):
-            yield node.place, "a list without 'items'", "Say what its items are."
+            yield node.pointer, "a list without 'items'", "Say what its items are."
 
 
-Rule: TypeAlias = Callable[[list[_Node], Verdicts], Iterator[Complaint]]
+Rule: TypeAlias = Callable[[list[_Node]], Iterator[Complaint]]
 
 _RULES: dict[Provider, tuple[Rule, ...]] = {
     "openai": (

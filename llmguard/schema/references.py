@@ -19,14 +19,13 @@ from llmguard.schema.keywords import (
     NAMED,
     REFERENCES,
     Draft,
-    all_subschemas,
     as_fragment,
     as_pointer,
     draft_of,
     from_fragment,
     is_schema,
-    subschemas,
 )
+from llmguard.schema.navigate import all_subschemas, subschemas
 from llmguard.schema.words import hint, listed
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from llmguard.core.canonical import Json
-from llmguard.schema.keywords import Draft, from_fragment
+from llmguard.schema.navigate import Location, SchemaDocument
 
 if TYPE_CHECKING:
     from jsonschema_rs import Validator, ValidatorMap
@@ -25,9 +25,6 @@ COMPANIONS = {
 }
 """What changes the meaning of a keyword beside it: in draft 4 the bounds have a flag, and a media type is told of text
 that may be encoded."""
-
-MAX_HOPS = 32
-"""References to references that are followed to name a branch; more is nobody's schema."""
 
 
 def compiled(schema: Json, formats: Formats) -> Validator:
@@ -62,26 +59,19 @@ def is_flag(keyword: str, schema: Mapping[str, Json]) -> bool:
 class Verdicts:
     """Verdicts on the parts of one self-contained schema. Keeps compiled validators, and nothing of a value."""
 
-    def __init__(self, root: Json, draft: Draft, places: Mapping[str, Json], formats: Formats) -> None:
-        self.draft, self.places = draft, places
-        self._root, self._formats = root, formats
+    def __init__(self, document: SchemaDocument, formats: Formats) -> None:
+        self.document = document
+        self._formats = formats
         self._map: ValidatorMap | None = None
         self._single: dict[tuple[str, str], Validator] = {}
-
-    def schema(self, pointer: str) -> Json:
-        """The schema there, as its draft reads it: before 2019-09 a `$ref` is all there is."""
-        schema = self.places[pointer]
-        if self.draft.ref_stands_alone and isinstance(schema, dict) and "$ref" in schema:
-            return {"$ref": schema["$ref"]}
-        return schema
 
     def fits(self, pointer: str, value: Json) -> bool:
         """Whether `value` fits the subschema there."""
         return is_valid(self._validator(pointer), value)
 
-    def keeps(self, pointer: str, keyword: str, value: Json) -> bool:
+    def keeps(self, location: Location, keyword: str, value: Json) -> bool:
         """Whether `value` keeps one keyword of the schema there, whatever the others say."""
-        return is_valid(self._alone(pointer, keyword, self.schema(pointer)), value)
+        return is_valid(self._alone(location.pointer, keyword, location.keywords), value)
 
     def matches(self, pattern: str, name: str) -> bool:
         """ECMA-262's verdict, which is not Python's `re`."""
@@ -97,21 +87,11 @@ class Verdicts:
         names = [name for error in errors for name in getattr(error.kind, "unexpected", ())]
         return [name for name in names if name in value]
 
-    def target(self, pointer: str) -> str:
-        """Where a schema that is a reference leads to."""
-        for _ in range(MAX_HOPS):
-            schema = self.schema(pointer)
-            ref = from_fragment(schema.get("$ref", "")) if isinstance(schema, dict) else None
-            if ref is None or ref not in self.places:
-                break
-            pointer = ref
-        return pointer
-
     def _validator(self, pointer: str) -> Validator:
         if self._map is None:
             import jsonschema_rs
 
-            self._map = jsonschema_rs.validator_map_for(self._root, **_options(self._formats))
+            self._map = jsonschema_rs.validator_map_for(self.document.schema, **_options(self._formats))
         return self._map["#" + pointer]
 
     def _alone(self, pointer: str, keyword: str, schema: Mapping[str, Json]) -> Validator:
@@ -119,6 +99,6 @@ class Verdicts:
         key = (pointer, keyword)
         if key not in self._single:
             needed = [name for name in (keyword, COMPANIONS.get(keyword)) if name in schema]
-            alone = {"$schema": self.draft.uri, **{name: schema[name] for name in needed if name}}
+            alone = {"$schema": self.document.draft.uri, **{name: schema[name] for name in needed if name}}
             self._single[key] = compiled(alone, self._formats)
         return self._single[key]

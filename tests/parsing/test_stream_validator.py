@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from llmguard.core.canonical import Json
 from llmguard.core.messages import ModelReply
 from llmguard.parsing.coerce import read
-from llmguard.parsing.stream import JsonStreamValidator, Places
+from llmguard.parsing.stream import JsonStreamValidator, StreamLocations
 from llmguard.schema import compile_schema
 
 PERSON = {
@@ -418,7 +418,7 @@ class TestViolation:
 
     def test_places_can_be_shared(self):
         """Two requests with one schema prepare it once, and do not disturb each other."""
-        places = Places(PERSON)
+        places = StreamLocations(PERSON)
         one, other = JsonStreamValidator(PERSON, places=places), JsonStreamValidator(PERSON, places=places)
         one.feed('{"age": 20')
         other.feed('{"age": 36, ')

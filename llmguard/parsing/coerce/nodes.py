@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
 from llmguard.core.canonical import Json
 from llmguard.core.patterns import Pattern
 from llmguard.parsing.coerce.words import squeezed, words
-from llmguard.schema.keywords import as_pointer, from_fragment, is_schema
-from llmguard.schema.verdicts import Verdicts
+from llmguard.schema.navigate import Location, SchemaDocument, applied, item_keywords
 from llmguard.values.numbers import Wanted
 
 _TYPE_OF = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
@@ -55,92 +54,52 @@ class Node(NamedTuple):
         return []
 
 
-class Part(NamedTuple):
-    """A schema that speaks of the place, and where it stands."""
-
-    pointer: str
-    schema: Mapping[str, Json]
-
-    def below(self, *tokens: str) -> str:
-        return self.pointer + as_pointer(tokens)
-
-
-def node_of(verdicts: Verdicts, pointer: str, name: str) -> Node:
+def node_of(document: SchemaDocument, pointer: str, name: str) -> Node:
     """The node at `pointer`. `name`: the property that the value belongs to, which may name its unit."""
-    parts = list(_parts(verdicts, pointer))
-    first = {keyword: part for part in reversed(parts) for keyword in part.schema}
-    properties = {
-        key: part.below("properties", key) for part in reversed(parts) for key in part.schema.get("properties") or ()
-    }
+    start = document.at(pointer)
+    parts = list(applied([start], ("allOf",))) if start is not None else []
+    first = {keyword: part for part in reversed(parts) for keyword in part.keywords}
+    properties = {name: location for part in reversed(parts) for name, location in part.properties.items()}
     members, labels = _members(parts)
-    branches = tuple(_branches(parts))
+    branches = [group for part in parts for group in part.branches]
     if members is None and len(branches) == 1:
-        members, labels = _annotated([verdicts.schema(branch) for branch in branches[0]])
-        branches = branches if members is None else ()
+        members, labels = _annotated(branches[0])
+        branches = branches if members is None else []
     types = _types(parts, members, bool(properties))
-    said = {keyword: part.schema[keyword] for keyword, part in first.items()}
-    prefix, items = _items(first)
+    keywords = {keyword: part.keywords[keyword] for keyword, part in first.items()}
+    prefix, items = _items(first, item_keywords(keywords))
     return Node(
         types=types,
-        properties=properties,
-        required=frozenset(key for part in parts for key in part.schema.get("required") or ()),
+        properties={name: location.pointer for name, location in properties.items()},
+        required=frozenset(key for part in parts for key in part.keywords.get("required") or ()),
         additional=_additional(first),
         items=items,
         prefix=prefix,
         members=members,
         labels=labels,
-        format=str(said.get("format", "")),
-        branches=branches,
-        wanted=_wanted(types, said, name),
-        title=str(said.get("title", "")),
-        keys=_keys({key: verdicts.schema(place) for key, place in properties.items()}),
+        format=str(keywords.get("format", "")),
+        branches=tuple(tuple(branch.pointer for branch in group) for group in branches),
+        wanted=_wanted(types, keywords, name),
+        title=str(keywords.get("title", "")),
+        keys=_keys({name: location.schema for name, location in properties.items()}),
     )
 
 
-def _parts(verdicts: Verdicts, pointer: str) -> Iterator[Part]:
-    """The schema and all that it is joined with: each once, so that a loop of references ends."""
-    seen: set[str] = set()
-    left = [pointer]
-    while left:
-        place = left.pop(0)
-        schema = verdicts.schema(place)
-        if place in seen or not isinstance(schema, dict):
-            continue
-        seen.add(place)
-        yield Part(place, schema)
-        target = from_fragment(schema["$ref"]) if "$ref" in schema else None
-        if target is not None and target in verdicts.places:
-            left.append(target)
-        left += (place + as_pointer(("allOf", str(number))) for number in range(len(schema.get("allOf", ()))))
+def _items(first: Mapping[str, Location], holders: tuple[str, str]) -> tuple[tuple[str, ...], str]:
+    """The pointers of the schemas of the first items, and of the others. Before 2020-12 both were called `items`."""
+    by_position, for_the_rest = holders
+    prefix = first[by_position].listed(by_position) if by_position in first else ()
+    rest = first[for_the_rest].child(for_the_rest) if for_the_rest in first else None
+    return tuple(location.pointer for location in prefix), "" if rest is None else rest.pointer
 
 
-def _branches(parts: Iterable[Part]) -> Iterator[tuple[str, ...]]:
-    for part in parts:
-        for keyword in ("anyOf", "oneOf"):
-            if part.schema.get(keyword):
-                yield tuple(part.below(keyword, str(number)) for number in range(len(part.schema[keyword])))
-
-
-def _items(first: Mapping[str, Part]) -> tuple[tuple[str, ...], str]:
-    """The places of the first items, and of the others. Before 2020-12 both were called `items`."""
-    positional = "prefixItems" if "prefixItems" in first else "items"
-    part = first.get(positional)
-    if part is None:
-        return (), ""
-    listed = part.schema[positional]
-    if not isinstance(listed, list):
-        return (), part.below("items")
-    others = "items" if positional == "prefixItems" else "additionalItems"
-    prefix = tuple(part.below(positional, str(number)) for number in range(len(listed)))
-    return prefix, first[others].below(others) if others in first and is_schema(first[others].schema[others]) else ""
-
-
-def _additional(first: Mapping[str, Part]) -> str:
-    """The schema of properties that are not named; with patterns for names beside it nobody knows which one it is."""
+def _additional(first: Mapping[str, Location]) -> str:
+    """The schema of properties that are not named; with patterns for names beside it it is not known which one applies."""
     part = first.get("additionalProperties")
-    if part is None or "patternProperties" in first or not isinstance(part.schema["additionalProperties"], dict):
+    if part is None or "patternProperties" in first or not isinstance(part.keywords["additionalProperties"], dict):
         return ""
-    return part.below("additionalProperties")
+    location = part.child("additionalProperties")
+    return "" if location is None else location.pointer
 
 
 def _keys(properties: Mapping[str, Json]) -> tuple[Mapping[str, list[str]], ...]:
@@ -160,16 +119,12 @@ def _aliases(schema: Json) -> list[str]:
     return [alias for alias in given if isinstance(alias, str)] if isinstance(given, list) else []
 
 
-def _members(parts: Iterable[Part]) -> tuple[tuple[Json, ...] | None, Mapping[str, Json]]:
+def _members(parts: Iterable[Location]) -> tuple[tuple[Json, ...] | None, Mapping[str, Json]]:
     """The enum of a place and its labels."""
     for part in parts:
-        if "const" in part.schema:
-            members: tuple[Json, ...] = (part.schema["const"],)
-        elif isinstance(part.schema.get("enum"), list):
-            members = tuple(part.schema["enum"])
-        else:
-            continue
-        return members, _labels(part.schema, members)
+        if (options := part.enum) is not None:
+            members = tuple(options)
+            return members, _labels(part.keywords, members)
     return None, {}
 
 
@@ -189,8 +144,9 @@ def _labels(schema: Mapping[str, Json], members: tuple[Json, ...]) -> dict[str, 
     return labels
 
 
-def _annotated(options: list[Json]) -> tuple[tuple[Json, ...] | None, Mapping[str, Json]]:
+def _annotated(branches: Iterable[Location]) -> tuple[tuple[Json, ...] | None, Mapping[str, Json]]:
     """`oneOf: [{const: "A", title: "Label"}, …]` is an enum with labels."""
+    options = [branch.schema for branch in branches]
     if not all(isinstance(one, dict) and isinstance(one.get("const", []), str | int | float | None) for one in options):
         return None, {}
     labels = {one["title"]: one["const"] for one in options if isinstance(one.get("title"), str)}
@@ -199,17 +155,16 @@ def _annotated(options: list[Json]) -> tuple[tuple[Json, ...] | None, Mapping[st
     return tuple(one["const"] for one in options), labels
 
 
-def _types(parts: Iterable[Part], members: tuple[Json, ...] | None, properties: bool) -> frozenset[str]:
+def _types(parts: Iterable[Location], members: tuple[Json, ...] | None, properties: bool) -> frozenset[str]:
     types: frozenset[str] | None = None
     for part in parts:
-        given = part.schema.get("type")
-        own = frozenset([given] if isinstance(given, str) else given) if given else None
-        types = own if types is None else types & own if own else types
+        own = frozenset(part.types)
+        types = types if not own else own if types is None else types & own
     if types is None and members is not None:
         types = frozenset("null" if member is None else _TYPE_OF[type(member)] for member in members)
     if types is None and properties:
         types = frozenset(["object"])
-    if types is None and any("items" in part.schema or "prefixItems" in part.schema for part in parts):
+    if types is None and any("items" in part.keywords or "prefixItems" in part.keywords for part in parts):
         types = frozenset(["array"])
     return types or frozenset()
 

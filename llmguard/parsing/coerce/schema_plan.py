@@ -26,7 +26,7 @@ class Plan:
     def node(self, place: str, name: str = "") -> Node:
         """The node at the JSON Pointer `place`, for a value of the property `name`."""
         if (place, name) not in self._nodes:
-            self._nodes[place, name] = node_of(self._verdicts, place, name)
+            self._nodes[place, name] = node_of(self._verdicts.document, place, name)
         return self._nodes[place, name]
 
     def fits(self, value: Json, place: str) -> bool:
@@ -41,7 +41,7 @@ def plan_of(verdicts: Verdicts) -> Plan:
 
 def _literals(verdicts: Verdicts) -> set[str]:
     found: set[str] = set()
-    for schema in verdicts.places.values():
+    for schema in verdicts.document.schemas.values():
         if isinstance(schema, dict):
             options = [schema.get("const"), *(schema["enum"] if isinstance(schema.get("enum"), list) else ())]
             found |= {option for option in options if isinstance(option, str)}

@@ -12,11 +12,11 @@ from typing import Final
 
 from llmguard.core.canonical import Json
 from llmguard.parsing.stream.scalars import SCALARS, Refusal, Scalars, Verdict, folded
-from llmguard.schema.keywords import LATEST, as_tokens, from_fragment
+from llmguard.schema.keywords import LATEST
+from llmguard.schema.navigate import COMBINATIONS, Location, SchemaDocument, applied
 
 STREAMED = "x-stream"
-_BRANCHES = ("allOf", "anyOf", "oneOf")
-_LEADING = frozenset((*_BRANCHES, "$ref", "$dynamicRef", "$recursiveRef"))
+_LEADING = frozenset((*COMBINATIONS, "$ref", "$dynamicRef", "$recursiveRef"))
 """What leads to another schema for the same value."""
 _NOTES = frozenset(
     "title description default examples deprecated readOnly writeOnly $comment $schema $id $defs definitions".split()
@@ -29,7 +29,7 @@ _KINDS = {"string": ("string",), "object": ("object",), "array": ("array",), "nu
           "boolean": ("boolean",), "null": ("null",)}  # fmt: skip
 
 
-class RunsOn:
+class StreamLocation:
     """One place of the schema.
 
     `firm` is its one plain schema, None where there is a choice. `on_string`, `on_number`, `on_truth`, `on_null` judge
@@ -37,7 +37,7 @@ class RunsOn:
     """
 
     __slots__ = (
-        "_places",
+        "_locations",
         "additional",
         "closed",
         "demanded",
@@ -67,18 +67,18 @@ class RunsOn:
         "unfolded",
     )
 
-    def __init__(self, places: Places, parts: tuple[Mapping[str, Json], ...], firm: Firm | None) -> None:
-        self._places, self.parts = places, parts
-        self.strict = places.strict_only
-        self.streams = any(part.get(STREAMED) is True for part in parts)
+    def __init__(self, locations: StreamLocations, parts: tuple[Location, ...], firm: Firm | None) -> None:
+        self._locations, self.parts = locations, parts
+        self.strict = locations.strict_only
+        self.streams = any(part.keywords.get(STREAMED) is True for part in parts)
         self.firm = firm.schema if firm else None
         self.types: frozenset[str] = firm.types if firm else frozenset()
         self.nullable = firm is not None and firm.nullable
         self.demanded: Refusal = ("type", self.firm.get("type") or sorted(self.types)) if self.firm else ("type", None)
-        self.members: dict[str, RunsOn] = {}
-        self.additional: RunsOn | None = None
-        self.items: RunsOn | None = None
-        self.prefix: tuple[RunsOn, ...] = ()
+        self.members: dict[str, StreamLocation] = {}
+        self.additional: StreamLocation | None = None
+        self.items: StreamLocation | None = None
+        self.prefix: tuple[StreamLocation, ...] = ()
         self.unfolded = False
         self._judge_scalars(firm)
         self._bound(self.firm or {})
@@ -92,7 +92,7 @@ class RunsOn:
         self.refused: frozenset[str] = frozenset()
         self.only_member = False
         if firm and firm.types:
-            self.scalars = Scalars(firm.schema, firm.types, firm.labels, self._places.uri, literal=self.strict)
+            self.scalars = Scalars(firm.schema, firm.types, firm.labels, self._locations.uri, literal=self.strict)
             self.on_string, self.on_number = self.scalars.of_string(firm.schema), self.scalars.of_number()
             self.on_truth = self.scalars.of_truth()
             self.on_null = None if firm.nullable else self.scalars.of_null()
@@ -127,41 +127,34 @@ class RunsOn:
     def is_scalar(self) -> bool:
         return bool(self.types) and self.types <= SCALARS
 
-    def unfold(self) -> RunsOn:
+    def unfold(self) -> StreamLocation:
         """The same, with the places of its parts: made when a value there begins, since schemas refer to themselves."""
         if not self.unfolded:
             self.unfolded = True
-            names = dict.fromkeys(name for part in self.parts for name in part.get("properties") or ())
-            self.members = {name: self._places.of(*self._at("properties", name)) for name in names}
-            self.additional = self._of("additionalProperties")
-            self._unfold_items()
+            properties: dict[str, list[Location]] = {}
+            for name, location in (pair for part in self.parts for pair in part.properties.items()):
+                properties.setdefault(name, []).append(location)
+            self.members = {name: self._locations.of(*schemas) for name, schemas in properties.items()}
+            self.additional = self._of(part.child("additionalProperties") for part in self.parts)
+            self.items = self._of(part.rest for part in self.parts)
+            prefixes = [part.prefix for part in self.parts]
+            self.prefix = tuple(
+                self._locations.of(*(prefix[number] for prefix in prefixes if number < len(prefix)))
+                for number in range(max(map(len, prefixes), default=0))
+            )
         return self
 
-    def _unfold_items(self) -> None:
-        rows = [
-            row for part in self.parts for row in (part.get("prefixItems"), part.get("items")) if isinstance(row, list)
-        ]
-        self.prefix = tuple(
-            self._places.of(*(row[number] for row in rows if number < len(row)))
-            for number in range(max(map(len, rows), default=0))
-        )
-        rests = ["additionalItems" if isinstance(part.get("items"), list) else "items" for part in self.parts]
-        found = [part[rest] for part, rest in zip(self.parts, rests, strict=True) if isinstance(part.get(rest), dict)]
-        self.items = self._places.of(*found) if found else None
-
-    def _of(self, keyword: str) -> RunsOn | None:
-        found = [part[keyword] for part in self.parts if isinstance(part.get(keyword), dict)]
-        return self._places.of(*found) if found else None
-
-    def _at(self, keyword: str, name: str) -> Iterator[Json]:
-        return (part[keyword][name] for part in self.parts if name in (part.get(keyword) or ()))
+    def _of(self, schemas: Iterable[Location | None]) -> StreamLocation | None:
+        """The location for a part that all these schemas may judge; None where none of them says more than yes or no."""
+        known = [schema for schema in schemas if schema is not None and isinstance(schema.written, dict)]
+        return self._locations.of(*known) if known else None
 
     @property
-    def anything(self) -> RunsOn:
+    def anything(self) -> StreamLocation:
         """A place of which the schema says nothing."""
-        return self._places.anything
+        return self._locations.anything
 
-    def item(self, number: int) -> RunsOn:
+    def item(self, number: int) -> StreamLocation:
         """The place of an item, counted from 0."""
         if number < len(self.prefix):
             return self.prefix[number]
@@ -169,86 +162,60 @@ class RunsOn:
 
 
 class Firm:
-    """The one plain schema of a place, with the labels that stand in it, and whether null may stand for all of it."""
+    """The one plain schema of a location, with the labels in it, and whether null may stand for all of it."""
 
     __slots__ = ("labels", "nullable", "schema", "types")
 
-    def __init__(self, passed: list[Mapping[str, Json]], nullable: bool) -> None:
-        self.schema, self.nullable = passed[-1], nullable
-        self.labels = [label for part in passed for label in _texts(part.get("x-aliases"))]
-        self.types = _types(self.schema) | ({"null"} if nullable else set())
+    def __init__(self, passed: list[Location], nullable: bool) -> None:
+        plain = passed[-1]
+        self.schema, self.nullable = plain.keywords, nullable
+        self.labels = [label for part in passed for label in _texts(part.keywords.get("x-aliases"))]
+        self.types = _types(plain) | ({"null"} if nullable else set())
 
 
-class Places:
-    """The places of one schema, made as replies reach them; several watchers may share them.
+class StreamLocations:
+    """The locations of one schema, made as replies reach them; several validators may share them.
 
-    `strict_only`: a reply is judged by the letter of the schema, as is right where it is read without any mending.
+    `strict_only`: a reply is judged by the letter of the schema, as is right where it is read without any repair.
     """
 
     def __init__(self, schema_json: Json, *, strict_only: bool = False) -> None:
-        self._schema = schema_json
-        self._made: dict[tuple[int, ...], RunsOn] = {}
+        document = SchemaDocument(schema_json)
+        self._made: dict[tuple[str, ...], StreamLocation] = {}
         self.strict_only = strict_only
         uri = schema_json.get("$schema") if isinstance(schema_json, dict) else None
         self.uri = uri if isinstance(uri, str) else LATEST.uri
-        self.anything: Final = RunsOn(self, (), None)
-        self.root: Final = self.of(schema_json)
+        self.anything: Final = StreamLocation(self, (), None)
+        self.root: Final = self.of(document.root)
 
-    def of(self, *schemas: Json) -> RunsOn:
-        """The place of a value for which all of `schemas` may be meant."""
-        key = tuple(map(id, schemas))
+    def of(self, *schemas: Location) -> StreamLocation:
+        """The location of a value for which all of `schemas` may be meant."""
+        key = tuple(schema.pointer for schema in schemas)
         if key not in self._made:
-            firm = self._firm(schemas[0]) if len(schemas) == 1 else None
-            self._made[key] = RunsOn(self, tuple(self._parts(schemas)), firm)
+            firm = _firm(schemas[0]) if len(schemas) == 1 else None
+            self._made[key] = StreamLocation(self, tuple(applied(schemas)), firm)
         return self._made[key]
 
-    def _parts(self, schemas: Iterable[Json]) -> Iterator[Mapping[str, Json]]:
-        """Every schema that may judge the same value, once."""
-        left = list(schemas)
-        seen: set[int] = set()
-        while left:
-            part = left.pop(0)
-            if not isinstance(part, dict) or id(part) in seen:
-                continue
-            seen.add(id(part))
-            yield part
-            left += [self._resolved(part["$ref"])] if "$ref" in part else []
-            left += [branch for keyword in _BRANCHES for branch in part.get(keyword) or ()]
 
-    def _firm(self, schema: Json) -> Firm | None:
-        """The plain schema that `schema` leads to where it leads to one only."""
-        passed: list[Mapping[str, Json]] = []
-        nullable = False
-        while isinstance(schema, dict) and len(passed) < _MOST_HOPS:
-            passed.append(schema)
-            leading = [keyword for keyword in schema if keyword in _LEADING]
-            if not leading:
-                return Firm(passed, nullable)
-            if len(leading) > 1 or any(not _is_note(keyword) for keyword in schema.keys() - leading):
-                return None
-            options = self._options(leading[0], schema[leading[0]])
-            nullable = nullable or _NULL in options
-            left = [option for option in options if option != _NULL]
-            if len(left) != 1 or (leading[0] == "allOf" and len(options) > 1):
-                return None
-            schema = left[0]
-        return None
-
-    def _options(self, keyword: str, given: Json) -> list[Json]:
-        if keyword == "$ref":
-            return [self._resolved(given)]
-        return list(given) if keyword in _BRANCHES else []
-
-    def _resolved(self, reference: Json) -> Json:
-        """The subschema that a reference within the schema names; None for any other."""
-        pointer = from_fragment(reference) if isinstance(reference, str) else None
-        found = self._schema if pointer is not None else None
-        for token in as_tokens(pointer or ""):
-            if isinstance(found, list) and token.isdecimal() and int(token) < len(found):
-                found = found[int(token)]
-            else:
-                found = found.get(token) if isinstance(found, dict) else None
-        return found
+def _firm(start: Location) -> Firm | None:
+    """The plain schema that `start` leads to where it leads to one only."""
+    location: Location | None = start
+    passed: list[Location] = []
+    nullable = False
+    while location is not None and isinstance(location.written, dict) and len(passed) < _MOST_HOPS:
+        passed.append(location)
+        leading = [keyword for keyword in location.keywords if keyword in _LEADING]
+        if not leading:
+            return Firm(passed, nullable)
+        if len(leading) > 1 or any(not _is_note(keyword) for keyword in location.keywords.keys() - leading):
+            return None
+        options = [location.referenced] if leading[0] == "$ref" else list(location.listed(leading[0]))
+        others = [option for option in options if option is None or option.written != _NULL]
+        nullable = nullable or len(others) < len(options)
+        if len(others) != 1 or (leading[0] == "allOf" and len(options) > 1):
+            return None
+        location = others[0]
+    return None
 
 
 def is_of_calls(key: str) -> bool:
@@ -256,12 +223,11 @@ def is_of_calls(key: str) -> bool:
     return key in _OF_CALLS
 
 
-def _types(schema: Mapping[str, Json]) -> frozenset[str]:
+def _types(location: Location) -> frozenset[str]:
     """The types a schema names, or those of the values it lists; empty where it does neither."""
-    if "type" in schema:
-        return frozenset([schema["type"]] if isinstance(schema["type"], str) else schema["type"])
-    listed = [schema["const"]] if "const" in schema else schema.get("enum") or ()
-    return frozenset(_type_of(value) for value in listed)
+    if "type" in location.keywords:
+        return frozenset(location.types)
+    return frozenset(_type_of(value) for value in location.enum or ())
 
 
 def _type_of(value: Json) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 
 from llmguard.core.canonical import Json
-from llmguard.schema.alternatives import types_of
+from llmguard.schema.alternatives import json_types
 from llmguard.schema.verdicts import compiled, is_valid
 
 Refusal: TypeAlias = tuple[str, Json]
@@ -183,7 +183,7 @@ class Scalars:
     def _breaks(self, keyword: str, value: Json) -> bool:
         if keyword == "type":
             demanded = self._schema["type"]
-            return not set(types_of(value)) & set([demanded] if isinstance(demanded, str) else demanded)
+            return not set(json_types(value)) & set([demanded] if isinstance(demanded, str) else demanded)
         if keyword not in self._alone:
             flag = "exclusive" + keyword.capitalize()
             own = {name: self._schema[name] for name in (keyword, flag) if name in self._schema}

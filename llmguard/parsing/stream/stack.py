@@ -6,7 +6,7 @@ from typing import Final
 
 from llmguard.core.canonical import Json
 from llmguard.core.outcome import Violation
-from llmguard.parsing.stream.locations import RunsOn, is_of_calls
+from llmguard.parsing.stream.locations import StreamLocation, is_of_calls
 from llmguard.parsing.stream.scalars import SCALARS, Refusal, folded
 from llmguard.schema.words import brief, clause, clipped, hint
 
@@ -39,7 +39,7 @@ class Frame:
         "value",
     )
 
-    def __init__(self, place: RunsOn, *, is_list: bool, sure: bool, is_root: bool = False) -> None:
+    def __init__(self, place: StreamLocation, *, is_list: bool, sure: bool, is_root: bool = False) -> None:
         self.place, self.is_list = place, is_list
         self.value: Json = [] if is_list else {}
         self.closer = "]" if is_list else "}"
@@ -79,7 +79,7 @@ class Frame:
             return False
         return known or (count > 0 and not place.only_member and not self.is_root)
 
-    def _strange(self, key: str) -> RunsOn:
+    def _strange(self, key: str) -> StreamLocation:
         """The place of a member that the schema does not name; one that differs in spelling only may yet be renamed."""
         place = self.place
         if place.closed and (place.strict or folded(key) not in place.folded):
@@ -127,13 +127,13 @@ class Frame:
         return ("required", min(missing)), ""
 
 
-def _is_foreign(place: RunsOn, is_list: bool) -> bool:
+def _is_foreign(place: StreamLocation, is_list: bool) -> bool:
     """Whether a container stands where none is due: it may be wrapped around one value, and not around two."""
     types = place.types - {"null"}
     return bool(types) and (types <= SCALARS or (is_list and types == {"object"} and not place.only_member))
 
 
-def refused(path: str, refusal: Refusal, found: Json, name: str, place: RunsOn) -> Violation:
+def refused(path: str, refusal: Refusal, found: Json, name: str, place: StreamLocation) -> Violation:
     """A refusal in words. `name`: the member that it is about; `place`: of the object or list around it."""
     keyword, demanded = refusal
     if keyword == "additionalProperties":

@@ -15,7 +15,7 @@ from typing import TypeAlias
 from llmguard.core.canonical import Json
 from llmguard.core.outcome import Violation
 from llmguard.parsing.stream.lead_in import Preamble
-from llmguard.parsing.stream.locations import Places, RunsOn
+from llmguard.parsing.stream.locations import StreamLocation, StreamLocations
 from llmguard.parsing.stream.scalars import SCALARS, Refusal
 from llmguard.parsing.stream.stack import MISSING, Frame, refused
 from llmguard.parsing.syntax import same
@@ -109,9 +109,14 @@ class JsonStreamValidator:
     )
 
     def __init__(
-        self, schema_json: Json, *, max_depth: int = MAX_DEPTH, strict_only: bool = False, places: Places | None = None
+        self,
+        schema_json: Json,
+        *,
+        max_depth: int = MAX_DEPTH,
+        strict_only: bool = False,
+        places: StreamLocations | None = None,
     ) -> None:
-        places = places or Places(schema_json, strict_only=strict_only)
+        places = places or StreamLocations(schema_json, strict_only=strict_only)
         self._strict = places.strict_only
         self._max_depth = max_depth
         self._preamble = Preamble(_openers(places.root))
@@ -597,7 +602,7 @@ class JsonStreamValidator:
         return as_pointer(tuple(_cut(str(frame.key)) for frame in frames))
 
 
-def _openers(root: RunsOn) -> str:
+def _openers(root: StreamLocation) -> str:
     """What a value of the root's type may begin with."""
     brackets = "".join(sign for sign, kind in (("{", "object"), ("[", "array")) if kind in root.types)
     if brackets or not root.types:
