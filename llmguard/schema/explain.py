@@ -162,12 +162,13 @@ class Explainer:
         """Every property with every schema that judges it."""
         here = subject.location
         for name, value in subject.value.items():
-            by_name = [here.child("properties", name)]
-            by_pattern = (here.child("patternProperties", pattern) for pattern in self._patterns(here.keywords, name))
-            locations = [location for location in (*by_name, *by_pattern) if location is not None]
-            if not locations and isinstance(here.keywords.get("additionalProperties"), dict):
-                locations = [location for location in (here.child("additionalProperties"),) if location is not None]
-            yield from (JudgedValue(location, value, (*subject.path, name)) for location in locations)
+            locations = [here.child("properties", name)]
+            locations += (here.child("patternProperties", pattern) for pattern in self._patterns(here.keywords, name))
+            if locations == [None] and isinstance(here.keywords.get("additionalProperties"), dict):
+                locations = [here.child("additionalProperties")]
+            for location in locations:
+                if location is not None:
+                    yield JudgedValue(location, value, (*subject.path, name))
 
     def _patterns(self, schema: Mapping[str, Json], name: str) -> list[str]:
         return [pattern for pattern in schema.get("patternProperties", ()) if self.verdicts.matches(pattern, name)]

@@ -109,7 +109,12 @@ def as_pointer(tokens: tuple[str, ...]) -> str:
     >>> as_pointer(("a/b", "0", "~"))
     '/a~1b/0/~0'
     """
-    return "".join(f"/{token.replace('~', '~0').replace('/', '~1')}" for token in tokens)
+    return "".join(map(as_step, tokens))
+
+
+def as_step(token: str) -> str:
+    """One token of a pointer, with the `/` before it."""
+    return f"/{token.replace('~', '~0').replace('/', '~1')}" if "~" in token or "/" in token else f"/{token}"
 
 
 def as_tokens(pointer: str) -> tuple[str, ...]:

@@ -230,10 +230,10 @@ def _innermost_first(edges: Mapping[str, list[str]]) -> tuple[list[str], list[st
 def warnings_of(document: SchemaDocument, *, formats: bool = True) -> tuple[str, ...]:
     """What the meta-schema lets pass and is hardly meant, at most twenty sentences. `formats`: unknown ones too."""
     warnings = [
-        f"{as_fragment(pointer)}: {sentence}"
-        for pointer, schema in document.schemas.items()
-        if isinstance(schema, dict)
-        for sentence in _warnings_of_one(schema, document.draft, formats)
+        f"{as_fragment(location.pointer)}: {sentence}"
+        for location in document.locations
+        if isinstance(location.written, dict)
+        for sentence in _warnings_of_one(location.written, document.draft, formats)
     ]
     more = len(warnings) - MAX_WARNINGS
     return (*warnings[:MAX_WARNINGS], f"and {more} more warnings") if more > 0 else tuple(warnings)

@@ -21,6 +21,7 @@ from llmguard.schema.keywords import (
     SINGLE,
     Draft,
     as_pointer,
+    as_step,
     as_tokens,
     from_fragment,
     is_schema,
@@ -39,31 +40,45 @@ NO_KEYWORDS: Final[Mapping[str, Json]] = MappingProxyType({})
 class SchemaDocument:
     """A self-contained schema, to be walked.
 
-    With a `draft` the document is read as that draft reads it, and only what is a schema there has a location. Without
-    one, the keywords of all drafts count, and any pointer into the document may be followed.
+    With a `draft` the document is read as that draft reads it, and only what is a schema there has a location; these are
+    made at once. Without one, the keywords of all drafts count, and any pointer into the document may be followed.
     """
 
-    __slots__ = ("_is_indexed", "draft", "schema", "schemas")
+    __slots__ = ("_index", "draft", "ref_stands_alone", "schema")
 
     def __init__(self, schema: Json, draft: Draft | None = None) -> None:
         self.schema, self.draft = schema, draft or ANY_DRAFT
-        self._is_indexed = draft is not None
-        # Every schema by its pointer, the whole first; without a draft there is no index.
-        self.schemas: Mapping[str, Json] = {} if draft is None else all_subschemas(schema, draft)
+        self.ref_stands_alone = self.draft.ref_stands_alone
+        self._index: dict[str, Location] | None = None if draft is None else self._indexed()
+
+    def _indexed(self) -> dict[str, Location]:
+        """Every location by its pointer, the root first, then level by level."""
+        index: dict[str, Location] = {}
+        level = [Location(self, "", self.schema)]
+        while level:
+            index.update((location.pointer, location) for location in level)
+            level = [child for location in level for _, child in location.children]
+        return index
 
     @property
     def root(self) -> Location:
-        return Location(self, "", self.schema)
+        return Location(self, "", self.schema) if self._index is None else self._index[""]
 
     @property
-    def locations(self) -> Iterator[Location]:
+    def locations(self) -> Iterable[Location]:
         """Every location, the root first, then level by level."""
-        return (Location(self, pointer, schema) for pointer, schema in self.schemas.items())
+        return (self._indexed() if self._index is None else self._index).values()
 
     def at(self, pointer: str) -> Location | None:
         """The location of a JSON Pointer; None where no schema stands."""
-        found = self.schemas.get(pointer) if self._is_indexed else value_at(self.schema, as_tokens(pointer))
-        return Location(self, pointer, found) if is_schema(found) else None
+        if self._index is not None:
+            return self._index.get(pointer)
+        schema = value_at(self.schema, as_tokens(pointer))
+        return Location(self, pointer, schema) if is_schema(schema) else None
+
+    def located(self, pointer: str, schema: Json) -> Location:
+        """The location at `pointer`, where `schema` is known to stand."""
+        return Location(self, pointer, schema) if self._index is None else self._index[pointer]
 
     def follow(self, ref: Json) -> Location | None:
         """The location that a `$ref` refers to; None where it leads out of the document."""
@@ -78,13 +93,15 @@ class Location:
     `$ref` is all there is. `keywords` is empty for `true` and `false`.
     """
 
-    __slots__ = ("document", "keywords", "pointer", "written")
+    __slots__ = ("_children", "document", "keywords", "pointer", "written")
 
     def __init__(self, document: SchemaDocument, pointer: str, written: Json) -> None:
         self.document, self.pointer, self.written = document, pointer, written
-        self.keywords: Mapping[str, Json] = written if isinstance(written, dict) else NO_KEYWORDS
-        if document.draft.ref_stands_alone and "$ref" in self.keywords:
-            self.keywords = {"$ref": self.keywords["$ref"]}
+        self._children: tuple[tuple[str, Location], ...] | None = None
+        self.keywords: Mapping[str, Json] = NO_KEYWORDS
+        if isinstance(written, dict):
+            alone = document.ref_stands_alone and "$ref" in written
+            self.keywords = {"$ref": written["$ref"]} if alone else written
 
     def __repr__(self) -> str:
         return f"Location({self.pointer!r})"
@@ -96,38 +113,42 @@ class Location:
     # --- below
 
     @property
-    def children(self) -> Iterator[tuple[str, Location]]:
+    def children(self) -> tuple[tuple[str, Location], ...]:
         """The schemas that stand directly in this one, each with the keyword that holds it."""
-        for keyword, tokens, schema in subschemas(self.written, self.document.draft):
-            yield keyword, Location(self.document, self.pointer + as_pointer(tokens), schema)
+        if self._children is None:
+            self._children = tuple(
+                (keyword, Location(self.document, self.pointer + as_pointer(tokens), schema))
+                for keyword, tokens, schema in subschemas(self.written, self.document.draft)
+            )
+        return self._children
 
     def child(self, keyword: str, name: str = "") -> Location | None:
         """The schema below a keyword, or the one of that name among those below it; None where there is none."""
         if keyword not in self.document.draft.keywords:
             return None
-        value = self.keywords.get(keyword)
-        if isinstance(value, dict) and keyword in NAMED:
-            return self._below((keyword, name), value.get(name))
-        return self._below((keyword,), value) if keyword in SINGLE else None
+        value, pointer = self.keywords.get(keyword), f"{self.pointer}/{keyword}"
+        if keyword in NAMED:
+            value, pointer = value.get(name) if isinstance(value, dict) else None, pointer + as_step(name)
+        elif keyword not in SINGLE:
+            return None
+        return self.document.located(pointer, value) if is_schema(value) else None
 
     def listed(self, keyword: str) -> tuple[Location, ...]:
         """The schemas in the list of a keyword, such as `allOf`."""
         schemas = self.keywords.get(keyword)
         if not isinstance(schemas, list) or keyword not in self.document.draft.keywords:
             return ()
-        start = f"{self.pointer}/{keyword}/"
-        return tuple(Location(self.document, f"{start}{number}", schema) for number, schema in enumerate(schemas))
-
-    def _below(self, tokens: tuple[str, ...], schema: Json) -> Location | None:
-        return Location(self.document, self.pointer + as_pointer(tokens), schema) if is_schema(schema) else None
+        start, located = f"{self.pointer}/{keyword}/", self.document.located
+        return tuple(located(f"{start}{number}", schema) for number, schema in enumerate(schemas))
 
     # --- parts of the value
 
     @property
     def properties(self) -> dict[str, Location]:
         """The schemas of the properties that are named."""
-        below = {name: self.child("properties", name) for name in self.keywords.get("properties") or ()}
-        return {name: location for name, location in below.items() if location is not None}
+        start, located = f"{self.pointer}/properties", self.document.located
+        schemas = self.keywords.get("properties") or {}
+        return {name: located(start + as_step(name), schema) for name, schema in schemas.items()}
 
     @property
     def prefix(self) -> tuple[Location, ...]:
@@ -196,6 +217,7 @@ def applied(
     Level by level, or in the order in which a reader would meet them (`depth_first`). `true` and `false` are left out.
     """
     keywords = tuple(keywords)
+    leading = frozenset((*keywords, "$ref"))
     waiting, known = deque(locations), set[str]()
     while waiting:
         location = waiting.popleft()
@@ -203,6 +225,8 @@ def applied(
             continue
         known.add(location.pointer)
         yield location
+        if leading.isdisjoint(location.keywords):
+            continue
         if depth_first:
             waiting.extendleft(reversed([*location.same_value(keywords)]))
         else:

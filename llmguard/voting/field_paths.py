@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 
 from llmguard.core.canonical import Json
 from llmguard.core.errors import UsageError
 from llmguard.schema.keywords import as_pointer, as_tokens, from_fragment
+from llmguard.schema.navigate import COMBINATIONS, Location, SchemaDocument, applied
 from llmguard.schema.words import nearest
 from llmguard.voting.self_consistency import SelfConsistency
 
 MAX_SCHEMAS = 1000
 """Subschemas that are looked at for one level: bounds the work on schemas that refer to each other."""
 
-_ALTERNATIVES = ("allOf", "anyOf", "oneOf")
-_SINGLE = ("if", "then", "else")
+_KEYWORDS = (*COMBINATIONS, "if", "then", "else")
+_ANY_NAME = ("patternProperties", "$dynamicRef", "unevaluatedProperties")
+"""Keywords beside which any property may be meant."""
 
 
 def refuse_unknown_fields(consistency: SelfConsistency, schema: Json) -> None:
@@ -24,71 +27,47 @@ def refuse_unknown_fields(consistency: SelfConsistency, schema: Json) -> None:
     Traceback (most recent call last):
     llmguard.core.errors.UsageError: fields: there is no '/totl' in the schema; '' has total. Is '/total' meant?
     """
-    _refuse(consistency.comparators, schema, "fields")
-    _refuse((pointer for group in consistency.groups for pointer in group), schema, "vote_together")
+    root = SchemaDocument(schema).root
+    _refuse(consistency.comparators, root, "fields")
+    _refuse((pointer for group in consistency.groups for pointer in group), root, "vote_together")
 
 
-def _refuse(pointers: Iterable[str], schema: Json, where: str) -> None:
+def _refuse(pointers: Iterable[str], root: Location, where: str) -> None:
     for pointer in pointers:
-        parents: Sequence[Json] = [schema]
+        schemas = _applicable([root])
         tokens = as_tokens(pointer)
         for depth, token in enumerate(tokens):
-            properties = _property_schemas(parents, token, schema)
-            if not properties:
-                raise UsageError(_message(where, pointer, tokens[:depth], token, parents, schema))
-            parents = properties
+            properties = _property_schemas(schemas, token)
+            if not properties and not _may_be_any_name(schemas):
+                raise UsageError(_message(where, pointer, tokens[:depth], token, schemas))
+            schemas = _applicable(properties)
 
 
-def _property_schemas(schemas: Sequence[Json], name: str, root: Json) -> list[Json]:
-    """The schemas of property `name`; `True` where any property is possible; none where there is no such property."""
-    matches: list[Json] = []
-    closed = False
-    for schema in _applied(schemas, root):
-        properties = schema.get("properties")
-        if isinstance(properties, dict):
-            closed = True
-            matches += [properties[name]] if name in properties else []
-        if any(keyword in schema for keyword in ("patternProperties", "$dynamicRef", "unevaluatedProperties")):
-            matches.append(True)
-        if isinstance(schema.get("additionalProperties"), dict):
-            matches.append(schema["additionalProperties"])
-        if "items" in schema or "prefixItems" in schema:
-            closed = True
-    return matches if matches or closed else [True]
+def _applicable(locations: Iterable[Location]) -> list[Location]:
+    """All schemas that apply to one part of a value, through references and alternatives."""
+    return list(islice(applied(locations, _KEYWORDS), MAX_SCHEMAS))
 
 
-def _applied(schemas: Sequence[Json], root: Json) -> Iterator[dict[str, Json]]:
-    """All schemas that apply to one value, through references and alternatives, each once."""
-    waiting, visited = list(schemas), set[int]()
-    while waiting and len(visited) < MAX_SCHEMAS:
-        schema = waiting.pop()
-        if not isinstance(schema, dict) or id(schema) in visited:
-            continue
-        visited.add(id(schema))
-        yield schema
-        for keyword in _ALTERNATIVES:
-            waiting += schema.get(keyword) or []
-        waiting += [schema[keyword] for keyword in _SINGLE if keyword in schema]
-        if isinstance(schema.get("$ref"), str):
-            waiting.append(_target(root, schema["$ref"]))
+def _property_schemas(schemas: Sequence[Location], name: str) -> list[Location]:
+    """The schemas of property `name`, and those of the properties that are not named."""
+    below = [location for schema in schemas if (location := schema.child("properties", name)) is not None]
+    others = [location for schema in schemas if (location := schema.child("additionalProperties")) is not None]
+    return below + [location for location in others if isinstance(location.written, dict)]
 
 
-def _target(root: Json, ref: str) -> Json:
-    pointer = from_fragment(ref)
-    if pointer is None:
-        return {"patternProperties": {}}  # in another document: any property is possible
-    target = root
-    for token in as_tokens(pointer):
-        if isinstance(target, dict):
-            target = target.get(token)
-        else:
-            target = target[int(token)] if isinstance(target, list) else None
-    return target
+def _may_be_any_name(schemas: Sequence[Location]) -> bool:
+    """Whether a property may be meant that no schema names: one that is matched, or of a value that is not described."""
+    if any(keyword in schema.keywords for schema in schemas for keyword in _ANY_NAME):
+        return True
+    if any(isinstance(ref := schema.keywords.get("$ref"), str) and from_fragment(ref) is None for schema in schemas):
+        return True  # it refers out of the schema
+    return not any(
+        keyword in schema.keywords for schema in schemas for keyword in ("properties", "items", "prefixItems")
+    )
 
 
-def _message(where: str, pointer: str, above: tuple[str, ...], token: str, parents: Sequence[Json], root: Json) -> str:
-    applied = list(_applied(parents, root))
-    names = sorted({name for schema in applied for name in schema.get("properties") or {}})
+def _message(where: str, pointer: str, above: tuple[str, ...], token: str, schemas: Sequence[Location]) -> str:
+    names = sorted({name for schema in schemas for name in schema.keywords.get("properties") or {}})
     at = as_pointer(above)
     if not names:
         return (

@@ -28,7 +28,6 @@ from llmguard.operations.mutation import (
 )
 from llmguard.operations.mutation.mutant_generation import PER_FIELD
 from llmguard.operations.mutation.mutation_operators import dates, in_other_unit, typo
-from llmguard.operations.mutation.shapes import Shapes, choices, wants_whole_number
 from llmguard.schema import Schema, compile_schema
 from llmguard.testing import ScriptedModel
 from llmguard.voting.normal_forms import value_form
@@ -201,26 +200,6 @@ def test_what_a_mutant_is_told_in_few_words() -> None:
     (dropped,) = [each for each in mutants({"a": "x" * 90}, ANYTHING) if each.kind == "dropped"]
     assert dropped.what == '"' + "x" * 38 + "… left out"
     assert "true → false" in {each.what for each in mutants(True, ANYTHING)}
-
-
-def test_a_schema_is_read_at_each_place() -> None:
-    """Items by number, references to nowhere, branches that never end, and types as lists."""
-    schema = {
-        "$defs": {"loop": {"anyOf": [{"$ref": "#/$defs/loop"}, {"enum": ["x", "y"]}]}},
-        "prefixItems": [{"enum": [1, 2]}, {"$ref": "#/nowhere"}, {"$ref": "other.json"}, {"$ref": "#/prefixItems/0"}],
-        "items": {"$ref": "#/$defs/loop"},
-        "then": {"type": ["integer", "null"]},
-    }
-    shapes = Shapes(schema)
-    root = shapes.root()
-    assert choices(shapes.item(root, 0), 1) == [2]
-    assert [len(shapes.item(root, number)) for number in (1, 2, 3)] == [1, 1, 2]
-    assert choices(shapes.item(root, 9), "x") == ["y"]
-    assert choices(shapes.item(shapes.item(root, 0), 0), "x") == []
-    assert wants_whole_number(root)
-    old = Shapes({"items": [{"enum": ["a", "b"]}]})
-    assert choices(old.item(old.root(), 0), "a") == ["b"]
-    assert old.item(old.root(), 1) == ()
 
 
 # ------------------------------------------------------------------------------------------------- who objects

@@ -14,9 +14,19 @@ from typing import Final, TypeAlias
 
 from llmguard.core.canonical import Json, digest_bytes, encode
 from llmguard.operations.mutation.mutation_operators import Kind, dates, is_date, numbers, typo
-from llmguard.operations.mutation.shapes import Parts, Shapes, choices, is_declared, is_set, wants_whole_number
 from llmguard.schema import Schema
+from llmguard.schema.applicable import (
+    Schemas,
+    is_declared,
+    is_set,
+    item_schemas,
+    other_choices,
+    property_schemas,
+    root_schemas,
+    wants_whole_number,
+)
 from llmguard.schema.keywords import as_pointer
+from llmguard.schema.navigate import SchemaDocument
 from llmguard.voting.normal_forms import value_form
 
 Tokens: TypeAlias = tuple[str, ...]
@@ -57,7 +67,7 @@ class _Location:
     path: Tokens
     field: Tokens
     value: Json
-    parts: Parts
+    schemas: Schemas
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +102,9 @@ def mutants(value: Json, schema: Schema, seed: int = 0) -> tuple[Mutant, ...]:
     negated /urgent {'category': 'bug', 'urgent': False}
     other member /category {'category': 'billing', 'urgent': True}
     """
-    plans = [plan for location in _locations(value, Shapes(schema.json_schema)) for plan in _plans(location, seed)]
+    plans = [
+        plan for location in _locations(value, SchemaDocument(schema.json_schema)) for plan in _plans(location, seed)
+    ]
     chosen = islice((plan for plan in _chosen(plans, seed) if plan.is_error), MAX_MUTANTS)
     return tuple(
         sorted((_mutant(plan, value) for plan in chosen), key=lambda mutant: (mutant.kind, mutant.path, mutant.what))
@@ -130,30 +142,30 @@ def _number(seed: int, *what: object) -> int:
 # ------------------------------------------------------------------------------------------------- locations
 
 
-def _locations(value: Json, navigator: Shapes) -> Iterator[_Location]:
+def _locations(value: Json, document: SchemaDocument) -> Iterator[_Location]:
     """The locations of a value, level by level."""
-    level, count = [_Location((), (), value, navigator.root())], 0
+    level, count = [_Location((), (), value, root_schemas(document))], 0
     while level and count < MAX_LOCATIONS:
         yield from level
         count += len(level)
-        level = [below for location in level for below in _below(location, navigator)][:MAX_LOCATIONS]
+        level = [below for location in level for below in _below(location)][:MAX_LOCATIONS]
 
 
-def _below(location: _Location, navigator: Shapes) -> Iterator[_Location]:
+def _below(location: _Location) -> Iterator[_Location]:
     if len(location.path) == MAX_DEPTH:
         return
     if isinstance(location.value, dict):
         for name in islice(location.value, MAX_MEMBERS):
-            inner = navigator.member(location.parts, name)
+            inner = property_schemas(location.schemas, name)
             yield _Location((*location.path, name), _field(location, name), location.value[name], inner)
     elif isinstance(location.value, list):
         for number, item in enumerate(location.value[:MAX_ITEMS]):
-            inner = navigator.item(location.parts, number)
+            inner = item_schemas(location.schemas, number)
             yield _Location((*location.path, str(number)), (*location.field, _ANY), item, inner)
 
 
 def _field(location: _Location, name: str) -> Tokens:
-    return (*location.field, name if is_declared(location.parts, name) else _ANY)
+    return (*location.field, name if is_declared(location.schemas, name) else _ANY)
 
 
 def _put(value: Json, at: Tokens, after: Json) -> Json:
@@ -175,7 +187,7 @@ def _plans(location: _Location, seed: int) -> Iterator[_Plan]:
     elif isinstance(location.value, list):
         yield from _truncated(location)
         yield from _swapped_items(location)
-    elif others := choices(location.parts, location.value):
+    elif others := other_choices(location.schemas, location.value):
         yield from (_replaced(location, "other member", other) for other in others[:MAX_ITEMS])
     else:
         yield from _scalars(location, seed)
@@ -186,7 +198,7 @@ def _scalars(location: _Location, seed: int) -> Iterator[_Plan]:
     if isinstance(value, bool):
         yield _replaced(location, "negated", not value)
     elif isinstance(value, int | float):
-        for kind, other in numbers(value, wants_whole_number(location.parts)):
+        for kind, other in numbers(value, wants_whole_number(location.schemas)):
             if other not in (float("inf"), float("-inf")):
                 yield _replaced(location, kind, other)
     elif isinstance(value, str) and is_date(value):
@@ -254,7 +266,7 @@ def _truncated(location: _Location) -> Iterator[_Plan]:
 def _swapped_items(location: _Location) -> Iterator[_Plan]:
     """Each item with the next, where their order matters; and each member of an item with the same one of the next."""
     for number, (one, other) in enumerate(pairwise(location.value[:MAX_ITEMS])):
-        if not is_set(location.parts):
+        if not is_set(location.schemas):
             yield _exchanged(location, number, (one, other), (other, one), location.field)
         if isinstance(one, dict) and isinstance(other, dict):
             for name in islice((name for name in one if name in other), MAX_MEMBERS):

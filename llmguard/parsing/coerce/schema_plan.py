@@ -40,9 +40,9 @@ def plan_of(verdicts: Verdicts) -> Plan:
 
 
 def _literals(verdicts: Verdicts) -> set[str]:
-    found: set[str] = set()
-    for schema in verdicts.document.schemas.values():
-        if isinstance(schema, dict):
+    literals: set[str] = set()
+    for location in verdicts.document.locations:
+        if isinstance(schema := location.written, dict):
             options = [schema.get("const"), *(schema["enum"] if isinstance(schema.get("enum"), list) else ())]
-            found |= {option for option in options if isinstance(option, str)}
-    return found
+            literals |= {option for option in options if isinstance(option, str)}
+    return literals
