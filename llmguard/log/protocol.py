@@ -1,7 +1,8 @@
 """What a store of outcomes must do: `OutcomeStore`, the seam between guards and wherever their calls are kept.
 
-A guard takes any store: `Guard(..., log=MyStore())`. `BaseStore` supplies what can be said of every store, and
-`ScanningStore` all that a store without an index needs; `llmguard.testing.check_store` holds one to what is written here.
+A guard takes any store: `Guard(..., log=MyStore())`. `BaseStore` supplies what is the same in every store, `ScanningStore`
+also all that reads, for a store without an index. `llmguard.testing.assert_store_contract` tests a store for what is
+written here.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class OutcomeStore(Protocol):
     All methods may be called from any thread. Times are seconds since the epoch, given by the caller. A `query` may be
     given whole or by keywords, as in `find(status="rejected")`; one that cannot be asked raises UsageError. A store that
     cannot be read raises LogError; one that cannot be written keeps what it was given, tries again, warns, and costs no
-    call its value.
+    call its value. What leaves the memory of the process is redacted first (`core.redaction`).
     """
 
     # ------------------------------------------------------------------------------------------- the store itself
@@ -175,16 +176,21 @@ class OutcomeStore(Protocol):
 MEMBERS = tuple(name for name in vars(OutcomeStore) if not name.startswith("_"))
 
 
-def refuse_incomplete_store(store: object, whose: str) -> None:
-    """UsageError that names what `store` lacks of `OutcomeStore`; `whose` names its user, such as `guard 'invoice'`."""
-    if missing := [name for name in MEMBERS if not _has(store, name)]:
+def missing_store_members(store: object) -> list[str]:
+    """The members of `OutcomeStore` that an object lacks."""
+    return [name for name in MEMBERS if not _has(store, name)]
+
+
+def refuse_incomplete_store(store: object, user: str) -> None:
+    """UsageError that names what `store` lacks of an `OutcomeStore`; `user` is who was given it: `guard 'invoice'`."""
+    if missing := missing_store_members(store):
         raise UsageError(
-            f"log= of {whose}: expected a database URL, an OutcomeStore or None, got {type(store).__name__}, which lacks"
-            f" {', '.join(missing)}. Derive it from llmguard.log.BaseStore or ScanningStore, which supply what can be"
-            " supplied, and run llmguard.testing.check_store over it."
+            f"log= of {user}: expected a database URL, an OutcomeStore or None, got {type(store).__name__}, which lacks"
+            f" {', '.join(missing)}. Derive it from BaseStore or ScanningStore of llmguard.log, which supply most members,"
+            " and test it with llmguard.testing.assert_store_contract."
         )
 
 
 def _has(store: object, name: str) -> bool:
-    """Without evaluating a property: reading `secret` may open a database."""
+    """A property is not evaluated: reading `secret` may open a database."""
     return inspect.getattr_static(store, name, None) is not None or hasattr(store, name)

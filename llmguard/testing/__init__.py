@@ -1,7 +1,8 @@
-"""What tests of guards and of adapters need: `ScriptedModel`, `assert_outcome`, `assert_model_contract`, a pytest plugin.
+"""What tests of guards, adapters and stores need: `ScriptedModel`, assertions, a pytest plugin.
 
-`assertions` is about outcomes, `model_contract` about adapters; `pytest_plugin` replays case files and blocks requests to
-other machines. Names load on first use, because pytest imports this package at its start to find the plugin.
+`assertions` is about outcomes, `model_contract` about adapters, `store_contract` about stores of outcomes;
+`pytest_plugin` replays case files and blocks requests to other machines. Names load on first use, because pytest imports
+this package at its start to find the plugin.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from llmguard.models.scripted import ScriptedModel
     from llmguard.testing.assertions import assert_outcome
     from llmguard.testing.model_contract import assert_model_contract
+    from llmguard.testing.store_contract import assert_store_contract
 
 _HOME = {
     "ModelFailure": "llmguard.core.messages",
@@ -21,8 +23,16 @@ _HOME = {
     "ScriptedModel": "llmguard.models.scripted",
     "assert_model_contract": "llmguard.testing.model_contract",
     "assert_outcome": "llmguard.testing.assertions",
+    "assert_store_contract": "llmguard.testing.store_contract",
 }
-__all__ = ["ModelFailure", "ModelReply", "ScriptedModel", "assert_model_contract", "assert_outcome"]
+__all__ = [
+    "ModelFailure",
+    "ModelReply",
+    "ScriptedModel",
+    "assert_model_contract",
+    "assert_outcome",
+    "assert_store_contract",
+]
 
 
 def __getattr__(name: str) -> object:
