@@ -1,4 +1,8 @@
-"""The command line: parses arguments, binds the parts, prints. Nothing below it knows of it."""
+"""The command line: parses arguments, calls one function of `llmguard.operations`, prints its result.
+
+Reading order: `commands` (all commands), `arguments` (shared options), one `*_command` module per command with its
+`*_view` (text for people), `terminal` (safe printing).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The program's commands, and how its mistakes are told: one sentence on standard error, never a traceback."""
+"""All commands of the program. A misuse prints one sentence on standard error and no traceback."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ from llmguard.cli.terminal import MISUSE, complain, utf8_streams
 from llmguard.core.errors import LLMGuardError
 
 INTERRUPTED = 130
+"""128 + SIGINT: the exit status of a shell for a program that was ended by Ctrl-C."""
 
 
 class Commands(TyperGroup):
-    """The whole command line. What a person gave wrong ends with exit status 2."""
+    """The whole command line. Exit status 2 for every misuse."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         utf8_streams()
@@ -39,22 +40,24 @@ class Commands(TyperGroup):
         except typer.Abort:
             sys.exit(INTERRUPTED)
         except Exception as error:
-            _tell_misuse(error)
+            _show_misuse(error)
             sys.exit(MISUSE)
         sys.exit(status if isinstance(status, int) else 0)
 
 
-def _tell_misuse(error: Exception) -> None:
-    """What typer found wrong with the arguments. (Its exceptions moved between versions: they are known by what they
-    can do.) Anything else is a bug of llmguard's and keeps its traceback."""
-    tell, place = getattr(error, "format_message", None), getattr(error, "ctx", None)
-    if tell is None:
+def _show_misuse(error: Exception) -> None:
+    """What typer reports about the arguments. Any other exception is a bug in llmguard and keeps its traceback.
+
+    Typer's exceptions moved between versions, so they are recognized by their methods.
+    """
+    format_message, command = getattr(error, "format_message", None), getattr(error, "ctx", None)
+    if format_message is None:
         raise error
     if type(error).__name__ == "NoArgsIsHelpError":
-        error.show()  # type: ignore[attr-defined]  # the help itself
+        error.show()  # type: ignore[attr-defined]  # prints the help
         return
-    path = place.command_path if place else "llmguard"
-    complain(f"{tell().rstrip('.')}. `{path} --help` shows how it is used.")
+    path = command.command_path if command else "llmguard"
+    complain(f"{format_message().rstrip('.')}. `{path} --help` explains the usage.")
 
 
 app = typer.Typer(
@@ -63,7 +66,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Validate what a language model says, and fall back where it cannot be trusted.",
+    help="Validate the output of language models, and fall back when it cannot be trusted.",
     epilog="Start with: llmguard demo",
 )
 
@@ -81,7 +84,7 @@ def _version(wanted: bool) -> None:
 def program(
     show_version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
 ) -> None:
-    """What holds for every command: `--help` shows an example, `--json` prints for machines."""
+    """Every command has `--help` with an example, and `--json`."""
 
 
 app.command("demo", epilog="Example: llmguard demo --playback")(demo)

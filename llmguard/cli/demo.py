@@ -1,4 +1,4 @@
-"""`llmguard demo`: three guards at work on a real, very small model, or on its recorded replies."""
+"""`llmguard demo`: three guards with a real, very small model, or with its recorded replies."""
 
 from __future__ import annotations
 
@@ -33,23 +33,25 @@ from llmguard.models.local import MODEL, LocalModelUnavailable, local_model
 from llmguard.models.openai.model import OpenAIModel
 from llmguard.operations.outcome_json import outcome_json
 
-SAID_CHARS, DOCUMENT_CHARS = 200, 160
+REPLY_CHARS, DOCUMENT_CHARS = 200, 160
 MEANING = {
     "accepted": "a reply passed everything, at the first attempt",
-    "recovered": "the same, after a repair, a re-ask or by the next rung",
-    "fallback": "a rule or a constant answered in the model's place",
-    "escalated": "waits for a person: nothing else could be trusted",
+    "recovered": "a reply passed after a repair, after a re-ask, or at a later rung",
+    "fallback": "a rule or a constant answered instead of the model",
+    "escalated": "waits for a person",
     "rejected": "no rung gave a value",
 }
-ANSWERED_BY = {"escalated": "nobody yet: a person is asked", "rejected": "nobody", "interrupted": "nobody"}
+ANSWERED_BY = {"escalated": "no one yet: it waits for a person", "rejected": "no one", "interrupted": "no one"}
 VIOLATIONS_SHOWN = 2
-WORTH_TELLING_S = 0.01
+SHORTEST_SHOWN_S = 0.01
+"""Shorter times are those of playback."""
 NARROW = 80
+"""Columns below which the table has no column of meanings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One text, and the guard it goes through."""
+    """One input text, and the guard that it is for."""
 
     id: str
     guard: str
@@ -58,35 +60,36 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The models of the demo, and in a sentence where their replies come from."""
+    """The models of the demo, and one sentence on where their replies come from."""
 
     models: Models
-    told: str
+    description: str
 
 
-Told = tuple[Document, Outcome[Json]]
+DemoResult = tuple[Document, Outcome[Json]]
 
 
 def demo(
-    played_back: Annotated[
-        bool, typer.Option("--playback", help="Play back recorded replies; start no model.")
-    ] = False,
-    each: Annotated[int, typer.Option("--each", metavar="N", min=1, help="At most so many documents a guard.")] = 99,
+    played_back: Annotated[bool, typer.Option("--playback", help="Use recorded replies instead of a model.")] = False,
+    each: Annotated[int, typer.Option("--each", metavar="N", min=1, help="At most N documents for each guard.")] = 99,
     log: LogUrl = LOG_URL,
     as_json: AsJson = False,
     record: Annotated[Path | None, typer.Option("--record", hidden=True)] = None,
 ) -> None:
-    """Run twenty documents through three guards, with a real model of 135 million parameters on this machine."""
+    """Run twenty documents through three guards, with a real model of 135 million parameters on this machine.
+
+    Where the model cannot run, its recorded replies are used. Every outcome is written to the log.
+    """
     out = console(stderr=as_json)
     documents = documents_for_each(each)
-    outcomes: list[Told] = []
+    outcomes: list[DemoResult] = []
     with ExitStack() as stack:
         source = stack.enter_context(replies_played_back() if played_back else replies_of_a_model(out))
-        out.print(Text(source.told), Text(""), sep="\n")
+        out.print(Text(source.description), Text(""), sep="\n")
         outcome_log = open_log(log)
         guards = demo_guards(source.models, outcome_log)
         began = time.monotonic()
-        for document, outcome in _shown_progress(run_all(guards, documents), len(documents), out):
+        for document, outcome in _with_progress(run_all(guards, documents), len(documents), out):
             outcomes.append((document, outcome))
             if as_json:
                 emit({"document": document.id, **outcome_json(outcome)})
@@ -104,7 +107,7 @@ def demo(
 
 @contextmanager
 def replies_of_a_model(out: Console) -> Iterator[Source]:
-    """The local model, asked in words and then held to the schema; its recorded replies where it does not run."""
+    """The local model, with the schema in its prompt and then enforced; or its recorded replies where it cannot run."""
     with ExitStack() as stack:
         try:
             with out.status("starting the local model …") if out.is_terminal else ExitStack():
@@ -116,8 +119,10 @@ def replies_of_a_model(out: Console) -> Iterator[Source]:
             in_words=OpenAIModel(server.model, base_url=server.base_url, api_key="none", output="prompted"),
             held=OpenAIModel(server.model, base_url=server.base_url, api_key="none", output="json_schema"),
         )
-        told = f"{server.model}, a model of 135 million parameters, answers on this machine at {server.base_url}."
-        yield Source(models, told)
+        description = (
+            f"{server.model}, a model of 135 million parameters, answers on this machine at {server.base_url}."
+        )
+        yield Source(models, description)
 
 
 @contextmanager
@@ -127,16 +132,16 @@ def replies_played_back() -> Iterator[Source]:
 
 def _recorded(why: str) -> Source:
     model = playback(MODEL, _data("replies.json"))
-    told = f"{why}Playing back replies of {MODEL} that were recorded before; everything else is real."
-    return Source(Models(in_words=model, held=model), told)
+    description = f"{why}Playing back replies of {MODEL} that were recorded before; everything else is real."
+    return Source(Models(in_words=model, held=model), description)
 
 
 def _data(name: str) -> Json:
     return decode((DATA / name).read_text(encoding="utf-8"))
 
 
-def _record(path: Path, log: OutcomeStore, outcomes: Sequence[Told]) -> None:
-    """Renew what `--playback` plays: `llmguard demo --record llmguard/cli/demo_data/replies.json`."""
+def _record(path: Path, log: OutcomeStore, outcomes: Sequence[DemoResult]) -> None:
+    """Write the file of `--playback`: `llmguard demo --record llmguard/cli/demo_data/replies.json`."""
     lines = []
     for document, outcome in outcomes:
         made = log.get(outcome.id)
@@ -148,26 +153,26 @@ def _record(path: Path, log: OutcomeStore, outcomes: Sequence[Told]) -> None:
 
 
 def documents_for_each(most: int) -> list[Document]:
-    """The first documents of each guard, in their order."""
-    documents = [Document(**found) for found in _data("documents.json")]
+    """The first `most` documents of each guard, in order."""
+    documents = [Document(**each) for each in _data("documents.json")]
     return [each for each in documents if int(each.id.rpartition("-")[2]) <= most]
 
 
-def run_all(guards: Mapping[str, Guard[Json]], documents: Sequence[Document]) -> Iterator[Told]:
+def run_all(guards: Mapping[str, Guard[Json]], documents: Sequence[Document]) -> Iterator[DemoResult]:
     for document in documents:
         inputs = {INPUT_NAMES[document.guard]: document.text}
         yield document, guards[document.guard].run(meta={"demo": document.id}, **inputs)
 
 
-def _shown_progress(told: Iterator[Told], total: int, out: Console) -> Iterator[Told]:
-    """A bar below what is printed, on a terminal only."""
+def _with_progress(results: Iterator[DemoResult], total: int, out: Console) -> Iterator[DemoResult]:
+    """With a progress bar below the output, on a terminal only."""
     if not out.is_terminal:
-        yield from told
+        yield from results
         return
     parts = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*parts, console=out, transient=True) as progress:
         task = progress.add_task("documents", total=total)
-        for each in told:
+        for each in results:
             yield each
             progress.advance(task)
 
@@ -176,26 +181,26 @@ def _shown_progress(told: Iterator[Told], total: int, out: Console) -> Iterator[
 
 
 def show_outcome(out: Console, document: Document, outcome: Outcome[Json]) -> None:
-    """The document, what the model said and what was wrong with it each time, and which rung answered what."""
+    """The document, each reply and what was wrong with it, and the answer with its rung."""
     out.print(Text.assemble((document.guard, "bold"), "  ", (safe_line(document.text, DOCUMENT_CHARS), "italic")))
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(no_wrap=True, style="dim")
     grid.add_column(overflow="fold")
     for attempt in outcome.attempts:
-        grid.add_row(way_of_asking(document.guard, attempt.address), _what_came(attempt))
+        grid.add_row(way_of_asking(document.guard, attempt.address), _attempt_text(attempt))
     for flag in outcome.flags:
         grid.add_row("flagged", violation_text(flag, facts=False))
     grid.add_row(status_text(outcome.status), _answer(outcome))
     out.print(Padding(grid, (0, 0, 1, 2), expand=False))
 
 
-def _what_came(attempt: Attempt) -> Text:
-    """What the model said, what was repaired, and below it what was wrong."""
-    lines = [styled(safe_line(attempt.text, SAID_CHARS), "cyan")] if attempt.text else []
+def _attempt_text(attempt: Attempt) -> Text:
+    """The reply, its repairs, and its violations."""
+    lines = [styled(safe_line(attempt.text, REPLY_CHARS), "cyan")] if attempt.text else []
     lines += [repair_text(repair) for repair in attempt.repairs]
     lines += [violation_text(violation, facts=False) for violation in attempt.violations[:VIOLATIONS_SHOWN]]
     if attempt.failure and not attempt.violations:
-        lines.append(styled(safe_line(f"{attempt.failure}: {attempt.message}", SAID_CHARS), "red"))
+        lines.append(styled(safe_line(f"{attempt.failure}: {attempt.message}", REPLY_CHARS), "red"))
     return Text("\n").join(lines)
 
 
@@ -203,12 +208,12 @@ def _answer(outcome: Outcome[Json]) -> Text:
     took_s = sum(attempt.latency_s for attempt in outcome.attempts)
     value = safe_json(outcome.json) if outcome.has_value else ANSWERED_BY[outcome.status]
     by = f"  by {safe_line(outcome.source)}" if outcome.source and outcome.has_value else ""
-    took = f"  {duration(took_s)}" if took_s >= WORTH_TELLING_S else ""
+    took = f"  {duration(took_s)}" if took_s >= SHORTEST_SHOWN_S else ""
     return Text.assemble((value, "bold"), by, (took, "dim"))
 
 
-def show_summary(out: Console, outcomes: Sequence[Told], took_s: float, log: str) -> None:
-    """Outcomes by status and guard, what was flagged, and what to try next."""
+def show_summary(out: Console, outcomes: Sequence[DemoResult], took_s: float, log: str) -> None:
+    """Outcomes by status and guard, the flagged ones, and which commands to try next."""
     guards = list(dict.fromkeys(document.guard for document, _ in outcomes))
     counts: Counter[tuple[str, str]] = Counter((outcome.status, document.guard) for document, outcome in outcomes)
     table = columns("status", *guards, "all", *(["meaning"] if out.width >= NARROW else []), right=(*guards, "all"))
@@ -220,15 +225,17 @@ def show_summary(out: Console, outcomes: Sequence[Told], took_s: float, log: str
     out.print(table, Text(""), sep="\n")
     requests = sum(len(outcome.attempts) for _, outcome in outcomes)
     flagged = sum(bool(outcome.flags) for _, outcome in outcomes)
-    told = f"{len(outcomes)} documents, {requests} requests to the model, {took_s:.1f} s; {flagged} flagged for review."
-    out.print(Text(f"{told} Every outcome is in {safe_line(log.removeprefix('sqlite:///'))}. Look at it:"))
+    totals = (
+        f"{len(outcomes)} documents, {requests} requests to the model, {took_s:.1f} s; {flagged} flagged for review."
+    )
+    out.print(Text(f"{totals} Every outcome is in {safe_line(log.removeprefix('sqlite:///'))}. Look at it:"))
     for command in next_commands(outcomes, log):
         out.print(Text(f"  {command}", "bold"), soft_wrap=True)
 
 
-def next_commands(outcomes: Sequence[Told], log: str) -> list[str]:
-    """Two commands that show something: the outcomes that needed help, and one of them in full."""
+def next_commands(outcomes: Sequence[DemoResult], log: str) -> list[str]:
+    """Two commands: one lists the outcomes that needed help, one shows one of them in full."""
     order = ("fallback", "escalated", "recovered", "rejected", "accepted")
-    shown = min((outcome for _, outcome in outcomes), key=lambda outcome: order.index(outcome.status))
+    example = min((outcome for _, outcome in outcomes), key=lambda outcome: order.index(outcome.status))
     where = "" if log == DEFAULT_LOG else f" --log {shlex.quote(log)}"
-    return [f"llmguard log list --status {shown.status}{where}", f"llmguard log show {shown.id}{where}"]
+    return [f"llmguard log list --status {example.status}{where}", f"llmguard log show {example.id}{where}"]

@@ -1,4 +1,4 @@
-"""JSON as people read it: on one line where it fits, else indented."""
+"""JSON for people: on one line where it fits, else indented."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from llmguard.core.canonical import Json
 from llmguard.core.safe_text import safe_json
 
 LINE = 76
-"""Characters of a value that still stands on one line."""
+"""Characters of a value that is printed on one line: with its label it fits into 80 columns."""
 MAX_INDENT = 40
+"""Deeper values are printed on one line, however long."""
 
 
 def pretty(value: Json, indent: int = 0) -> str:
-    """`value` over as many lines as it needs; every scalar as strict, safe JSON.
+    """`value` on as many lines as it needs; every scalar as strict JSON without control characters.
 
     >>> print(pretty({"category": "billing", "urgent": False}))
     {"category": "billing", "urgent": false}
@@ -31,7 +32,7 @@ def pretty(value: Json, indent: int = 0) -> str:
 
 
 def _on_one_line(value: Json, room: int) -> str | None:
-    """None where it is longer than `room`; a scalar always fits. Stops writing when the room is used up."""
+    """None if it is longer than `room`; a scalar always fits. Stops as soon as the room is used up."""
     if not isinstance(value, dict | list):
         return safe_json(value)
     opened, closed = "{}" if isinstance(value, dict) else "[]"
@@ -42,8 +43,8 @@ def _on_one_line(value: Json, room: int) -> str | None:
 def _pieces(value: Json) -> Iterator[str | None]:
     for item in value.items() if isinstance(value, dict) else value:
         key = f"{safe_json(item[0])}: " if isinstance(value, dict) else ""
-        shown = _on_one_line(item[1] if isinstance(value, dict) else item, LINE)
-        yield None if shown is None else key + shown
+        text = _on_one_line(item[1] if isinstance(value, dict) else item, LINE)
+        yield None if text is None else key + text
 
 
 def _joined(pieces: Iterable[str | None], room: int) -> str | None:

@@ -22,11 +22,13 @@ from llmguard.guard.guard import price_of
 from llmguard.operations.outcome_json import iso_time
 
 CLIPPED_CHARS, CLIPPED_LINES = 480, 8
+"""Of a text without --full: so that a call with a few attempts fits on a screen or two."""
 FULL_CHARS = 2_000_000
+"""Of a text with --full: what a terminal still shows within seconds."""
 VIOLATIONS_SHOWN = 8
 FACT_CHARS = 120
 SHORT_ID = 16
-"""Digits of an id that are shown in lists: the millisecond and 24 random bits."""
+"""Digits of an id in lists: the millisecond and 24 random bits."""
 
 
 def record_view(
@@ -37,8 +39,7 @@ def record_view(
     reviews: Sequence[RenderableType] = (),
     full: bool = False,
 ) -> list[RenderableType]:
-    """Everything that happened: what came in, each attempt, what people said, and what came of it. `rungs` are the names
-    of the ladder."""
+    """Everything that happened: inputs, attempts, vote, reviews and outcome. `rungs`: the names of the ladder."""
     opening = record.opening
     outcome = record.outcome or interrupted(record.steps)
     lines: list[RenderableType] = [_headline(opening, record.outcome, finished_at), Text("")]
@@ -48,7 +49,7 @@ def record_view(
     lines += block("what happened", events_view(record.steps, outcome, rungs=rungs, full=full))
     if votes := list(vote_rows(outcome)):
         lines += block("vote", named_pairs(votes))
-    return [*lines, *reviews, *result_view(outcome, running=record.outcome is None)]
+    return [*lines, *reviews, *_result_view(outcome, running=record.outcome is None)]
 
 
 def _headline(opening: CallStart, outcome: Outcome[Json] | None, finished_at: float | None) -> RenderableType:
@@ -67,19 +68,19 @@ def block(title: str, body: RenderableType) -> list[RenderableType]:
 
 def named_values(values: Json, full: bool) -> RenderableType:
     if not isinstance(values, dict):
-        return styled(shown(values, full))
+        return styled(value_text(values, full))
     if not values:
         return Text("none", "dim")
-    return named_pairs((name, styled(shown(value, full))) for name, value in values.items())
+    return named_pairs((name, styled(value_text(value, full))) for name, value in values.items())
 
 
-def shown(value: Json, full: bool = False) -> str:
-    """A value as text: strings as they are, the rest as JSON; clipped."""
+def value_text(value: Json, full: bool = False) -> str:
+    """A value as text: strings as they are, other values as JSON; clipped."""
     return clipped(value if isinstance(value, str) else pretty(value), full)
 
 
 def clipped(text: str, full: bool = False) -> str:
-    """At most so many characters and lines, and how much was left out."""
+    """The first characters and lines, with a note of how much follows."""
     if full:
         return safe(text[:FULL_CHARS])
     head = text[:CLIPPED_CHARS]
@@ -92,36 +93,36 @@ def clipped(text: str, full: bool = False) -> str:
 def events_view(
     steps: Sequence[Step], outcome: Outcome[Json], *, rungs: Sequence[str] = (), full: bool = False
 ) -> RenderableType:
-    """Each request and each function, in the order in which the answers came; then requests that were never sent."""
+    """Each request and function in the order of the answers; then the requests that were never sent."""
     attempts = {attempt.address: attempt for attempt in outcome.attempts}
     rows: list[tuple[str, RenderableType]] = []
     for step in steps:
         attempt = attempts.pop(step.address, None)
         if attempt is not None:
-            rows += attempt_rows(attempt, step.waited_s, full=full)
+            rows += _attempt_rows(attempt, step.waited_s, full=full)
         else:
-            rows += _function_rows(step, _asked_at(step.address, rungs), full)
+            rows += _function_rows(step, _function_name(step.address, rungs), full)
     for attempt in attempts.values():
-        rows += attempt_rows(attempt, full=full)
-    return named_pairs(rows) if rows else Text("nothing was asked", "dim")
+        rows += _attempt_rows(attempt, full=full)
+    return named_pairs(rows) if rows else Text("no request was made", "dim")
 
 
-def attempt_rows(attempt: Attempt, waited_s: float = 0.0, *, full: bool = False) -> list[tuple[str, RenderableType]]:
-    """What one request brought: who was asked, what the model said, what was wrong with it, what was repaired."""
-    rows: list[tuple[str, RenderableType]] = [(attempt.address, _asked(attempt, waited_s))]
+def _attempt_rows(attempt: Attempt, waited_s: float = 0.0, *, full: bool = False) -> list[tuple[str, RenderableType]]:
+    """One request: its rung, the reply, the repairs, and what was wrong."""
+    rows: list[tuple[str, RenderableType]] = [(attempt.address, _request_text(attempt, waited_s))]
     if attempt.text:
-        rows.append(("  said", styled(clipped(attempt.text, full), "cyan")))
+        rows.append(("  reply", styled(clipped(attempt.text, full), "cyan")))
     rows += [("  repaired", repair_text(each)) for each in attempt.repairs]
-    rows += wrong_rows(attempt, full=full)
+    rows += _failure_rows(attempt, full=full)
     if attempt.failure is None:
         rows.append(("  passed", Text("fits the schema and every check", "green")))
     return rows
 
 
-def _asked(attempt: Attempt, waited_s: float) -> Text:
+def _request_text(attempt: Attempt, waited_s: float) -> Text:
     facts = [duration(attempt.latency_s)] if attempt.latency_s else []
     if attempt.usage.total_tokens:
-        facts.append(tokens(attempt.usage))
+        facts.append(_token_text(attempt.usage))
     if attempt.cost_usd:
         facts.append(dollars(attempt.cost_usd))
     if waited_s:
@@ -129,24 +130,25 @@ def _asked(attempt: Attempt, waited_s: float) -> Text:
     return Text.assemble(safe_line(attempt.rung), "  ", (", ".join(facts), "dim"))
 
 
-def wrong_rows(attempt: Attempt, *, full: bool = False) -> list[tuple[str, RenderableType]]:
+def _failure_rows(attempt: Attempt, *, full: bool = False) -> list[tuple[str, RenderableType]]:
     if attempt.failure is None:
         return []
     if not attempt.violations:
-        said = f"{attempt.failure}: {attempt.message}" if attempt.message else attempt.failure
-        return [("  wrong", styled(clipped(said, full), "red"))]
-    return [("  wrong", _violations_text(attempt.violations, full))]
+        failure = f"{attempt.failure}: {attempt.message}" if attempt.message else attempt.failure
+        return [("  failed", styled(clipped(failure, full), "red"))]
+    return [("  failed", _violations_text(attempt.violations, full))]
 
 
 def _violations_text(violations: Sequence[Violation], full: bool) -> Text:
-    """One below the other; of very many, the first."""
-    shown = violations if full else violations[:VIOLATIONS_SHOWN]
-    text = Text("\n").join(violation_text(each, full) for each in shown)
-    return text.append(f"\n… and {len(violations) - len(shown)} more", "dim") if len(shown) < len(violations) else text
+    """One per line, at most `VIOLATIONS_SHOWN` unless `full`."""
+    listed = violations if full else violations[:VIOLATIONS_SHOWN]
+    text = Text("\n").join(violation_text(each, full) for each in listed)
+    more = len(violations) - len(listed)
+    return text.append(f"\n… and {more} more", "dim") if more else text
 
 
 def violation_text(violation: Violation, full: bool = False, *, facts: bool = True) -> Text:
-    """Path, message, rule; and below, what was expected and found, unless that is not asked for."""
+    """Path, message and rule; with `facts` the expected and the received value on a second line."""
     where = f"{safe_line(violation.path)}: " if violation.path else ""
     text = Text.assemble((where + clipped(violation.message, full), "red"), (f"  [{safe_line(violation.rule)}]", "dim"))
     data = [
@@ -155,22 +157,26 @@ def violation_text(violation: Violation, full: bool = False, *, facts: bool = Tr
         if value is not None
     ]
     if facts and data:
-        text.append("\n" + ", ".join(f"{word} {safe_line(shown(value), FACT_CHARS)}" for word, value in data), "dim")
+        text.append(
+            "\n" + ", ".join(f"{word} {safe_line(value_text(value), FACT_CHARS)}" for word, value in data), "dim"
+        )
     return text
 
 
 def repair_text(repair: Repair) -> Text:
     where = f"{safe_line(repair.path)}: " if repair.path else ""
     change = (
-        "" if repair.before is None and repair.after is None else f" {shown(repair.before)} → {shown(repair.after)}"
+        ""
+        if repair.before is None and repair.after is None
+        else f" {value_text(repair.before)} → {value_text(repair.after)}"
     )
     return Text.assemble(
         f"{where}{safe_line(repair.rule or 'repair')}{safe_line(change, 160)}", (f"  [{repair.kind}]", "dim")
     )
 
 
-def _asked_at(address: str, rungs: Sequence[str]) -> str:
-    """The function that stands at an address: a check by its name, a rung by the name it has in the ladder."""
+def _function_name(address: str, rungs: Sequence[str]) -> str:
+    """The function of an address: a check by its name, a rung by its name in the ladder."""
     last = address.rpartition("/")[2]
     if last.startswith("c:"):
         return f"check {safe_line(last[2:])}"
@@ -179,67 +185,70 @@ def _asked_at(address: str, rungs: Sequence[str]) -> str:
 
 
 def _function_rows(step: Step, name: str, full: bool) -> list[tuple[str, RenderableType]]:
-    """A check, a fallback, or a request that the outcome does not count."""
+    """A check, a fallback, or a request that is not among the outcome's attempts, such as a judge's."""
     answer = step.answer
-    asked = Text.assemble(name, "  " if name else "", (duration(answer.latency_s), "dim"))
+    head = Text.assemble(name, "  " if name else "", (duration(answer.latency_s), "dim"))
     if isinstance(answer, Returned):
-        value = Text("nothing", "dim") if answer.value is None else styled(shown(answer.value, full))
-        return [(step.address, asked), ("  returned", value)]
+        value = Text("nothing", "dim") if answer.value is None else styled(value_text(answer.value, full))
+        return [(step.address, head), ("  returned", value)]
     if isinstance(answer, Crashed):
-        return [(step.address, asked), ("  " + answer.kind, styled(clipped(answer.error, full), "red"))]
-    said = answer.text if isinstance(answer, ModelReply) else f"{answer.kind}: {answer.message}"
-    return [(step.address, asked), ("  said", styled(clipped(said, full), "cyan"))]
+        return [(step.address, head), ("  " + answer.kind, styled(clipped(answer.error, full), "red"))]
+    text = answer.text if isinstance(answer, ModelReply) else f"{answer.kind}: {answer.message}"
+    return [(step.address, head), ("  reply", styled(clipped(text, full), "cyan"))]
 
 
-def result_view(outcome: Outcome[Json], *, running: bool = False) -> Iterator[RenderableType]:
-    """Which rung answered, with what, and what it took."""
+def _result_view(outcome: Outcome[Json], *, running: bool = False) -> Iterator[RenderableType]:
+    """Which rung answered, its value, and the cost."""
     if running:
-        yield Text("still running, or its process died: no outcome yet", "dim")
+        yield Text("no outcome yet: the call is running, or its process died", "dim")
         return
     first, *rest = ending_view(outcome)
     yield first
     if outcome.has_value:
         yield _indented(styled(pretty(outcome.json)))
     elif outcome.json is not None:
-        yield _indented(Text("its provisional value, which no rule vouches for:", "dim"))
+        yield _indented(Text("its provisional value, which was not accepted:", "dim"))
         yield _indented(styled(pretty(outcome.json)))
     yield from rest
 
 
 def ending_view(outcome: Outcome[Json]) -> Iterator[RenderableType]:
-    """How it ended, without the value."""
-    yield answered_text(outcome)
-    told = {violation for attempt in outcome.attempts for violation in map(str, attempt.violations)}
-    untold = [violation for violation in outcome.violations if str(violation) not in told]
-    if untold and not outcome.has_value:
-        yield _indented(_violations_text(untold, full=False))
+    """The ending without the value."""
+    yield _answered_text(outcome)
+    shown_before = {str(violation) for attempt in outcome.attempts for violation in attempt.violations}
+    others = [violation for violation in outcome.violations if str(violation) not in shown_before]
+    if others and not outcome.has_value:
+        yield _indented(_violations_text(others, full=False))
     for flag in outcome.flags:
         yield Text.assemble(("flagged for review  ", "magenta"), violation_text(flag))
     if outcome.skipped_checks:
-        yield Text(f"checks skipped for lack of time: {', '.join(map(safe_line, outcome.skipped_checks))}", "magenta")
-    yield Text(spent(outcome), "dim")
+        yield Text(
+            f"checks skipped because the deadline was near: {', '.join(map(safe_line, outcome.skipped_checks))}",
+            "magenta",
+        )
+    yield Text(_cost_text(outcome), "dim")
 
 
 def _indented(body: RenderableType) -> Padding:
     return Padding(body, (0, 0, 0, 2), expand=False)
 
 
-def answered_text(outcome: Outcome[Json]) -> Text:
+def _answered_text(outcome: Outcome[Json]) -> Text:
     ends = {
         "accepted": "answered by",
-        "recovered": "answered, with a second effort, by",
+        "recovered": "answered, after a repair, re-ask or further rung, by",
         "fallback": "answered without a model, by",
         "escalated": "handed to a person, by",
     }
     if outcome.status not in ends:
-        ends_as = {"rejected": "no rung gave a value that can be trusted", "interrupted": "the call was interrupted"}
+        ends_as = {"rejected": "no rung gave a valid value", "interrupted": "the call was interrupted"}
         return Text.assemble(status_text(outcome.status), ("  " + ends_as.get(outcome.status, ""), ""))
     return Text.assemble(status_text(outcome.status), f"  {ends[outcome.status]} ", (safe_line(outcome.source), "bold"))
 
 
-def spent(outcome: Outcome[Json]) -> str:
+def _cost_text(outcome: Outcome[Json]) -> str:
     number = len(outcome.attempts)
-    parts = [f"{number} request{'' if number == 1 else 's'}", tokens(outcome.usage)]
+    parts = [f"{number} request{'' if number == 1 else 's'}", _token_text(outcome.usage)]
     cost = price_of(outcome.attempts)
     parts.append("price not known" if cost is None else dollars(cost))
     return ", ".join(parts)
@@ -257,7 +266,7 @@ def named_pairs(rows: Iterable[tuple[str, RenderableType]]) -> Table:
 # ------------------------------------------------------------------------------------------------- units
 
 
-def tokens(usage: Usage) -> str:
+def _token_text(usage: Usage) -> str:
     about = "about " if usage.estimated else ""
     return f"{about}{usage.input_tokens:,} + {usage.output_tokens:,} tokens"
 

@@ -1,4 +1,4 @@
-"""Recorded replies of the demo's model in its place, where it cannot run: what it really said, in the same order."""
+"""The recorded replies of the demo's model, for machines on which it cannot run."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from llmguard.models.scripted import ScriptedModel
 
 
 def playback(name: str, replies: Mapping[str, Sequence[Json]]) -> ScriptedModel:
-    """A model that says again what was recorded: to a document's first request its first reply, and so on.
+    """A model that repeats recorded replies, by document: the first reply to the first request, and so on.
 
-    `replies` holds them by the document's text. A document that asks once more than was recorded gets its last reply
-    again; one without any gets the failure `not_found`.
+    `replies`: of each document's text. Further requests for a document get its last reply again; those for an unknown
+    document get the failure `not_found`.
     """
     turns: Counter[str] = Counter()
 
-    def again(request: ModelRequest) -> ModelReply | ModelFailure:
-        said = " ".join(message.content for message in request.messages if isinstance(message.content, str))
-        document = next((text for text in replies if text in said), "")
+    def repeat_reply(request: ModelRequest) -> ModelReply | ModelFailure:
+        prompt = " ".join(message.content for message in request.messages if isinstance(message.content, str))
+        document = next((text for text in replies if text in prompt), "")
         recorded = replies.get(document)
         if not recorded:
             return ModelFailure("not_found", "no reply to this request was recorded", sent=False)
         turns[document] += 1
         return _reply(name, recorded[min(turns[document], len(recorded)) - 1])
 
-    return ScriptedModel.by_request(again, name=name)
+    return ScriptedModel.by_request(repeat_reply, name=name)
 
 
 def _reply(name: str, recorded: Json) -> ModelReply:
@@ -44,7 +44,7 @@ def _reply(name: str, recorded: Json) -> ModelReply:
 
 
 def recorded_replies(steps: Iterable[Step]) -> list[Json]:
-    """The replies that a record's steps hold, as `playback` takes them."""
+    """The replies among a record's steps, in the form of `playback`."""
     answers = [step.answer for step in steps]
     return [
         {

@@ -1,4 +1,4 @@
-"""Where the command line prints: people's text through one safe console, machines' JSON one value to a line."""
+"""Printing: text for people through one safe console, JSON one value per line."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from llmguard.core.canonical import Json
 from llmguard.core.safe_text import safe, safe_json
 
 NEGATIVE, MISUSE = 1, 2
-"""Exit statuses beside 0: the command found something bad; the command was given something wrong."""
+"""Exit statuses beside 0: a negative result, and a misuse of the command."""
 
 WIDE = 10_000
-"""Columns of a pipe or file: nothing is wrapped or cut for a reader that has no edge."""
+"""Columns of a pipe or a file, where no line is wrapped or cut."""
 
 STATUS_STYLES = {
     "accepted": "green",
@@ -34,7 +34,7 @@ STATUS_STYLES = {
 
 
 class SafeConsole(Console):
-    """A console that spells out whatever a terminal would obey, wherever in the output it stands; markup is text."""
+    """A console that escapes all control characters in its output; markup is text."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):
@@ -42,7 +42,7 @@ class SafeConsole(Console):
 
 
 class Trimmed:
-    """A pipe or file without the spaces that fill up the lines of a table."""
+    """A pipe or a file without the trailing spaces of tables."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -54,7 +54,7 @@ class Trimmed:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """The console of this moment's standard output (tests and pipes exchange it)."""
+    """A console on the present standard output, which tests and pipes replace."""
     stream = sys.stderr if stderr else sys.stdout
     if stream.isatty():
         return SafeConsole(file=stream, markup=False, emoji=False, highlight=False)
@@ -69,14 +69,14 @@ def say(*lines: RenderableType, stderr: bool = False) -> None:
 
 
 def emit(value: Json) -> None:
-    """One JSON value on a line of its own, in UTF-8 whatever the terminal's encoding."""
+    """Print one JSON value on one line, in UTF-8 whatever the terminal's encoding."""
     sys.stdout.flush()
     sys.stdout.buffer.write(safe_json(value).encode() + b"\n")
     sys.stdout.buffer.flush()
 
 
 def fail(sentence: str) -> NoReturn:
-    """Misuse: one sentence on standard error, and exit status 2."""
+    """Print one sentence on standard error and exit with status 2."""
     complain(sentence)
     raise typer.Exit(MISUSE)
 
@@ -90,12 +90,12 @@ def status_text(status: str) -> Text:
 
 
 def styled(text: str, style: str = "") -> Text:
-    """Text as data: no markup in it is read."""
+    """Text without markup."""
     return Text(safe(text), style)
 
 
 def columns(*names: str, right: Iterable[str] = ()) -> Table:
-    """A plain table without lines, for a terminal and for a pipe."""
+    """A table without borders, for a terminal and for a pipe."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for name in names:
         table.add_column(name, justify="right" if name in set(right) else "left")
@@ -104,7 +104,7 @@ def columns(*names: str, right: Iterable[str] = ()) -> Table:
 
 @cache
 def utf8_streams() -> None:
-    """Let output pass whatever the locale is: what the encoding lacks is spelled out."""
+    """Escape characters that the encoding of the streams lacks, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

@@ -22,7 +22,7 @@ Row: TypeAlias = tuple[str, Text]
 
 
 def vote_rows(outcome: Outcome[Json]) -> Iterator[Row]:
-    """Line by line, the decision first; nothing where nothing was voted, judged or certified."""
+    """Line by line, the decision first; empty without votes, judges and certificate."""
     if outcome.vote is not None:
         yield from _vote_rows(outcome.vote, shown_elsewhere=outcome.vote.candidate == (outcome.json,))
     for path, support in list(outcome.fields.items())[:FIELDS_SHOWN]:
@@ -30,21 +30,21 @@ def vote_rows(outcome: Outcome[Json]) -> Iterator[Row]:
     if len(outcome.fields) > FIELDS_SHOWN:
         yield "…", Text(f"and {len(outcome.fields) - FIELDS_SHOWN} more fields", "dim")
     if outcome.alternatives and list(outcome.fields) != [""]:
-        yield "also said", Text("; ".join(map(_alternative_text, outcome.alternatives)))
+        yield "others", Text("; ".join(map(_alternative_text, outcome.alternatives)))
     if outcome.score is not None and outcome.score != outcome.agreement:
         yield "score", Text(f"{outcome.score:.4g}")
     if outcome.certificate:
         yield "certificate", Text(safe_line(outcome.certificate))
     for judgement in outcome.judgements:
-        said = f": {safe_line(judgement.said, VALUE_CHARS)}" if judgement.said else ""
-        yield "judge", Text(f"{safe_line(judgement.check)} says {judgement.verdict}{said}")
+        reason = f": {safe_line(judgement.said, VALUE_CHARS)}" if judgement.said else ""
+        yield "judge", Text(f"{safe_line(judgement.check)} says {judgement.verdict}{reason}")
 
 
 def _vote_rows(vote: Vote, *, shown_elsewhere: bool) -> Iterator[Row]:
     decided = ("accepted", "green") if vote.accepted else ("not accepted", "yellow")
     facts = [f"agreement {percent(vote.agreement)}", f"stopped by {vote.reason}", f"at {safe_line(vote.rung)}"]
-    facts += ["a tie, decided by order"] if vote.ambiguous else []
-    facts += ["the whole sample nearest to the others"] if vote.source == "medoid" else []
+    facts += ["a tie, decided by sample order"] if vote.ambiguous else []
+    facts += ["value of the medoid: the sample nearest to the others"] if vote.source == "medoid" else []
     facts += ["refused by schema, check or judge"] if vote.refused else []
     yield "decided", Text.assemble(decided, ", ", ", ".join(facts))
     yield "samples", Text(_sample_counts(vote))

@@ -108,7 +108,7 @@ def test_run_prints_the_value_alone_on_standard_output(shop: Path) -> None:
     result = run("run", "cli_shop:good", "--input", "text=seven")
     assert (result.exit_code, result.stdout) == (0, '{"n": 7}\n')
     assert "prose Here: →   [lossless" in result.stderr
-    assert "answered, with a second effort, by scripted" in result.stderr
+    assert "answered, after a repair, re-ask or further rung, by scripted" in result.stderr
 
 
 def test_run_ends_with_1_where_nobody_answered(shop: Path) -> None:
