@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from llmguard.core.canonical import Json
-from llmguard.parsing.syntax import parse, parse_strict, same
+from llmguard.parsing.syntax import parse, parse_strict, same_json
 
 Damage: TypeAlias = Callable[[str, Json, random.Random], str | None]
 
@@ -177,13 +177,13 @@ def verdict(damaged: str, value: Json) -> str:
     """What the parser makes of a damaged text: right, refused, incomplete (a value that says that its end is missing), as
     it stands (the damage left valid JSON), or WRONG."""
     answers = [one for one in parse(damaged).candidates if one.may_be_answer]
-    if not answers or any(not same(each.value, answers[0].value) for each in answers):
+    if not answers or any(not same_json(each.value, answers[0].value) for each in answers):
         return "refused"
     first = answers[0]
     lossy = any(repair.kind == "lossy" for repair in first.repairs)
     if first.refused or first.unsure or lossy:
         return "refused"
-    if same(first.value, value):
+    if same_json(first.value, value):
         return "right"
     if not first.complete:
         return "incomplete"

@@ -13,7 +13,7 @@ from llmguard.engine.budget import BudgetTracker
 from llmguard.engine.call import guarded_call
 from llmguard.engine.check import Check, JudgeResult
 from llmguard.guard.guard import Guard, checked_inputs
-from llmguard.prompts.function import describe as describe_function
+from llmguard.prompts.function import describe_function
 
 JudgeVerdict: TypeAlias = Literal["right", "wrong", "unsure"]
 VERDICTS = ("right", "wrong", "unsure")

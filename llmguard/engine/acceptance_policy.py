@@ -11,7 +11,7 @@ from llmguard.core.canonical import Json, digest
 from llmguard.core.effects import Crashed
 from llmguard.core.errors import UsageError
 from llmguard.engine.ladder import ModelRung
-from llmguard.prompts.function import describe
+from llmguard.prompts.function import describe_function
 from llmguard.voting import Fixed, Plan, SelfConsistency
 
 Score: TypeAlias = "Literal['agreement', 'confidence'] | Callable[[Json, Json], float]"
@@ -89,7 +89,7 @@ def permit_from(result: Json | Crashed) -> AcceptancePermit:
 
 
 def score_name(score: Score) -> Json:
-    return score if isinstance(score, str) else getattr(score, "description", lambda: describe(score))()
+    return score if isinstance(score, str) else getattr(score, "description", lambda: describe_function(score))()
 
 
 # ------------------------------------------------------------------------------------------------- as a user gives it

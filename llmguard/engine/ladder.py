@@ -20,9 +20,8 @@ from llmguard.core.model import Model, RunsOn
 from llmguard.core.outcome import Repair, Violations
 from llmguard.engine.check import runs_on_of
 from llmguard.prompts import Prompt
-from llmguard.prompts.function import describe as describe_function
-from llmguard.schema import Schema
-from llmguard.schema import salvage as salvage_value
+from llmguard.prompts.function import describe_function
+from llmguard.schema import Schema, salvage_value
 from llmguard.voting import SelfConsistency
 
 Strategy: TypeAlias = Callable[[RetryState], float]

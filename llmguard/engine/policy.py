@@ -13,9 +13,8 @@ from llmguard.engine.check import Check
 from llmguard.engine.ladder import Ladder, ModelRung, describe_rung
 from llmguard.parsing.coerce import STANDARD, ReadingRules
 from llmguard.prompts import Prompt
-from llmguard.prompts.function import describe as describe_function
-from llmguard.schema import Schema
-from llmguard.schema import describe as describe_schema
+from llmguard.prompts.function import describe_function
+from llmguard.schema import Schema, describe_schema
 
 PARSER_VERSION = 2
 """Raised when the same reply may be read as another value."""

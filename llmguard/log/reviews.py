@@ -16,7 +16,7 @@ from llmguard.core.errors import LogError, UsageError
 from llmguard.core.outcome import Outcome
 from llmguard.core.redaction import redact, redact_text
 from llmguard.log.rows import Values, searchable
-from llmguard.parsing.syntax.strict import same
+from llmguard.parsing.syntax.strict import same_json
 from llmguard.schema import Schema, from_description
 from llmguard.schema.keywords import as_pointer
 from llmguard.schema.words import hint
@@ -132,7 +132,7 @@ def _refuse_types(word: ReviewInput, at: float) -> None:
 
 def _refuse_another_value(seen: Json | UnsetCorrection, judged: tuple[Json, ...]) -> None:
     """Whoever mends the candidate where it stands would be taken to judge what the log holds."""
-    if seen is not UNSET and not any(same(seen, value) for value in judged):
+    if seen is not UNSET and not any(same_json(seen, value) for value in judged):
         raise UsageError("candidate is not what the log holds. What it should have been goes into correction.")
 
 
@@ -153,7 +153,7 @@ def _correction(
         raise UsageError(f"correction is no JSON value: {error}. Give the value as the guard would have to.") from None
     _refuse_misfit(plain, call)
     correction = _without_secrets(plain)
-    _refuse_contradiction(verdict, any(same(correction, value) for value in judged))
+    _refuse_contradiction(verdict, any(same_json(correction, value) for value in judged))
     return (correction,)
 
 

@@ -19,7 +19,7 @@ from llmguard.core.canonical import Json, digest
 from llmguard.core.errors import UsageError
 from llmguard.core.messages import PROVIDERS_DEFAULTS, Message, Sampling
 from llmguard.prompts.front_matter import Declared, read_front_matter, split_front_matter
-from llmguard.prompts.function import PromptFunction, called, describe, refuse_function
+from llmguard.prompts.function import PromptFunction, called, describe_function, refuse_function
 from llmguard.prompts.template import Template, compile_template
 
 MAX_PROMPT_CHARACTERS = 4_000_000
@@ -130,7 +130,7 @@ def _mismatches(declared: Declared, template: Template) -> Iterator[str]:
 
 def _of_function(function: PromptFunction, name: str, where: str, max_characters: int) -> Prompt:
     refuse_function(function, where)
-    description = describe(function)
+    description = describe_function(function)
     return Prompt(
         name=name,
         variables=None,

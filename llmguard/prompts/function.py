@@ -36,11 +36,11 @@ def refuse_function(function: PromptFunction, where: str) -> None:
         pass
 
 
-def describe(function: PromptFunction) -> Json:
+def describe_function(function: PromptFunction) -> Json:
     """Its qualified name and the digest of its source: a changed function is a changed guard."""
     if isinstance(function, partial):
         bound = [*map(_bound, function.args), *([name, _bound(value)] for name, value in function.keywords.items())]
-        return {**describe(function.func), "bound": bound}
+        return {**describe_function(function.func), "bound": bound}
     if fixed := getattr(function, FINGERPRINT, None):
         return fixed
     plain = inspect.unwrap(function)

@@ -4,6 +4,14 @@ Reading order: `compiled` (the whole), `references` (files to one document), `li
 value does not fit), `types` (pydantic), `parts` (salvage and failed parts), `form` (the instruction), `words`, `keywords`.
 """
 
-from llmguard.schema.compiled import Schema, compile_schema, describe, failed_part, from_description, merged, salvage
+from llmguard.schema.compiled import (
+    Schema,
+    compile_schema,
+    describe_schema,
+    failed_part,
+    from_description,
+    merged,
+    salvage_value,
+)
 
-__all__ = ["Schema", "compile_schema", "describe", "failed_part", "from_description", "merged", "salvage"]
+__all__ = ["Schema", "compile_schema", "describe_schema", "failed_part", "from_description", "merged", "salvage_value"]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from llmguard.core.canonical import Json, encode
-from llmguard.schema.keywords import words_of
+from llmguard.schema.keywords import word_set
 from llmguard.schema.words import as_list, brief, either, listed
 
 ChangeKind: TypeAlias = Literal["breaking-for-callers", "breaking-for-outcomes", "compatible"]
@@ -38,7 +38,7 @@ class Change:
 
 Differences: TypeAlias = Iterator[tuple[ChangeKind, str]]
 
-ANNOTATIONS = words_of("title description default examples deprecated readOnly writeOnly x-aliases x-unit x-stream")
+ANNOTATIONS = word_set("title description default examples deprecated readOnly writeOnly x-aliases x-unit x-stream")
 _TYPES = ("string", "integer", "number", "boolean", "object", "array", "null")
 _LOWER = {
     "minimum": "the minimum", "exclusiveMinimum": "the exclusive minimum", "minLength": "the least length",
@@ -51,7 +51,7 @@ _UPPER = {
     "maxContains": "the greatest number of fitting items",
 }  # fmt: skip
 _EXACT = ("pattern", "format")
-_SELF_MADE = words_of(
+_SELF_MADE = word_set(
     "type enum const multipleOf uniqueItems required properties additionalProperties items prefixItems anyOf oneOf $ref $defs"
     " definitions $schema $id id $comment"
 )

@@ -24,7 +24,7 @@ from llmguard.schema.lint import (
     warnings_of,
 )
 from llmguard.schema.navigate import SchemaDocument
-from llmguard.schema.parts import default_in, merge, part_of, salvaged
+from llmguard.schema.parts import default_in, merge, part_of, without_what_is_wrong
 from llmguard.schema.references import self_contained
 from llmguard.schema.types import LENIENT_FORMATS, PYTHON_RULE, PythonType, plain_json, python_type
 from llmguard.schema.verdicts import Formats, Verdicts, compiled
@@ -105,28 +105,28 @@ def compile_schema(given: object, *, registry: Mapping[str, Json] | None = None,
     return _compile(schema, {}, where, python=python, formats=LENIENT_FORMATS)
 
 
-def describe(schema: Schema) -> Json:
+def describe_schema(schema: Schema) -> Json:
     """The schema for a fingerprint: what decides whether a value fits, and what it comes back as."""
     return {"json_schema": schema.json_schema, "python_type": _name_of(schema.python_type)}
 
 
 def from_description(description: Json, *, where: str = "schema") -> Schema:
-    """The schema of which `describe` said this, as a log keeps it. One of a Python type judges by its JSON schema alone:
+    """The schema of which `describe_schema` said this, as a log keeps it. One of a Python type judges by its JSON schema alone:
     the type's own validators are code, which no description holds.
 
-    >>> from_description(describe(compile_schema({"type": "integer"}))).violations("1")[0].rule
+    >>> from_description(describe_schema(compile_schema({"type": "integer"}))).violations("1")[0].rule
     'type'
     """
     formats = {} if description["python_type"] is None else LENIENT_FORMATS
     return _compile(_own_copy(description["json_schema"], where), {}, where, formats=formats)
 
 
-def salvage(schema: Schema, value: Json, violations: Violations) -> tuple[Json, tuple[Repair, ...]] | None:
+def salvage_value(schema: Schema, value: Json, violations: Violations) -> tuple[Json, tuple[Repair, ...]] | None:
     """What is right in `value`: a failed optional property becomes its default or null, or goes, and each is a `lossy`
     repair. None where a required part is wrong, or nothing can be taken out. No item of a list is ever dropped.
 
     >>> schema = compile_schema({"properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}, "required": ["a"]})
-    >>> salvage(schema, {"a": 1, "b": "x"}, ())
+    >>> salvage_value(schema, {"a": 1, "b": "x"}, ())
     ({'a': 1}, (Repair(path='/b', before='x', after=None, kind='lossy', rule='salvage: dropped'),))
     """
 
@@ -136,7 +136,7 @@ def salvage(schema: Schema, value: Json, violations: Violations) -> tuple[Json, 
         told_in_full = len(found) < MAX_VIOLATIONS or found[0].rule == PYTHON_RULE
         return found if told_in_full else schema._explainer.explain(candidate, MAX_FOUND)
 
-    return salvaged(value, violations, judge, lambda path: default_in(schema._document, path))
+    return without_what_is_wrong(value, violations, judge, lambda path: default_in(schema._document, path))
 
 
 def failed_part(schema: Schema, violations: Violations) -> Schema | None:

@@ -19,14 +19,14 @@ from llmguard.schema.changes import (
     opaque_changes,
 )
 from llmguard.schema.compiled import Schema
-from llmguard.schema.keywords import as_pointer, words_of
+from llmguard.schema.keywords import as_pointer, word_set
 from llmguard.schema.navigate import SchemaDocument, item_keywords
 from llmguard.schema.words import brief
 
 MAX_CHANGES = 200
 MAX_PAIRS = 5_000
 
-_BESIDE_BRANCHES = ANNOTATIONS | words_of("$schema $id id $defs definitions $comment")
+_BESIDE_BRANCHES = ANNOTATIONS | word_set("$schema $id id $defs definitions $comment")
 _ORDER = {WIDER: 0, NARROWER: 1, "compatible": 2}
 
 

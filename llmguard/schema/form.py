@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from llmguard.core.canonical import Json, encode
-from llmguard.schema.keywords import as_tokens, words_of
+from llmguard.schema.keywords import as_tokens, word_set
 from llmguard.schema.navigate import SchemaDocument
 from llmguard.schema.words import as_list, either
 
@@ -15,7 +15,7 @@ MAX_CHARS = 8_000
 _OPENING = "Answer with one JSON value{} and nothing else, no explanation and no code fence"
 _INDENT = "  "
 _MAX_LEVELS = 6
-_BEYOND_WORDS = words_of(
+_BEYOND_WORDS = word_set(
     "allOf not if patternProperties dependentRequired dependentSchemas dependencies contains"
     " propertyNames unevaluatedProperties unevaluatedItems additionalItems"
 )

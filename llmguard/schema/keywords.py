@@ -8,20 +8,20 @@ from dataclasses import dataclass, field
 from llmguard.core.canonical import Json
 
 
-def words_of(text: str) -> frozenset[str]:
+def word_set(text: str) -> frozenset[str]:
     """A set written as a line of words."""
     return frozenset(text.split())
 
 
-_DRAFT_4 = words_of(
+_DRAFT_4 = word_set(
     "id $schema $ref title description default definitions type enum format allOf anyOf oneOf not"
     " multipleOf maximum exclusiveMaximum minimum exclusiveMinimum maxLength minLength pattern"
     " items additionalItems maxItems minItems uniqueItems"
     " properties patternProperties additionalProperties required dependencies maxProperties minProperties"
 )
-_DRAFT_6 = _DRAFT_4 - {"id"} | words_of("$id examples contains propertyNames const")
-_DRAFT_7 = _DRAFT_6 | words_of("$comment if then else readOnly writeOnly contentMediaType contentEncoding")
-_SINCE_2019 = _DRAFT_7 | words_of(
+_DRAFT_6 = _DRAFT_4 - {"id"} | word_set("$id examples contains propertyNames const")
+_DRAFT_7 = _DRAFT_6 | word_set("$comment if then else readOnly writeOnly contentMediaType contentEncoding")
+_SINCE_2019 = _DRAFT_7 | word_set(
     "$anchor $vocabulary $defs dependentSchemas dependentRequired unevaluatedItems unevaluatedProperties"
     " maxContains minContains contentSchema deprecated"
 )
@@ -75,21 +75,21 @@ ANY_DRAFT = Draft(
 )
 """For a schema that is read whatever its draft: each keyword of any draft counts."""
 
-FORMATS = words_of(
+FORMATS = word_set(
     "date date-time time duration email idn-email hostname idn-hostname ipv4 ipv6 uri uri-reference iri"
     " iri-reference uri-template json-pointer relative-json-pointer regex uuid"
 )
 """The formats that are asserted; any other is an annotation."""
 
 REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
-NAMED = words_of("properties patternProperties $defs definitions dependentSchemas dependencies")
-LISTED = words_of("allOf anyOf oneOf prefixItems items")
-SINGLE = words_of(
+NAMED = word_set("properties patternProperties $defs definitions dependentSchemas dependencies")
+LISTED = word_set("allOf anyOf oneOf prefixItems items")
+SINGLE = word_set(
     "not if then else contains items additionalItems additionalProperties propertyNames unevaluatedItems"
     " unevaluatedProperties contentSchema"
 )
 CONTAINERS = frozenset(("$defs", "definitions"))
-IN_PLACE = words_of("allOf anyOf oneOf not if then else dependentSchemas dependencies")
+IN_PLACE = word_set("allOf anyOf oneOf not if then else dependentSchemas dependencies")
 """Applied to the value itself, not to a part of it: what leads back to itself only through these never ends."""
 
 

@@ -18,7 +18,7 @@ from llmguard.schema.keywords import (
     as_fragment,
     as_pointer,
     draft_of,
-    words_of,
+    word_set,
 )
 from llmguard.schema.navigate import SchemaDocument
 from llmguard.schema.words import brief, clause, either, hint, nearest
@@ -37,7 +37,7 @@ MAX_STEPS = 200
 
 MAX_WARNINGS = 20
 MAX_MESSAGE_CHARS = 300
-_NOTES = words_of("example discriminator xml externalDocs enumNames propertyOrdering")
+_NOTES = word_set("example discriminator xml externalDocs enumNames propertyOrdering")
 """Words of OpenAPI and of providers that are known not to be keywords."""
 
 
@@ -252,7 +252,7 @@ def _warnings_of_one(schema: Mapping[str, Json], draft: Draft, formats: bool) ->
     yield from _required_warnings(schema)
 
 
-_HARMLESS_BESIDE_REF = words_of("$ref definitions title description default examples $comment $schema $id")
+_HARMLESS_BESIDE_REF = word_set("$ref definitions title description default examples $comment $schema $id")
 
 
 def _keyword_warnings(keyword: str, schema: Mapping[str, Json], draft: Draft) -> Iterator[str]:

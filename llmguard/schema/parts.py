@@ -7,13 +7,13 @@ from typing import TypeAlias
 
 from llmguard.core.canonical import Json, encode
 from llmguard.core.outcome import Repair, Violation, Violations
-from llmguard.schema.keywords import Draft, as_pointer, as_tokens, from_fragment, words_of
+from llmguard.schema.keywords import Draft, as_pointer, as_tokens, from_fragment, word_set
 from llmguard.schema.navigate import Location, SchemaDocument, all_subschemas, applied, value_at
 
 MAX_TRIALS = 200
 """Values that are validated in search of one that can be kept."""
 
-_SEPARABLE = words_of(
+_SEPARABLE = word_set(
     "$schema $id id $comment title description default examples type properties required additionalProperties"
     " $defs definitions"
 )
@@ -27,7 +27,7 @@ Salvaged: TypeAlias = tuple[Json, tuple[Repair, ...]]
 # ------------------------------------------------------------------------------------------- salvage
 
 
-def salvaged(value: Json, violations: Violations, judge: Judge, default_at: DefaultAt) -> Salvaged | None:
+def without_what_is_wrong(value: Json, violations: Violations, judge: Judge, default_at: DefaultAt) -> Salvaged | None:
     """`value` without what is wrong, as far as that is optional; None where something that is needed is wrong.
 
     `violations` are what `judge` says of the value, or what others object to in a value that it accepts. `default_at`:

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias, get_args
 
 from llmguard.core.canonical import Json
 from llmguard.schema.compiled import Schema
-from llmguard.schema.keywords import CONTAINERS, as_fragment, from_fragment, words_of
+from llmguard.schema.keywords import CONTAINERS, as_fragment, from_fragment, word_set
 from llmguard.schema.navigate import SchemaDocument
 from llmguard.schema.words import as_list, brief, listed
 
@@ -27,15 +27,15 @@ NAMES: dict[Provider, str] = {
 
 MAX_REFUSALS = 100
 
-_NOTES = words_of("$schema $id $comment title description")
-_SHAPES = words_of("type properties required additionalProperties items enum const anyOf $ref $defs definitions")
+_NOTES = word_set("$schema $id $comment title description")
+_SHAPES = word_set("type properties required additionalProperties items enum const anyOf $ref $defs definitions")
 
 # OpenAI, "Structured model outputs", section "Supported schemas":
 # platform.openai.com/docs/guides/structured-outputs#supported-schemas
-_OPENAI_KEYWORDS = _NOTES | _SHAPES | words_of(
+_OPENAI_KEYWORDS = _NOTES | _SHAPES | word_set(
     "pattern format multipleOf minimum maximum exclusiveMinimum exclusiveMaximum minItems maxItems"
 )  # fmt: skip
-_OPENAI_FORMATS = words_of("date-time time date duration email hostname ipv4 ipv6 uuid")
+_OPENAI_FORMATS = word_set("date-time time date duration email hostname ipv4 ipv6 uuid")
 _OPENAI_LEVELS = 10
 _OPENAI_PROPERTIES = 5_000
 _OPENAI_ENUM_VALUES = 1_000
@@ -43,18 +43,18 @@ _OPENAI_NAME_CHARS = 120_000
 
 # Anthropic, "Structured outputs", section "JSON Schema limitations":
 # docs.claude.com/en/docs/build-with-claude/structured-outputs#json-schema-limitations
-_ANTHROPIC_KEYWORDS = _NOTES | _SHAPES | words_of("allOf default pattern format minItems")
-_ANTHROPIC_FORMATS = words_of("date-time time date duration email hostname uri ipv4 ipv6 uuid")
+_ANTHROPIC_KEYWORDS = _NOTES | _SHAPES | word_set("allOf default pattern format minItems")
+_ANTHROPIC_FORMATS = word_set("date-time time date duration email hostname uri ipv4 ipv6 uuid")
 _ANTHROPIC_OPTIONAL = 24
 _ANTHROPIC_UNIONS = 16
 
 # Gemini API, "Schema" of generationConfig.responseSchema, a part of OpenAPI 3.0 with its own fields:
 # ai.google.dev/api/caching#Schema. The field responseJsonSchema takes more ($ref, additionalProperties, type lists).
-_GEMINI_KEYWORDS = words_of(
+_GEMINI_KEYWORDS = word_set(
     "type format title description nullable enum maxItems minItems properties required minProperties maxProperties minLength"
     " maxLength pattern example anyOf propertyOrdering default items minimum maximum"
 )
-_GEMINI_FORMATS = words_of("date-time enum float double int32 int64")
+_GEMINI_FORMATS = word_set("date-time enum float double int32 int64")
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from llmguard.core.messages import ModelFailure, ModelReply
 from llmguard.core.outcome import Outcome, Status, Violation
 from llmguard.core.safe_text import safe
 from llmguard.models.scripted import ScriptedModel
-from llmguard.parsing.syntax.strict import same
+from llmguard.parsing.syntax.strict import same_json
 
 __all__ = ["ModelFailure", "ModelReply", "ScriptedModel", "assert_outcome"]
 
@@ -88,7 +88,7 @@ def _of_value(outcome: Outcome[Any], expected: object) -> Iterator[str]:
 def _equals(outcome: Outcome[Any], expected: object) -> bool:
     """Equal as JSON; what is no JSON value, by Python's ==."""
     try:
-        return same(outcome.json, json_roundtrip(expected))
+        return same_json(outcome.json, json_roundtrip(expected))
     except EncodingError:
         return bool(outcome.value == expected)
 

@@ -1,4 +1,4 @@
-"""A date in words or in another order: read where one day is meant, refused where two could be."""
+"""A date in words or in another order: read where one day is meant, rejected where two may be."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import date
 from re import IGNORECASE
 
 from llmguard.core.patterns import Pattern
-from llmguard.values.numbers import Doubt
+from llmguard.values.rejection import Rejection
 
 _MONTHS = {
     name: number
@@ -35,7 +35,7 @@ _BASIC = Pattern(r"((?:19|20)[0-9]{2})([0-9]{2})([0-9]{2})\Z")
 _MIDNIGHT = Pattern(r"([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]00:00(?::00(?:\.0+)?)?(?:Z|\+00:00)?\Z")
 
 
-def read_date(text: str) -> str | Doubt:
+def read_date(text: str) -> str | Rejection:
     """`text` as an ISO 8601 date.
 
     >>> read_date("March 5, 2024"), read_date("2024/3/5"), read_date("25.12.2024")
@@ -45,43 +45,43 @@ def read_date(text: str) -> str | Doubt:
     """
     stripped = " ".join(text.split())
     if len(stripped) > 40:
-        return Doubt("not_a_date", "a long text instead of a date")
-    if found := _MIDNIGHT.match(stripped):
-        return found[1]
-    if found := _YEAR_FIRST.match(stripped):
-        return _iso(int(found[1]), int(found[3]), int(found[4]), stripped)
-    if found := _BASIC.match(stripped):
-        return _iso(int(found[1]), int(found[2]), int(found[3]), stripped)
-    if found := _YEAR_LAST.match(stripped):
-        return _year_last(int(found[1]), int(found[3]), int(found[4]), stripped)
+        return Rejection("not_a_date", "a long text instead of a date")
+    if match := _MIDNIGHT.match(stripped):
+        return match[1]
+    if match := _YEAR_FIRST.match(stripped):
+        return _iso(int(match[1]), int(match[3]), int(match[4]), stripped)
+    if match := _BASIC.match(stripped):
+        return _iso(int(match[1]), int(match[2]), int(match[3]), stripped)
+    if match := _YEAR_LAST.match(stripped):
+        return _year_last(int(match[1]), int(match[3]), int(match[4]), stripped)
     for shape in _WORDED:
-        if found := shape.match(stripped):
-            return _worded(found, stripped)
-    return Doubt("not_a_date", f"{stripped!r} is not one day")
+        if match := shape.match(stripped):
+            return _worded(match, stripped)
+    return Rejection("not_a_date", f"{stripped!r} is not one day")
 
 
-def _year_last(one: int, other: int, year: int, text: str) -> str | Doubt:
+def _year_last(one: int, other: int, year: int, text: str) -> str | Rejection:
     """Day and month, or month and day: one of them must be over 12, or both the same."""
     if one <= 12 and other <= 12 and one != other:
-        return Doubt("ambiguous_date", f"{text!r} may be day and month, or month and day")
+        return Rejection("ambiguous_date", f"{text!r} may be day and month, or month and day")
     day, month = (one, other) if one > 12 else (other, one)
     return _iso(year, month, day, text)
 
 
-def _worded(found: re.Match[str], text: str) -> str | Doubt:
-    parts = found.groupdict()
+def _worded(match: re.Match[str], text: str) -> str | Rejection:
+    parts = match.groupdict()
     month = _MONTHS.get(parts["month"].lower())
     if month is None:
-        return Doubt("not_a_date", f"{parts['month']!r} is no English month")
+        return Rejection("not_a_date", f"{parts['month']!r} is no English month")
     iso = _iso(int(parts["year"]), month, int(parts["day"]), text)
     weekday = parts.get("weekday")
     if isinstance(iso, str) and weekday and date.fromisoformat(iso).weekday() != _DAYS.index(weekday.lower()):
-        return Doubt("ambiguous_date", f"{text!r} names a weekday that this day was not")
+        return Rejection("ambiguous_date", f"{text!r} names a weekday that this day was not")
     return iso
 
 
-def _iso(year: int, month: int, day: int, text: str) -> str | Doubt:
+def _iso(year: int, month: int, day: int, text: str) -> str | Rejection:
     try:
         return date(year, month, day).isoformat()
     except ValueError:
-        return Doubt("not_a_date", f"{text!r} is no day of the calendar")
+        return Rejection("not_a_date", f"{text!r} is no day of the calendar")

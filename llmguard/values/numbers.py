@@ -1,4 +1,4 @@
-"""A number that a model wrote as text: read where the text has one reading, refused where it has two or says more."""
+"""A number that a model wrote as text: read where the text has one reading, rejected where it has two or says more."""
 
 from __future__ import annotations
 
@@ -7,24 +7,18 @@ from typing import NamedTuple
 
 from llmguard.core.canonical import Json
 from llmguard.core.patterns import Pattern
+from llmguard.values.rejection import Rejection
 
 
-class Doubt(NamedTuple):
-    """Why a text is not read as what the schema wants. `rule` names it for re-ask and log."""
-
-    rule: str
-    message: str
-
-
-class Number(NamedTuple):
+class ParsedNumber(NamedTuple):
     """A number and how it was written: `rule` is the repair's name."""
 
     value: int | float
     rule: str
 
 
-class Wanted(NamedTuple):
-    """What the schema says of a number: `words` are those of its name, title, description and unit, in lower case."""
+class ExpectedNumber(NamedTuple):
+    """What the schema says of a number. `words`: those of its name, title, description and unit, in lower case."""
 
     integer: bool
     words: frozenset[str]
@@ -76,10 +70,10 @@ _UNITS = {
 }  # fmt: skip
 
 
-def read_number(text: str, wanted: Wanted) -> Number | Doubt:
+def read_number(text: str, expected: ExpectedNumber) -> ParsedNumber | Rejection:
     """The number that `text` says.
 
-    >>> price = Wanted(integer=False, words=frozenset({"price"}))
+    >>> price = ExpectedNumber(integer=False, words=frozenset({"price"}))
     >>> read_number("$1,250.40", price).value, read_number("1 250,40", price).value
     (1250.4, 1250.4)
     >>> read_number("1,250", price).rule, read_number("(12.50)", price).rule, read_number("12.5k", price).rule
@@ -87,137 +81,137 @@ def read_number(text: str, wanted: Wanted) -> Number | Doubt:
     """
     stripped = text.strip()
     if len(stripped) > 80:
-        return Doubt("not_a_number", "a long text instead of a number")
+        return Rejection("not_a_number", "a long text instead of a number")
     if _PLAIN.match(stripped):
-        return _plain(stripped, wanted)
-    if doubt := _says_more(stripped):
-        return doubt
+        return _plain(stripped, expected)
+    if rejection := _says_more(stripped):
+        return rejection
     shape = _SHAPE.match(stripped)
     if not shape:
-        return Doubt("not_a_number", "a text that is not one number")
+        return Rejection("not_a_number", "a text that is not one number")
     after = (shape["after"] or "").strip().rstrip(".").lower()
     before = (shape["before"] or "").lower()
-    currency, doubt = _unit(before, after, wanted)
-    if doubt:
-        return doubt
+    currency, rejection = _unit(before, after, expected)
+    if rejection:
+        return rejection
     signs = [sign for sign in (shape["sign"], shape["inner"]) if sign]
     if len(signs) > 1:
-        return Doubt("not_a_number", "two signs")
-    digits = _digits(shape["digits"].strip(), currency, wanted)
-    if isinstance(digits, Doubt):
+        return Rejection("not_a_number", "two signs")
+    digits = _digits(shape["digits"].strip(), currency, expected)
+    if isinstance(digits, Rejection):
         return digits
-    return _signed(digits, bool(signs) and signs[0] in "-−", wanted)
+    return _signed(digits, bool(signs) and signs[0] in "-−", expected)
 
 
-def _plain(text: str, wanted: Wanted) -> Number | Doubt:
+def _plain(text: str, expected: ExpectedNumber) -> ParsedNumber | Rejection:
     """A JSON number in quotes. With three digits after its only point it may be thousands."""
-    bare = text.lstrip("-")
-    if _GROUPED.match(bare) and not bare.startswith("0"):
-        return Doubt("ambiguous_number", f"{text!r} may be thousands or a fraction")
-    return _finite(text, wanted, "number_in_text")
+    unsigned = text.lstrip("-")
+    if _GROUPED.match(unsigned) and not unsigned.startswith("0"):
+        return Rejection("ambiguous_number", f"{text!r} may be thousands or a fraction")
+    return _finite(text, expected, "number_in_text")
 
 
-def _says_more(text: str) -> Doubt | None:
+def _says_more(text: str) -> Rejection | None:
     if text.startswith("(") or text.endswith((")", "-", "−", "+", "?", "!")):
-        return Doubt("parentheses", f"{text!r} may be negative, or says more than a number")
+        return Rejection("parentheses", f"{text!r} may be negative, or says more than a number")
     if _HEDGE.search(text):
-        return Doubt("approximation", f"{text!r} is not exact")
+        return Rejection("approximation", f"{text!r} is not exact")
     if _RANGE.search(text):
-        return Doubt("range", f"{text!r} is more than one number")
+        return Rejection("range", f"{text!r} is more than one number")
     if _MAGNITUDE.search(text):
-        return Doubt("magnitude", f"{text!r} has a word or suffix for its size")
+        return Rejection("magnitude", f"{text!r} has a word or suffix for its size")
     if _NEGATION.search(text):
-        return Doubt("negation", f"{text!r} has a negation")
+        return Rejection("negation", f"{text!r} has a negation")
     return None
 
 
-def _unit(before: str, after: str, wanted: Wanted) -> tuple[str, Doubt | None]:
-    """The currency that the text names, or a doubt where its unit is not the schema's."""
-    named = [code for code in (_currency(before), _currency(after)) if code]
+def _unit(before: str, after: str, expected: ExpectedNumber) -> tuple[str, Rejection | None]:
+    """The currency that the text names, or a rejection where its unit is not the schema's."""
+    codes = [code for code in (_currency(before), _currency(after)) if code]
     if before and not _currency(before):
-        return "", Doubt("unit", f"{before!r} before the number is not in the schema")
-    if len(set(named)) > 1:
-        return "", Doubt("unit", f"two currencies: {' and '.join(named)}")
-    if after and not _currency(after) and not _unit_is_wanted(after, wanted):
-        return "", Doubt("percent" if "%" in after else "unit", f"{after!r} after the number is not in the schema")
-    if named:
-        known = wanted.currency or next((word for word in wanted.words if word in _CODES or word in _NAMES), "")
+        return "", Rejection("unit", f"{before!r} before the number is not in the schema")
+    if len(set(codes)) > 1:
+        return "", Rejection("unit", f"two currencies: {' and '.join(codes)}")
+    if after and not _currency(after) and not _unit_is_expected(after, expected):
+        return "", Rejection("percent" if "%" in after else "unit", f"{after!r} after the number is not in the schema")
+    if codes:
+        known = expected.currency or next((word for word in expected.words if word in _CODES or word in _NAMES), "")
         known = _NAMES.get(known, known)
-        if known and known != named[0] and not (before == "$" and known in ("cad", "aud", "nzd", "sgd", "hkd", "mxn")):
-            return "", Doubt("unit", f"the currency is {named[0].upper()}, the schema says {known.upper()}")
-        return named[0], None
+        if known and known != codes[0] and not (before == "$" and known in ("cad", "aud", "nzd", "sgd", "hkd", "mxn")):
+            return "", Rejection("unit", f"the currency is {codes[0].upper()}, the schema says {known.upper()}")
+        return codes[0], None
     return "", None
 
 
-def _unit_is_wanted(after: str, wanted: Wanted) -> bool:
+def _unit_is_expected(after: str, expected: ExpectedNumber) -> bool:
     if after in _PERCENT_WORDS:
-        return bool(_PERCENT_WORDS & wanted.words)
-    unit = wanted.unit.lower()
-    return after == unit or bool(_UNITS.get(after, {after}) & wanted.words)
+        return bool(_PERCENT_WORDS & expected.words)
+    unit = expected.unit.lower()
+    return after == unit or bool(_UNITS.get(after, {after}) & expected.words)
 
 
 def _currency(word: str) -> str:
     return _SYMBOLS.get(word) or (word if word in _CODES else "") or _NAMES.get(word, "")
 
 
-def _digits(text: str, currency: str, wanted: Wanted) -> str | Doubt:
+def _digits(text: str, currency: str, expected: ExpectedNumber) -> str | Rejection:
     """`text` as a JSON number without sign, its thousands marks gone and its decimal mark a point."""
-    doubt = Doubt("ambiguous_number", f"the marks in {text!r} leave its size in doubt")
+    ambiguous = Rejection("ambiguous_number", f"the marks in {text!r} leave its size in doubt")
     commas, points = text.count(","), text.count(".")
     if commas and points:
         decimal, thousands = (",", ".") if text.rfind(",") > text.rfind(".") else (".", ",")
         whole, _, fraction = text.rpartition(decimal)
         if text.count(decimal) > 1 or not fraction.isdigit() or not _is_grouped(whole, thousands):
-            return doubt
-        return f"{_bare(whole)}.{fraction}"
+            return ambiguous
+        return f"{_only_digits(whole)}.{fraction}"
     marks = {sign for sign in text if not sign.isdigit()}
     if not marks:
-        return text if text == "0" or not text.startswith("0") else doubt
+        return text if text == "0" or not text.startswith("0") else ambiguous
     if marks <= {","} or marks <= {"."}:
-        return _one_mark(text, marks.pop(), currency, wanted) or doubt
+        return _one_mark(text, marks.pop(), currency, expected) or ambiguous
     decimal = "," if "," in marks else "." if "." in marks else ""
     whole, _, fraction = text.rpartition(decimal) if decimal else (text, "", "")
     if len(marks - {decimal}) != 1 or not _GROUPED.match(whole) or (decimal and not fraction.isdigit()):
-        return doubt
-    return f"{_bare(whole)}.{fraction}" if fraction else _bare(whole)
+        return ambiguous
+    return f"{_only_digits(whole)}.{fraction}" if fraction else _only_digits(whole)
 
 
-def _one_mark(text: str, mark: str, currency: str, wanted: Wanted) -> str:
+def _one_mark(text: str, mark: str, currency: str, expected: ExpectedNumber) -> str:
     """Digits with commas only, or with points only; "" where that leaves two readings."""
     if text.count(mark) > 1:
-        return _bare(text) if _is_grouped(text, mark) else ""
+        return _only_digits(text) if _is_grouped(text, mark) else ""
     whole, _, fraction = text.partition(mark)
     if not whole or not fraction:
         return ""
     if len(fraction) != 3 or len(whole) > 3 or whole == "0":
         return f"{whole}.{fraction}" if whole == "0" or not whole.startswith("0") else ""
-    if mark == "," and not whole.startswith("0") and (currency in _THOUSANDS_COMMA or wanted.integer):
+    if mark == "," and not whole.startswith("0") and (currency in _THOUSANDS_COMMA or expected.integer):
         return whole + fraction
     return ""
 
 
 def _is_grouped(whole: str, mark: str) -> bool:
-    found = _GROUPED.match(whole)
-    return bool(found and found[1] == mark) or (mark == "," and bool(_LAKH.match(whole)))
+    match = _GROUPED.match(whole)
+    return bool(match and match[1] == mark) or (mark == "," and bool(_LAKH.match(whole)))
 
 
-def _bare(text: str) -> str:
+def _only_digits(text: str) -> str:
     return "".join(sign for sign in text if sign.isdigit())
 
 
-def _signed(digits: str, negative: bool, wanted: Wanted) -> Number | Doubt:
+def _signed(digits: str, negative: bool, expected: ExpectedNumber) -> ParsedNumber | Rejection:
     if len(digits) > 1 and digits[0] == "0" and digits[1] != ".":
-        return Doubt("ambiguous_number", "leading zeros")
-    return _finite(("-" if negative else "") + digits, wanted, "number_with_marks")
+        return Rejection("ambiguous_number", "leading zeros")
+    return _finite(("-" if negative else "") + digits, expected, "number_with_marks")
 
 
-def _finite(literal: str, wanted: Wanted, rule: str) -> Number | Doubt:
+def _finite(literal: str, expected: ExpectedNumber, rule: str) -> ParsedNumber | Rejection:
     number: Json = int(literal) if literal.lstrip("-").isdigit() else float(literal)
     if number in (float("inf"), float("-inf")):
-        return Doubt("non_finite", f"{literal!r} is not finite")
-    if wanted.integer and isinstance(number, float):
+        return Rejection("non_finite", f"{literal!r} is not finite")
+    if expected.integer and isinstance(number, float):
         if not number.is_integer():
-            return Doubt("fraction", f"{literal!r} is a fraction, and a whole number was due")
+            return Rejection("fraction", f"{literal!r} is a fraction, and a whole number was due")
         if "e" not in literal.lower():
             number = int(number)
-    return Number(number, rule)
+    return ParsedNumber(number, rule)

@@ -14,7 +14,7 @@ from typing import ClassVar
 from llmguard.core.canonical import Json, encode
 from llmguard.core.errors import UsageError
 from llmguard.core.outcome import Alternative
-from llmguard.prompts.function import describe as describe_function
+from llmguard.prompts.function import describe_function
 from llmguard.voting.edit_distance import Distances, normalised_distance
 from llmguard.voting.normal_forms import NormalForms, folded_text
 from llmguard.voting.votes import (

@@ -17,10 +17,10 @@ from llmguard.core.canonical import Json, decode
 from llmguard.core.outcome import Repair
 from llmguard.core.patterns import Pattern
 from llmguard.parsing.coerce.unbracketed import MAX_CHARS, without_lead
-from llmguard.parsing.coerce.words import squeezed, trimmed
-from llmguard.parsing.syntax import Candidate, Parsed, parse, same
+from llmguard.parsing.syntax import Candidate, Parsed, parse, same_json
 from llmguard.parsing.syntax.strict import MOST_DEPTH, NotStrict, load_at
 from llmguard.schema.keywords import as_pointer
+from llmguard.values.words import normalized_key, trimmed
 
 Span: TypeAlias = tuple[int, int]
 """Position of a value in the text: index of its first character, and of the one after its last."""
@@ -91,7 +91,7 @@ def value_spans(text: str, value: Json) -> Mapping[str, Span]:
     if sum(map(text.count, "[{,:")) > MOST_MARKS:
         return {}
     parsed = parse(text, max_depth=MOST_DEPTH)
-    equal = [one for one in parsed.candidates if _is_plain(one) and same(one.value, value)]
+    equal = [one for one in parsed.candidates if _is_plain(one) and same_json(one.value, value)]
     if len(equal) == 1:
         return _spans_at(text, equal[0].start, value)
     return _span_without_json(text, parsed, value) if isinstance(value, str) and not equal else {}
@@ -115,7 +115,7 @@ def _spans_at(text: str, start: int, value: Json) -> Mapping[str, Span]:
         parsed, _ = load_at(text, start)
     except NotStrict:
         return {}
-    return _SpanFinder(text, start).spans() if same(parsed, value) else {}
+    return _SpanFinder(text, start).spans() if same_json(parsed, value) else {}
 
 
 def _span_without_json(text: str, parsed: Parsed, value: str) -> Mapping[str, Span]:
@@ -129,7 +129,7 @@ def _span_without_json(text: str, parsed: Parsed, value: str) -> Mapping[str, Sp
 
 def _are_one_word(one: str, other: str) -> bool:
     """Whether they differ in case and separators only, as a member of an enum and the model's spelling of it may."""
-    return bool(squeezed(one)) and squeezed(one) == squeezed(other)
+    return bool(normalized_key(one)) and normalized_key(one) == normalized_key(other)
 
 
 class _SpanFinder:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from llmguard.core.canonical import Json, json_roundtrip
 from llmguard.core.errors import UsageError
 from llmguard.core.outcome import FieldSupport
-from llmguard.prompts.function import describe as describe_function
+from llmguard.prompts.function import describe_function
 from llmguard.schema.keywords import as_pointer
 from llmguard.voting.comparators import ComparatorOrName, comparator, exact
 from llmguard.voting.votes import ABSENT, Ballot, Comparator

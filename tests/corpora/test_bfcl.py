@@ -9,7 +9,7 @@ from typing import Any
 from llmguard.core.errors import UsageError
 from llmguard.core.messages import ModelReply
 from llmguard.parsing.coerce import read
-from llmguard.parsing.syntax import same
+from llmguard.parsing.syntax import same_json
 from llmguard.schema import Schema, compile_schema
 from tests.corpora.rows import needs_corpora, rows
 
@@ -37,7 +37,7 @@ def test_each_gold_call_is_accepted() -> None:
         for reply in (text, spread, f"```json\n{text}\n```", str(arguments)):
             reading = read(ModelReply(reply), schema)
             assert reading.failure is None, (name, reply, reading.violations)
-            assert same(reading.value, arguments), (name, reply, reading.value)
+            assert same_json(reading.value, arguments), (name, reply, reading.value)
         seen += 1
     print(f"{seen} gold calls, four spellings each")
     assert seen >= 1000

@@ -26,7 +26,7 @@ from llmguard.log.reviews import UNSET, ReviewInput, pointers
 from llmguard.log.rows import searchable
 from llmguard.log.sqlite import writer
 from llmguard.log.sqlite.database import REVISIONS
-from llmguard.schema import compile_schema, describe
+from llmguard.schema import compile_schema, describe_schema
 from llmguard.voting.normal_forms import value_form
 from llmguard.voting.votes import INVALID
 from tests.support.logged_calls import child, log_call, opening, outcome, replied, say
@@ -45,7 +45,7 @@ KEY = "sk-proj-" + "4f9a8b7c6d5e4f3a2b1c0d9e"
 
 
 def description(schema: object = SCHEMA, **more: Json) -> Json:
-    return {"ladder": [{"model": "m"}, {"escalate": True}], "schema": describe(compile_schema(schema)), **more}
+    return {"ladder": [{"model": "m"}, {"escalate": True}], "schema": describe_schema(compile_schema(schema)), **more}
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from llmguard.core.messages import ModelReply
 from llmguard.parsing.coerce import Reading, ReadingRules, read
-from llmguard.parsing.syntax import same
+from llmguard.parsing.syntax import same_json
 from llmguard.schema import compile_schema
 
 
@@ -243,7 +243,7 @@ def test_recursive_types_are_read_at_any_depth() -> None:
     text, value = '{"n": "1"}', {"n": 1}
     for _ in range(100):
         text, value = f'{{"n": "1", "next": {text}}}', {"n": 1, "next": value}
-    assert same(reading(text, node).value, value)
+    assert same_json(reading(text, node).value, value)
 
 
 def test_a_missing_inner_closer_needs_the_schema() -> None:

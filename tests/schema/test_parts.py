@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from llmguard.core.outcome import Repair, Violation
-from llmguard.schema import compile_schema, failed_part, merged, salvage
+from llmguard.schema import compile_schema, failed_part, merged, salvage_value
 
 ORDER = {
     "type": "object",
@@ -62,7 +62,7 @@ def test_a_failed_optional_property_becomes_its_default_or_null_or_goes(wrong: A
     """The nearest optional property around what is wrong, and each change is told as lossy."""
     schema = compile_schema(ORDER)
     value = {**GOOD, **wrong}
-    assert salvage(schema, value, schema.violations(value)) == ({**GOOD, **kept}, tuple(repairs))
+    assert salvage_value(schema, value, schema.violations(value)) == ({**GOOD, **kept}, tuple(repairs))
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_failed_optional_property_becomes_its_default_or_null_or_goes(wrong: A
 def test_what_is_needed_cannot_be_salvaged(value: Any) -> None:
     """A required property that is wrong, and an item of a list, which is never dropped."""
     schema = compile_schema(ORDER)
-    assert salvage(schema, value, schema.violations(value)) is None
+    assert salvage_value(schema, value, schema.violations(value)) is None
 
 
 def test_several_wrong_properties_are_salvaged_together() -> None:
@@ -90,7 +90,7 @@ def test_several_wrong_properties_are_salvaged_together() -> None:
         {"properties": {name: {"type": "integer"} for name in names} | {"k": {}}, "required": ["k"]}
     )
     value = {**dict.fromkeys(names, "x"), "k": 1}
-    kept, repairs = salvage(schema, value, schema.violations(value)) or (None, ())
+    kept, repairs = salvage_value(schema, value, schema.violations(value)) or (None, ())
     assert (kept, len(repairs)) == ({"k": 1}, 40)
 
 
@@ -99,7 +99,7 @@ def test_salvage_gives_up_after_a_bounded_number_of_trials() -> None:
     names = [f"p{number}" for number in range(300)]
     schema = compile_schema({"properties": {name: {"type": "integer"} for name in names}})
     value = dict.fromkeys(names, "x")
-    assert salvage(schema, value, schema.violations(value)) is None
+    assert salvage_value(schema, value, schema.violations(value)) is None
 
 
 def test_an_objection_to_a_fitting_value_takes_out_its_place() -> None:
@@ -111,13 +111,13 @@ def test_an_objection_to_a_fitting_value_takes_out_its_place() -> None:
         Violation("/note", "short", "is long"),
         Violation("/currency", "c", "no"),
     )
-    assert salvage(schema, value, checks) == (
+    assert salvage_value(schema, value, checks) == (
         {**GOOD, "currency": "EUR"},
         (lossy("/note", "ok", None, "dropped"), lossy("/currency", "USD", "EUR", "replaced")),
     )
-    assert salvage(schema, value, (Violation("", "adds_up", "does not add up"),)) is None
-    assert salvage(schema, value, (Violation("/id", "known", "is unknown"),)) is None
-    assert salvage(schema, value, ()) is None
+    assert salvage_value(schema, value, (Violation("", "adds_up", "does not add up"),)) is None
+    assert salvage_value(schema, value, (Violation("/id", "known", "is unknown"),)) is None
+    assert salvage_value(schema, value, ()) is None
 
 
 def test_the_default_of_a_model_is_what_salvage_puts_in() -> None:
@@ -128,7 +128,7 @@ def test_the_default_of_a_model_is_what_salvage_puts_in() -> None:
         unit: str = "m"
 
     schema = compile_schema(Reading)
-    assert salvage(schema, {"value": 1, "unit": 5}, ()) == (
+    assert salvage_value(schema, {"value": 1, "unit": 5}, ()) == (
         {"value": 1, "unit": "m"},
         (lossy("/unit", 5, "m", "replaced"),),
     )
@@ -137,9 +137,9 @@ def test_the_default_of_a_model_is_what_salvage_puts_in() -> None:
 def test_defaults_are_found_through_references_and_alternatives() -> None:
     """A default that is stated once is used; two that differ are none."""
     once = {"properties": {"a": {"anyOf": [{"type": "integer", "default": 3}, {"type": "boolean"}]}}}
-    assert salvage(compile_schema(once), {"a": "x"}, ()) == ({"a": 3}, (lossy("/a", "x", 3, "replaced"),))
+    assert salvage_value(compile_schema(once), {"a": "x"}, ()) == ({"a": 3}, (lossy("/a", "x", 3, "replaced"),))
     twice = {"properties": {"a": {"type": "integer", "default": 3}}, "allOf": [{"properties": {"a": {"default": 4}}}]}
-    assert salvage(compile_schema(twice), {"a": "x"}, ()) == ({}, (lossy("/a", "x", None, "dropped"),))
+    assert salvage_value(compile_schema(twice), {"a": "x"}, ()) == ({}, (lossy("/a", "x", None, "dropped"),))
 
 
 LINES = st.fixed_dictionaries({}, optional={"sku": st.text(max_size=1) | st.none(), "n": st.integers(-1, 2)})
@@ -159,7 +159,7 @@ ORDERS = st.fixed_dictionaries(
 def test_what_is_salvaged_fits_and_holds_nothing_new(value: Any) -> None:
     """It fits the schema, its lists are as long as they were, and what was right is still there."""
     schema = compile_schema(ORDER)
-    kept = salvage(schema, value, schema.violations(value))
+    kept = salvage_value(schema, value, schema.violations(value))
     if schema.violations(value) and kept:
         assert schema.violations(kept[0]) == ()
         assert len(kept[0]["lines"]) == len(value["lines"])

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from llmguard.core.errors import UsageError
 from llmguard.core.outcome import Violation
-from llmguard.schema import compile_schema, describe
+from llmguard.schema import compile_schema, describe_schema
 
 TWO_PROPERTIES = ": must have at least 2 properties; got an object with 1 property"
 DRAFT_7 = "http://json-schema.org/draft-07/schema#"
@@ -335,7 +335,7 @@ def test_a_schema_is_its_own_copy() -> None:
     assert schema.json_schema == {"properties": {"a": {"type": "integer"}}, "type": "object"}
     again = compile_schema({"type": "object", "properties": {"a": {"type": "integer"}}})
     assert (schema.digest, schema) == (again.digest, again)
-    assert describe(schema) == {"json_schema": schema.json_schema, "python_type": None}
+    assert describe_schema(schema) == {"json_schema": schema.json_schema, "python_type": None}
 
 
 def test_a_json_schema_needs_no_pydantic() -> None:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, computed_field, 
 from llmguard.core.canonical import EncodingError, json_roundtrip
 from llmguard.core.errors import UsageError
 from llmguard.core.outcome import Violation
-from llmguard.schema import compile_schema, describe
+from llmguard.schema import compile_schema, describe_schema
 
 
 class Currency(enum.Enum):
@@ -295,10 +295,10 @@ def test_what_is_no_type_for_json_is_refused(given: Any, expected: str) -> None:
 
 def test_the_description_names_the_type() -> None:
     """By module and name, without addresses that change from run to run."""
-    assert describe(compile_schema(Invoice))["python_type"] == f"{__name__}.Invoice"
-    assert describe(compile_schema(int | None))["python_type"] == "int | None"
+    assert describe_schema(compile_schema(Invoice))["python_type"] == f"{__name__}.Invoice"
+    assert describe_schema(compile_schema(int | None))["python_type"] == "int | None"
     bound = Annotated[int, lambda: 0]
-    assert " at 0x" not in describe(compile_schema(bound))["python_type"]
+    assert " at 0x" not in describe_schema(compile_schema(bound))["python_type"]
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="pydantic takes typing's TypedDict since Python 3.12")

@@ -19,7 +19,7 @@ from llmguard.schema.keywords import as_tokens
 _LEVEL = {"final": 2, "answer": 1, "plain": 0, "option": -1}
 
 
-class Tried(NamedTuple):
+class CandidateResult(NamedTuple):
     """A candidate read with the schema. `echo`: it says nothing, but hands back the schema or its placeholders."""
 
     candidate: Candidate
@@ -52,15 +52,15 @@ class Trial:
         self.plan: Plan = plan_of(schema.verdicts)
         self.root: Node = self.plan.root
 
-    def of(self, candidate: Candidate) -> Tried:
+    def of(self, candidate: Candidate) -> CandidateResult:
         if refused := candidate.refused or self._misplaced(candidate):
-            return Tried(replace(candidate, refused=refused), None, (), (refused,))
+            return CandidateResult(replace(candidate, refused=refused), None, (), (refused,))
         wrong = self.schema.violations(candidate.value)
         fit = Fitter(self.plan, self.text, self.max_depth).fit(candidate.value) if wrong else Fit(candidate.value)
         repairs = candidate.repairs + fit.repairs
         if echo := self._echo(candidate.value, fit.value):
-            return Tried(candidate, fit.value, repairs, (echo,), echo=True)
-        return Tried(candidate, fit.value, repairs, self._wrong(fit) if wrong else ())
+            return CandidateResult(candidate, fit.value, repairs, (echo,), echo=True)
+        return CandidateResult(candidate, fit.value, repairs, self._wrong(fit) if wrong else ())
 
     def _echo(self, value: Json, fitted: Json) -> Violation | None:
         if is_schema_echo(value, self.plan):

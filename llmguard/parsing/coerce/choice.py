@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from llmguard.core.messages import FailureKind
 from llmguard.core.outcome import Repair, Violation
-from llmguard.parsing.coerce.candidate_results import Trial, Tried
+from llmguard.parsing.coerce.candidate_results import CandidateResult, Trial
 from llmguard.parsing.coerce.result import Reading, found, none
 from llmguard.parsing.coerce.unbracketed import bare_text, bare_value
-from llmguard.parsing.syntax import Candidate, Parsed, same
+from llmguard.parsing.syntax import Candidate, Parsed, same_json
 
 
 def choose(parsed: Parsed, trial: Trial) -> Reading:
@@ -48,10 +48,10 @@ def _joined(answers: list[Candidate]) -> Candidate:
     return Candidate([one.value for one in answers], (joined, *repairs), answers[0].start, answers[-1].end)
 
 
-def _of_several(valid: list[Tried], real: list[Tried], trial: Trial) -> Reading:
+def _of_several(valid: list[CandidateResult], real: list[CandidateResult], trial: Trial) -> Reading:
     """The last valid one, unless another one may be meant as well."""
     last = valid[-1]
-    others = [one for one in valid if one is not last and not same(one.value, last.value)]
+    others = [one for one in valid if one is not last and not same_json(one.value, last.value)]
     is_only_an_option = last.level < 0 and (others or len(valid) == 1)
     if is_only_an_option or any(one.level >= last.level for one in others):
         return _ambiguous(len(others) + 1)
@@ -63,7 +63,7 @@ def _of_several(valid: list[Tried], real: list[Tried], trial: Trial) -> Reading:
     return found(last.value, last.repairs)
 
 
-def _competes(other: Tried, chosen: Tried, trial: Trial) -> bool:
+def _competes(other: CandidateResult, chosen: CandidateResult, trial: Trial) -> bool:
     """Whether a value that is not valid may be the answer that was meant."""
     later = other.candidate.start > chosen.candidate.start
     if other.level < chosen.level and not later:
@@ -77,7 +77,7 @@ def _competes(other: Tried, chosen: Tried, trial: Trial) -> bool:
     return isinstance(value, dict) or bool(value and trial.root.types == {"array"})
 
 
-def _rivalled(rival: Tried, chosen: Tried) -> Reading:
+def _rivalled(rival: CandidateResult, chosen: CandidateResult) -> Reading:
     if rival.refused:
         return none("unparsable", *rival.violations, candidate=chosen.parsed)
     told = Violation("", "ambiguous", "a valid answer, and another one that is not valid", "one answer")
@@ -89,7 +89,7 @@ def _ambiguous(count: int) -> Reading:
     return none("ambiguous", Violation("", "ambiguous", told, "one answer"))
 
 
-def _invalid(tried: list[Tried]) -> Reading:
+def _invalid(tried: list[CandidateResult]) -> Reading:
     best = max(tried, key=lambda one: (one.level, one.candidate.start))
     failure: FailureKind = "unparsable" if best.refused else "schema"
     return Reading(None, best.violations, best.repairs, failure, best.parsed)

@@ -7,7 +7,7 @@ from re import IGNORECASE
 from llmguard.core.canonical import Json
 from llmguard.core.patterns import Pattern
 from llmguard.parsing.coerce.schema_plan import Plan
-from llmguard.parsing.coerce.words import squeezed
+from llmguard.values.words import normalized_key
 
 _TYPE_WORDS = frozenset("string str text number integer int float boolean bool array object null value date".split())
 _SHAPE = Pattern(
@@ -96,7 +96,7 @@ def _names_itself(name: str, text: str) -> bool:
     if not found:
         return False
     inside = found[1] or found[2] or found[3]
-    said = squeezed(inside)
-    own = squeezed(name)
+    said = normalized_key(inside)
+    own = normalized_key(name)
     asks = said.startswith(("your", "insert", "enter", "the")) or (found[1] and inside.isupper() and len(inside) > 2)
     return bool(asks or said in _TYPE_WORDS or (own and (said in own or own in said)))

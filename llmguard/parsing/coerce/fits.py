@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 from llmguard.core.canonical import Json
 from llmguard.core.outcome import Repair, Violation, Violations
 from llmguard.parsing.syntax.notes import clipped
-from llmguard.values.numbers import Doubt
+from llmguard.values.rejection import Rejection
 
 
 class Ask(NamedTuple):
@@ -42,14 +42,14 @@ Fittings: TypeAlias = Generator[Ask, Fit, list[Fit]]
 """The same, of a step that has several readings."""
 
 
-def converted(ask: Ask, read: Json | Doubt, rule: str) -> Fit:
+def converted(ask: Ask, read: Json | Rejection, rule: str) -> Fit:
     """A scalar read as another one, or the doubt why not."""
-    if isinstance(read, Doubt):
+    if isinstance(read, Rejection):
         return doubted(ask, read)
     return Fit(read, (lossless(ask.path, clipped(ask.value), read, rule),))
 
 
-def doubted(ask: Ask, doubt: Doubt) -> Fit:
+def doubted(ask: Ask, doubt: Rejection) -> Fit:
     return Fit(ask.value, (), (Violation(ask.path, doubt.rule, doubt.message, None, brief(ask.value)),))
 
 

@@ -13,8 +13,8 @@ from llmguard.parsing.coerce.objects import members
 from llmguard.parsing.coerce.schema_plan import Plan
 from llmguard.parsing.coerce.texts import Spellings, from_text, is_number, read_text
 from llmguard.parsing.coerce.wrappers import unwrapped, wrapped
-from llmguard.parsing.syntax import same
-from llmguard.values.numbers import Doubt
+from llmguard.parsing.syntax import same_json
+from llmguard.values.rejection import Rejection
 
 _STEPS_PER_LEVEL = 8
 """Steps of a descent for each level of a value: unions, wrappers and strings of JSON take some."""
@@ -48,7 +48,7 @@ class Fitter:
                 continue
             answer = self._at_once(ask)
             if answer is None and not self._has_room(len(stack)):
-                answer = doubted(ask, Doubt("too_deep", "nested too deep to be read"))
+                answer = doubted(ask, Rejection("too_deep", "nested too deep to be read"))
             elif answer is None:
                 stack.append(self._step(ask))
         assert answer is not None
@@ -84,10 +84,10 @@ class Fitter:
             return direct
         others = yield from self._conversions(ask, node)
         good = [fit for fit in others if self._is_good(fit, ask.place)]
-        if good and all(same(fit.value, good[0].value) for fit in good):
+        if good and all(same_json(fit.value, good[0].value) for fit in good):
             return good[0]
         if good:
-            return doubted(ask, Doubt("ambiguous_value", "the value has more than one reading"))
+            return doubted(ask, Rejection("ambiguous_value", "the value has more than one reading"))
         return direct or next((fit for fit in others if fit.doubts), Fit(ask.value))
 
     def _is_good(self, fit: Fit, place: str) -> bool:
@@ -101,7 +101,7 @@ class Fitter:
         if isinstance(ask.value, str):
             return read_text(ask, node)
         if isinstance(ask.value, float) and "integer" in node.types:
-            return doubted(ask, Doubt("fraction", "a fraction, and a whole number was due"))
+            return doubted(ask, Rejection("fraction", "a fraction, and a whole number was due"))
         return Fit(ask.value)
 
     def _items(self, ask: Ask, node: Node) -> Fitting:
@@ -124,9 +124,9 @@ class Fitter:
             (fits if good else failed).append(fit)
         if not fits:
             return Fit(ask.value, (), next((fit.doubts for fit in failed if fit.doubts), ()))
-        if all(same(fit.value, fits[0].value) for fit in fits):
+        if all(same_json(fit.value, fits[0].value) for fit in fits):
             return min(fits, key=lambda fit: len(fit.repairs))
-        return doubted(ask, Doubt("ambiguous_union", "the value fits several branches differently"))
+        return doubted(ask, Rejection("ambiguous_union", "the value fits several branches differently"))
 
     def _conversions(self, ask: Ask, node: Node) -> Fittings:
         """Readings of a value as something else than it is."""

@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 from llmguard.core.canonical import Json
 from llmguard.core.patterns import Pattern
-from llmguard.parsing.coerce.words import squeezed, words
 from llmguard.schema.navigate import Location, SchemaDocument, applied, item_keywords
-from llmguard.values.numbers import Wanted
+from llmguard.values.numbers import ExpectedNumber
+from llmguard.values.words import normalized_key, normalized_words
 
 _TYPE_OF = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
 _EMPTY: Mapping[str, Json] = MappingProxyType({})
-_LEVELS: tuple[Callable[[str], str], ...] = (str, words, squeezed)
+_LEVELS: tuple[Callable[[str], str], ...] = (str, normalized_words, normalized_key)
 _WORD = Pattern(r"[^\W\d_]+|%")
 
 
@@ -35,7 +35,7 @@ class Node(NamedTuple):
     labels: Mapping[str, Json] = _EMPTY
     format: str = ""
     branches: tuple[tuple[str, ...], ...] = ()
-    wanted: Wanted = Wanted(False, frozenset())
+    expected_number: ExpectedNumber = ExpectedNumber(False, frozenset())
     title: str = ""
     keys: tuple[Mapping[str, list[str]], ...] = ()
 
@@ -79,7 +79,7 @@ def node_of(document: SchemaDocument, pointer: str, name: str) -> Node:
         labels=labels,
         format=str(keywords.get("format", "")),
         branches=tuple(tuple(branch.pointer for branch in group) for group in branches),
-        wanted=_wanted(types, keywords, name),
+        expected_number=_expected_number(types, keywords, name),
         title=str(keywords.get("title", "")),
         keys=_keys({name: location.schema for name, location in properties.items()}),
     )
@@ -169,7 +169,7 @@ def _types(parts: Iterable[Location], members: tuple[Json, ...] | None, properti
     return types or frozenset()
 
 
-def _wanted(types: frozenset[str], said: Mapping[str, Json], name: str) -> Wanted:
+def _expected_number(types: frozenset[str], said: Mapping[str, Json], name: str) -> ExpectedNumber:
     unit = str(said.get("x-unit", ""))
-    text = " ".join((words(name), str(said.get("title", "")), str(said.get("description", "")), unit))
-    return Wanted("number" not in types, frozenset(found[0] for found in _WORD.finditer(text.lower())), unit)
+    text = " ".join((normalized_words(name), str(said.get("title", "")), str(said.get("description", "")), unit))
+    return ExpectedNumber("number" not in types, frozenset(found[0] for found in _WORD.finditer(text.lower())), unit)

@@ -7,16 +7,16 @@ from llmguard.core.outcome import Repair, Violation
 from llmguard.parsing.coerce.fits import Ask, Fit, Fitting, joined, lossless
 from llmguard.parsing.coerce.nodes import Node
 from llmguard.parsing.coerce.schema_plan import Plan
-from llmguard.parsing.coerce.words import squeezed
-from llmguard.parsing.syntax import same
+from llmguard.parsing.syntax import same_json
 from llmguard.parsing.syntax.notes import clipped
 from llmguard.schema.keywords import as_pointer
+from llmguard.values.words import normalized_key
 
 
 def members(ask: Ask, node: Node, plan: Plan) -> Fitting:
     """The object with each member fitted to its property."""
     names, repairs, doubts = _named(ask, node)
-    currency = str(next((item for key, item in ask.value.items() if squeezed(key) == "currency"), "")).lower()
+    currency = str(next((item for key, item in ask.value.items() if normalized_key(key) == "currency"), "")).lower()
     found: list[Fit] = []
     value: dict[str, Json] = {}
     for key, item in ask.value.items():
@@ -61,4 +61,4 @@ def _named(ask: Ask, node: Node) -> tuple[dict[str, str], list[Repair], list[Vio
 
 
 def _says_the_same(ask: Ask, key: str, name: str) -> bool:
-    return name in ask.value and same(ask.value[name], ask.value[key])
+    return name in ask.value and same_json(ask.value[name], ask.value[key])

@@ -8,11 +8,12 @@ from llmguard.core.canonical import Json
 from llmguard.core.patterns import Pattern
 from llmguard.parsing.coerce.fits import Ask, Fit, Fittings, converted, doubted, lossless
 from llmguard.parsing.coerce.nodes import Node
-from llmguard.parsing.coerce.words import NOTHING, read_member, read_truth, trimmed
 from llmguard.parsing.syntax import Candidate, parse
 from llmguard.parsing.syntax.notes import clipped
 from llmguard.values.dates import read_date
-from llmguard.values.numbers import Doubt, Number, read_number
+from llmguard.values.numbers import ParsedNumber, read_number
+from llmguard.values.rejection import Rejection
+from llmguard.values.words import NOTHING, read_member, read_truth, trimmed
 
 MAX_STRINGIFIED = 3
 """How many times over JSON may stand in a string."""
@@ -42,7 +43,7 @@ def from_text(ask: Ask, node: Node, max_depth: int) -> Fittings:
         found.append(converted(ask, read_truth(text), "boolean_in_text"))
     if ("object" in types or "array" in types) and text.lstrip()[:1] in ("{", "[", '"'):
         inner = _json_in(text, ask.nested, max_depth)
-        if isinstance(inner, Doubt):
+        if isinstance(inner, Rejection):
             found.append(doubted(ask, inner))
         else:
             fit = yield ask._replace(value=inner.value, nested=ask.nested + 1)
@@ -53,20 +54,20 @@ def from_text(ask: Ask, node: Node, max_depth: int) -> Fittings:
 
 def _number(ask: Ask, node: Node) -> Fit:
     currency = ask.currency if len(ask.currency) == 3 else ""
-    read = read_number(ask.value, node.wanted._replace(currency=currency))
-    return converted(ask, read.value, read.rule) if isinstance(read, Number) else doubted(ask, read)
+    read = read_number(ask.value, node.expected_number._replace(currency=currency))
+    return converted(ask, read.value, read.rule) if isinstance(read, ParsedNumber) else doubted(ask, read)
 
 
-def _json_in(text: str, nested: int, max_depth: int) -> Candidate | Doubt:
+def _json_in(text: str, nested: int, max_depth: int) -> Candidate | Rejection:
     """The one JSON value that a string holds as a whole."""
     if nested >= MAX_STRINGIFIED:
-        return Doubt("stringified", f"JSON in strings, more than {MAX_STRINGIFIED} deep")
+        return Rejection("stringified", f"JSON in strings, more than {MAX_STRINGIFIED} deep")
     inside = parse(text, max_depth=max_depth)
     if inside.violation or len(inside.candidates) != 1 or inside.candidates[0].refused:
-        return Doubt("stringified", "a text that is not one JSON value")
+        return Rejection("stringified", "a text that is not one JSON value")
     (whole,) = inside.candidates
     if (text[: whole.start] + text[whole.end :]).strip():
-        return Doubt("stringified", "a text with more than one JSON value")
+        return Rejection("stringified", "a text with more than one JSON value")
     return whole
 
 
@@ -83,7 +84,7 @@ class Spellings:
             return []
         spelling = str(ask.value) if isinstance(ask.value, int) else self._of(ask.value)
         if not spelling:
-            return [doubted(ask, Doubt("spelling", "a number whose spelling is in doubt"))]
+            return [doubted(ask, Rejection("spelling", "a number whose spelling is in doubt"))]
         if node.members is not None:
             return [read_text(ask._replace(value=spelling), node)]
         return [converted(ask, spelling, "text_of_number")]

@@ -9,10 +9,10 @@ from llmguard.core.outcome import Repair, Violation
 from llmguard.core.patterns import Pattern
 from llmguard.parsing.coerce.candidate_results import Trial
 from llmguard.parsing.coerce.result import Reading, found, none
-from llmguard.parsing.coerce.words import trimmed
 from llmguard.parsing.syntax import Candidate, Parsed
 from llmguard.parsing.syntax.notes import clipped
 from llmguard.parsing.syntax.strict import NotStrict, encodable, load
+from llmguard.values.words import trimmed
 
 MAX_CHARS = 300
 """A longer reply without brackets is no word, number or date."""

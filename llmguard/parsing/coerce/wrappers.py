@@ -9,14 +9,14 @@ from llmguard.core.patterns import Pattern
 from llmguard.parsing.coerce.fits import Ask, Fit, Fittings, brief, lossless
 from llmguard.parsing.coerce.nodes import Node
 from llmguard.parsing.coerce.schema_plan import Plan
-from llmguard.parsing.coerce.words import ABSENT, squeezed, words
-from llmguard.schema.keywords import words_of
+from llmguard.schema.keywords import word_set
+from llmguard.values.words import ABSENT, normalized_key, normalized_words
 
-_CALL_KEYS = words_of("name arguments parameters type id function tool")
-_GENERIC = words_of(
+_CALL_KEYS = word_set("name arguments parameters type id function tool")
+_GENERIC = word_set(
     "value result results answer answers output outputs data response json items list object content final entries records"
 )
-_NO_WRAPPER = words_of(
+_NO_WRAPPER = word_set(
     "example examples sample draft template schema properties error errors previous old not wrong input incorrect"
     " placeholder before original invalid definitions defs type"
 )
@@ -49,12 +49,12 @@ def _arguments(value: dict[str, Json], node: Node) -> tuple[Json, ...]:
 
 
 def _is_wrapper(key: str, inner: Json, ask: Ask, node: Node) -> bool:
-    if _NO_WRAPPER & set(words(key).split()):
+    if _NO_WRAPPER & set(normalized_words(key).split()):
         return False
     if isinstance(inner, dict | list):
         return True
-    own = {squeezed(ask.name), squeezed(node.title)} - {""}
-    return squeezed(key) in own or words(key) in _GENERIC or node.members is not None
+    own = {normalized_key(ask.name), normalized_key(node.title)} - {""}
+    return normalized_key(key) in own or normalized_words(key) in _GENERIC or node.members is not None
 
 
 def wrapped(ask: Ask, node: Node, plan: Plan) -> Fittings:

@@ -18,7 +18,7 @@ from llmguard.parsing.stream.lead_in import Preamble
 from llmguard.parsing.stream.locations import StreamLocation, StreamLocations
 from llmguard.parsing.stream.scalars import SCALARS, Refusal
 from llmguard.parsing.stream.stack import MISSING, Frame, refused
-from llmguard.parsing.syntax import same
+from llmguard.parsing.syntax import same_json
 from llmguard.schema.keywords import as_pointer
 from llmguard.schema.words import clause, clipped
 
@@ -386,7 +386,7 @@ class JsonStreamValidator:
         self._asides -= 1
         if not self._asides:
             self.version = self._before
-        if not same(first, value):
+        if not same_json(first, value):
             self._suspect(self._unreadable("duplicate_key", str(frame.key)))
         frame.value[frame.key] = value
 

@@ -12,6 +12,6 @@ from llmguard.parsing.syntax.candidates import Candidate, Parsed
 from llmguard.parsing.syntax.notes import KINDS
 from llmguard.parsing.syntax.replies import parse, parse_strict
 from llmguard.parsing.syntax.roles import Role
-from llmguard.parsing.syntax.strict import MAX_CHARS, MAX_DEPTH, same
+from llmguard.parsing.syntax.strict import MAX_CHARS, MAX_DEPTH, same_json
 
-__all__ = ["KINDS", "MAX_CHARS", "MAX_DEPTH", "Candidate", "Parsed", "Role", "parse", "parse_strict", "same"]
+__all__ = ["KINDS", "MAX_CHARS", "MAX_DEPTH", "Candidate", "Parsed", "Role", "parse", "parse_strict", "same_json"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from llmguard.core.canonical import Json
 from llmguard.core.patterns import Pattern
 from llmguard.parsing.syntax.notes import Ledger, pointer
-from llmguard.parsing.syntax.strict import same
+from llmguard.parsing.syntax.strict import same_json
 from llmguard.parsing.syntax.strings import OPENING, Unreadable
 
 _CLOSER = {"{": "}", "[": "]", "(": ")", "call": ")"}
@@ -65,7 +65,7 @@ class Containers:
         frame = self.frames[-1]
         if frame.is_object:
             key = frame.key
-            if key in frame.value and not same(frame.value[key], value):
+            if key in frame.value and not same_json(frame.value[key], value):
                 raise Unreadable("duplicate_key", f"the key {key!r} stands twice with different values", at)
             frame.value[key] = value
         else:

@@ -9,7 +9,7 @@ from llmguard.core.canonical import Json
 from llmguard.core.patterns import Pattern
 from llmguard.parsing.syntax.containers import Containers, Frame
 from llmguard.parsing.syntax.scalars import WORDS
-from llmguard.parsing.syntax.strict import NotStrict, load, same
+from llmguard.parsing.syntax.strict import NotStrict, load, same_json
 from llmguard.parsing.syntax.strings import Unreadable
 
 _W = r"[ \t\n\r]*+"
@@ -57,7 +57,7 @@ def take_members(text: str, at: int, frame: Frame, stack: Containers) -> int:
         value: Json = plain
         if value is None:
             value = _value(quoted, typographic, number, fraction, word)
-        if key in members and not same(members[key], value):
+        if key in members and not same_json(members[key], value):
             raise Unreadable("duplicate_key", f"the key {key!r} stands twice with different values", found.start())
         members[key] = value
         if double is None or quoted is not None or typographic is not None or word in _PYTHON:
@@ -74,7 +74,7 @@ def take_flat_members(text: str, at: int, frame: Frame) -> int:
     run = found[0] if found else ""
     if run:
         for key, value in _strict(f"{{{run[:-1]}}}", at).items():
-            if key in frame.value and not same(frame.value[key], value):
+            if key in frame.value and not same_json(frame.value[key], value):
                 raise Unreadable("duplicate_key", f"the key {key!r} stands twice with different values", at)
             frame.value[key] = value
         frame.comma = True

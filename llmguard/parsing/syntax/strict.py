@@ -83,10 +83,10 @@ def _as_not_strict(error: BaseException) -> NotStrict:
     return NotStrict() if isinstance(error, StopIteration) else NotStrict("integer_too_long")
 
 
-def same(one: Json, other: Json) -> bool:
+def same_json(one: Json, other: Json) -> bool:
     """Whether two JSON values say the same: 1 is 1.0, and neither is true.
 
-    >>> same([1, {"a": 2}], [1.0, {"a": 2}]), same(1, True)
+    >>> same_json([1, {"a": 2}], [1.0, {"a": 2}]), same_json(1, True)
     (True, False)
     """
     pairs = [(one, other)]
@@ -179,7 +179,7 @@ def _members(pairs: list[tuple[str, Json]]) -> Json:
     if len(members) != len(pairs):
         seen: dict[str, Json] = {}
         for key, value in pairs:
-            if key in seen and not same(seen[key], value):
+            if key in seen and not same_json(seen[key], value):
                 raise NotStrict("duplicate_key", key)
             seen[key] = value
     return members
