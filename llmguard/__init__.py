@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from llmguard.checks.judge import judge
+    from llmguard.checks.model_judge import judge
     from llmguard.core.errors import GuardRejected, LLMGuardError, LogError, ReplayMismatch, UsageError
     from llmguard.core.messages import Message, ModelFailure, ModelReply, ModelRequest, Sampling, Usage
     from llmguard.core.outcome import (
@@ -45,7 +45,7 @@ _HOMES = {
     ),
     "llmguard.core.errors": ("GuardRejected", "LLMGuardError", "LogError", "ReplayMismatch", "UsageError"),
     "llmguard.guard.guard": ("Guard",),
-    "llmguard.checks.judge": ("judge",),
+    "llmguard.checks.model_judge": ("judge",),
     "llmguard.engine.ladder": ("Retry", "constant", "escalate", "fallback", "last_good", "salvage"),
     "llmguard.core.messages": ("Message", "ModelFailure", "ModelReply", "ModelRequest", "Sampling", "Usage"),
     "llmguard.models.function": ("FunctionModel",),

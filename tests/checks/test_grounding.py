@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -220,3 +222,14 @@ def test_hostile_texts_cost_time_in_proportion(hostile: str) -> None:
         deep = [deep]
     for check in (quoted("/a"), numbers_occur("/a"), dates_occur("/a"), names_occur("/a")):
         as_violations(check, check({"a": hostile}, {"text": deep}))
+
+
+def test_the_package_exports_its_checks_and_loads_none() -> None:
+    """Each name loads on first use; one that is unknown is an attribute error."""
+    program = (
+        "import sys, llmguard.checks as checks; print([n for n in sys.modules if n.startswith('llmguard.')]);"
+        "from llmguard.checks import judge, numbers_occur; print(callable(judge), callable(numbers_occur));"
+        "print(all(getattr(checks, n) for n in checks.__all__), hasattr(checks, 'jugde'))"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ended.stdout == "['llmguard.checks']\nTrue True\nTrue False\n"
