@@ -358,18 +358,21 @@ BROKEN_FAMILY = DESK.replace("certified(0.05)", "certified(0.05, plans=[(9, 1, 0
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--alpha", "2"], "--alpha is a share above 0 and below 1, found 2. Write 0.02"),
-        (["--alpha", "0"], "--alpha is a share above 0 and below 1, found 0."),
-        (["--alpha", "nan"], "--alpha is a share above 0 and below 1, found nan."),
-        (["--delta", "1"], "--delta is a share above 0 and below 1, found 1. Write 0.05"),
-        (["--delta", "-0.1"], "--delta is a share above 0 and below 1, found -0.1."),
+        (["--alpha", "2"], "--alpha: expected a share above 0 and below 1, got 2. Write 0.02"),
+        (["--alpha", "0"], "--alpha: expected a share above 0 and below 1, got 0."),
+        (["--alpha", "nan"], "--alpha: expected a share above 0 and below 1, got nan."),
+        (["--delta", "1"], "--delta: expected a share above 0 and below 1, got 1. Write 0.05"),
+        (["--delta", "-0.1"], "--delta: expected a share above 0 and below 1, got -0.1."),
         (["--alpha", "two"], "Invalid value for '--alpha'"),
-        (["--method", "bayes"], "--method 'bayes' is none. It is exact"),
-        (["--days", "0"], "--days is a number above 0, found 0."),
-        (["--days", "inf"], "--days is a number above 0, found inf."),
+        (
+            ["--method", "bayes"],
+            "--method: expected exact (one scheduled look) or anytime (as many as you like), got 'bayes'",
+        ),
+        (["--days", "0"], "--days: expected a number above 0, got 0."),
+        (["--days", "inf"], "--days: expected a number above 0, got inf."),
         (["--since", "soon"], "time 'soon' is not understood"),
-        (["--plot", "loan.jpg"], "a picture is a .png or .svg file, found 'loan.jpg'"),
-        (["--plot", "nowhere/loan.png"], "the folder 'nowhere' of the picture does not exist"),
+        (["--plot", "loan.jpg"], "a plot: expected a .png or .svg file, got 'loan.jpg'"),
+        (["--plot", "nowhere/loan.png"], "the folder 'nowhere' of the plot does not exist"),
         (["--log", "sqlite:///missing.db"], "there is no log at sqlite:///missing.db"),
         (["--log", "elsewhere.db"], "elsewhere.db"),
         (["--follow"], "--follow goes with --watch"),
@@ -407,7 +410,7 @@ def test_a_guard_that_nothing_can_be_promised_of_is_one_sentence(desk: Desk) -> 
     module.twin = module.made("twin", models=[module.ScriptedModel(["1"]), module.ScriptedModel(["2"])], accept=None)
     assert "guard 'twin' has 2" in refused("cli_desk:twin", "--alpha", "0.05")
     module.plain = module.made("plain", accept=None)
-    assert "so it must be said which share may be wrong: --alpha" in refused("cli_desk:plain")
+    assert "expected the share that may be wrong, as in --alpha" in refused("cli_desk:plain")
     assert "there is nothing to watch" in refused("cli_desk:plain", "--watch")
 
 
@@ -688,5 +691,5 @@ def test_a_picture_of_nothing_is_drawn_too(desk: Desk, folder: Path) -> None:
     )
     draw_drift(folder / "quiet.png", detect_drift([], 0.05, 0.05), certificate)
     (folder / "taken.png").mkdir()
-    with pytest.raises(UsageError, match=r"the picture '.*taken\.png' cannot be written"):
+    with pytest.raises(UsageError, match=r"the plot '.*taken\.png' cannot be written"):
         draw_drift(folder / "taken.png", detect_drift([], 0.05, 0.05), certificate)

@@ -14,6 +14,7 @@ from llmguard.core.canonical import Json
 from llmguard.core.messages import ModelRequest
 from llmguard.log import OutcomeLog
 from llmguard.models.function import FunctionModel
+from llmguard.operations.certify import certify_guard, follow_drift, monitor_drift
 from llmguard.runtime.recorded import replay_exactly
 from llmguard.testing import ScriptedModel
 
@@ -214,3 +215,67 @@ def test_what_was_validated_is_handed_out_whatever_the_users_code_does_to_it(
     outcome = guard.run(x=1)
     assert outcome.candidate == ({"n": 1},)
     assert outcome.status == ("rejected" if "accept" in options else "accepted")
+
+
+# ------------------------------------------------------------------------------------------------- the operations
+
+
+def reviewed_guard(log: OutcomeLog, verdict: str = "right") -> Guard:
+    """60 calls of which each is audited and reviewed."""
+    guard = guard_that_says(log, *["a"] * 600, audit=1.0)
+    for number in range(60):
+        log.review(guard.run(x=number).id, verdict, blind=True)
+    return guard
+
+
+def test_certifying_stores_and_reports(log: OutcomeLog) -> None:
+    """The report's JSON has the certificate that a call then accepts by; not storing changes nothing."""
+    guard = reviewed_guard(log)
+    looked = certify_guard(guard, store=False)
+    assert (looked.is_certified, looked.stored, list(log.certificates("g"))) == (True, False, [])
+    report = certify_guard(guard, days=1)
+    (stored,) = log.certificates("g")
+    printed = report.to_json()
+    assert (printed["certificate"]["id"], printed["stored"], printed["is_used"]) == (stored.certificate.id, True, True)
+    assert stored.certificate.expires_at - stored.certificate.issued_at == 86_400
+    assert (printed["refusal"], report.helps) == (None, ())
+    assert guard.run(x=61).certificate == stored.certificate.id
+
+
+def test_a_refusal_says_what_would_help_and_what_is_still_in_force(log: OutcomeLog) -> None:
+    """Nothing is stored; the certificate before it stays."""
+    guard = reviewed_guard(log)
+    certificate = certify_guard(guard).result
+    refusal = certify_guard(guard, alpha=0.001)
+    printed = refusal.to_json()
+    assert (printed["certified"], printed["stored"], printed["certificate"]) == (False, False, None)
+    assert printed["refusal"]["helps"][-1] == f"Certificate {certificate.id} is still in force; nothing was changed."
+
+
+def test_the_monitor_suspends_once_and_only_where_it_may(log: OutcomeLog) -> None:
+    """Drift is in the report and in the log; a look without suspending changes nothing."""
+    guard = reviewed_guard(log)
+    certificate = certify_guard(guard).result
+    for number in range(100, 110):
+        log.review(guard.run(x=number).id, "wrong", blind=True)
+    looked = monitor_drift(guard, suspend=False)
+    assert (looked.is_drift, looked.holds, looked.outcome_id) == (True, False, None)
+    (report,) = follow_drift(guard)
+    assert report.to_json()["certificate"] == certificate.id
+    assert log.get(report.outcome_id).outcome.source == "drift"
+    after = monitor_drift(guard)
+    assert (after.certificate, after.reason) == (None, f"certificate {certificate.id} does not hold: drift was found")
+
+
+def test_following_reports_changes_only(log: OutcomeLog) -> None:
+    """Between two looks nothing happens, then a review comes, then drift."""
+    guard = reviewed_guard(log)
+    certify_guard(guard)
+    waits = iter([[], ["right"], ["wrong"] * 10])
+
+    def sleep(_: float) -> None:
+        for verdict in next(waits):
+            log.review(guard.run(x="new").id, verdict, blind=True)
+
+    reports = list(follow_drift(guard, sleep=sleep))
+    assert [(each.drift.items, each.holds) for each in reports] == [(0, True), (1, True), (11, False)]

@@ -1,25 +1,28 @@
-"""A guard's promise, from its log: certificates out of reviewed audits, the drift alarm, and the pictures.
+"""Certificates from a guard's log: certify once (`certify_guard`), then monitor drift (`monitor_drift`).
 
-Reading order: `evidence` (what counts), `curve` and `figures` (what it looks like), `alarm` (when it no longer holds),
-`picture` (PNG and SVG).
+Both return a frozen report with `to_json`. Reading order: `report` (the operation), `evidence` (which audits count),
+`risk_report` and `figures` (curves and costs), `drift_monitor`, `plots` (PNG and SVG).
 """
 
-from llmguard.operations.certify.drift_monitor import Watched, alarm, watched
+from llmguard.operations.certify.drift_monitor import DriftReport, follow_drift, monitor_drift
 from llmguard.operations.certify.evidence import Evidence, evidence_of
 from llmguard.operations.certify.figures import Figures, figures_of
 from llmguard.operations.certify.plots import draw_certificate, draw_drift
+from llmguard.operations.certify.report import CertificationReport, certify_guard
 from llmguard.operations.certify.risk_report import Curve, curve_of
 
 __all__ = [
+    "CertificationReport",
     "Curve",
+    "DriftReport",
     "Evidence",
     "Figures",
-    "Watched",
-    "alarm",
+    "certify_guard",
     "curve_of",
     "draw_certificate",
     "draw_drift",
     "evidence_of",
     "figures_of",
-    "watched",
+    "follow_drift",
+    "monitor_drift",
 ]

@@ -1,4 +1,4 @@
-"""What a guard's audits can prove: the policies it promises by, and the reviewed outcomes that count for them."""
+"""The evidence for a certificate, from a guard's log: the policies to test, and the reviewed outcomes that count."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ from llmguard.log import Audit
 from llmguard.voting import SelfConsistency
 
 DEFAULT_DELTA = 0.05
+"""95 % confidence, the convention."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What speaks for a guard. `audits` were drawn at random, reviewed or not, by start; `others` were reviewed for
-    another reason and never enter.
+    """The audits of a guard. `audits` were drawn at random, reviewed or not, by start; `others` were reviewed for another
+    reason and never count.
 
-    `promise` names what a certificate of it stands for. `least` is the smallest share that was or will be drawn.
+    `certificate_key` identifies what a certificate covers. `least` is the smallest share that was or will be drawn.
     `not_before`: only audits from then on count (seconds since the epoch), because drift was found then (`after_drift`)
-    or somebody asked; None: all.
+    or by request; None: all.
     """
 
     guard: str
     accept: Acceptance
     votes: SelfConsistency | None
-    promise: str
+    certificate_key: str
     audits: tuple[Audit, ...]
     others: tuple[Audit, ...]
     secret: bytes
@@ -47,20 +48,19 @@ class Evidence:
 
     @property
     def items(self) -> tuple[AuditedItem, ...]:
-        """The audits that a logged probability makes usable, thinned to the least of these, as the exact test takes
-        them."""
-        drawn = [audit.item for audit in self.audits]
-        least = min((item.probability for item in drawn if item.probability is not None), default=1.0)
+        """The audits with a logged probability, thinned to the least of these, as the exact test uses them."""
+        audited = [audit.item for audit in self.audits]
+        least = min((item.probability for item in audited if item.probability is not None), default=1.0)
         return tuple(
             item
-            for item in drawn
+            for item in audited
             if item.probability is not None and is_kept(self.secret, item.id, item.probability, least)
         )
 
     def certify(
         self, method: Method = "exact", *, issued_at: float | None = None, expires_at: float | None = None
     ) -> Certificate | CertificateRefusal:
-        """The certificate that these audits give, or why they give none; nothing is stored."""
+        """The certificate that these audits give, or the refusal; nothing is stored."""
         return certify(
             [audit.item for audit in (*self.audits, *self.others)],
             self.family,
@@ -70,7 +70,7 @@ class Evidence:
             secret=self.secret,
             least=self.least if method == "anytime" and self.audits else None,
             guard=self.guard,
-            fingerprint=self.promise,
+            fingerprint=self.certificate_key,
             issued_at=issued_at,
             expires_at=expires_at,
         )
@@ -79,37 +79,39 @@ class Evidence:
 def evidence_of(
     guard: Guard[Any], *, alpha: float | None = None, delta: float | None = None, since: float | None = None
 ) -> Evidence:
-    """What the guard's log says of it.
+    """The evidence in the guard's log.
 
-    Family, score, alpha and delta are those of its `accept=certified(...)`; a guard without one is looked at as if it
-    had `certified(alpha, delta)`. Audits from before the last drift alarm do not count: they are of other traffic.
+    Policies, score, alpha and delta are those of its `accept=certified(...)`; a guard without one is treated as if it had
+    `certified(alpha, delta)`. Audits from before the last drift do not count: they are of other traffic.
 
     Raises:
         UsageError: no alpha; more than one model rung; one sample and no score; a secret in the prompt.
     """
-    accept, votes = promised(guard.policy, alpha, delta)
-    last_alarm = _last_alarm(guard)
-    not_before = _latest(since, last_alarm)
-    named = guard.policy.certified
-    audits = guard.log.audited(guard.name, named, since=not_before)
-    reviewed = guard.log.reviewed(guard.name, named, since=not_before)
-    drawn = {audit.call_id for audit in audits}
+    accept, votes = acceptance_and_votes(guard.policy, alpha, delta)
+    last_drift = _last_drift(guard)
+    not_before = _latest(since, last_drift)
+    certified_part = guard.policy.certified
+    audits = guard.log.audited(guard.name, certified_part, since=not_before)
+    reviewed = guard.log.reviewed(guard.name, certified_part, since=not_before)
+    audited_ids = {audit.call_id for audit in audits}
     return Evidence(
         guard=guard.name,
         accept=accept,
         votes=votes,
-        promise=accept.certificate_key(named),
+        certificate_key=accept.certificate_key(certified_part),
         audits=tuple(audits),
-        others=tuple(each for each in reviewed if each.call_id not in drawn),
+        others=tuple(each for each in reviewed if each.call_id not in audited_ids),
         secret=guard.log.secret,
         least=_least(audits, guard.policy.audit),
         not_before=not_before,
-        after_drift=last_alarm is not None and not_before == last_alarm,
+        after_drift=last_drift is not None and not_before == last_drift,
     )
 
 
-def promised(policy: Policy, alpha: float | None, delta: float | None) -> tuple[Acceptance, SelfConsistency | None]:
-    """What is promised of a guard, and the votes it goes by."""
+def acceptance_and_votes(
+    policy: Policy, alpha: float | None, delta: float | None
+) -> tuple[Acceptance, SelfConsistency | None]:
+    """What is to be certified of a guard, and how its model rung votes."""
     rung = _model_rung(policy)
     own = policy.accept
     if own is not None:
@@ -117,24 +119,24 @@ def promised(policy: Policy, alpha: float | None, delta: float | None) -> tuple[
         return own, rung.consistency
     if alpha is None:
         raise UsageError(
-            f"guard {policy.name!r} has no accept=certified(alpha), so it must be said which share may be wrong:"
-            " --alpha 0.02 is 2 %."
+            f"guard {policy.name!r} has no accept=certified(alpha): expected the share that may be wrong, as in"
+            " --alpha 0.02 for 2 %."
         )
-    given = certified(alpha, DEFAULT_DELTA if delta is None else delta)
-    return with_family(given, rung.consistency), rung.consistency
+    acceptance = certified(alpha, DEFAULT_DELTA if delta is None else delta)
+    return with_family(acceptance, rung.consistency), rung.consistency
 
 
 def _model_rung(policy: Policy) -> ModelRung:
     models = [each for each in policy.ladder if isinstance(each, ModelRung)]
     if len(models) != 1:
         raise UsageError(
-            f"a certificate is a promise about one model rung, and guard {policy.name!r} has {len(models)}. Put further"
+            f"a certificate is about one model rung, and guard {policy.name!r} has {len(models)}. Put further"
             " models into SelfConsistency(variants=...), or into a guard of their own."
         )
     return models[0]
 
 
-def _last_alarm(guard: Guard[Any]) -> float | None:
+def _last_drift(guard: Guard[Any]) -> float | None:
     """When a certificate of this guard was last suspended, whatever its prompt was then."""
     return _latest(*(kept.suspended_at for kept in guard.log.certificates(guard.name)))
 
@@ -144,5 +146,5 @@ def _latest(*moments: float | None) -> float | None:
 
 
 def _least(audits: list[Audit], share: float) -> float:
-    drawn = [audit.item.probability for audit in audits if audit.item.probability is not None]
-    return min([*drawn, *([share] if share > 0 else [])], default=1.0)
+    logged = [audit.item.probability for audit in audits if audit.item.probability is not None]
+    return min([*logged, *([share] if share > 0 else [])], default=1.0)

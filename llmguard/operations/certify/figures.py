@@ -20,12 +20,12 @@ from llmguard.voting import VoteResult
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """`calls` since the first audit, all versions of the guard: how they ended, and what one that a model answered cost in
+    """`calls` since the first audit, all versions of the guard: how they ended, and what each that a model answered cost in
     requests and US dollars (None: no price is known).
 
     `samples`: for each plan, the mean number of samples of a vote under it. `fields`: mean agreement of each voted field,
     the worst first. `labels`: for some alpha, how many more audited outputs that `policy` accepts would certify it at the
-    error rate seen: 0 where these do, None where more would not help.
+    same error rate: 0 where the present ones do, None where more would not help.
     """
 
     calls: int = 0
@@ -42,11 +42,11 @@ class Figures:
         return sum(self.statuses.get(status, 0) for status in MODEL_STATUSES)
 
 
-def figures_of(guard: Guard[Json], evidence: Evidence, found: Certificate | CertificateRefusal) -> Figures:
-    """From the calls since the first audit."""
+def figures_of(guard: Guard[Json], evidence: Evidence, result: Certificate | CertificateRefusal) -> Figures:
+    """The figures of a guard, from the calls in its log since the first audit."""
     since = min((audit.started_at for audit in evidence.audits), default=None)
     stats = guard.log.stats(guard=guard.name, since=since) if since is not None else ()
-    row = _row(found)
+    row = _best_row(result)
     calls = _calls(stats[0]) if stats else Figures()
     return Figures(
         calls=calls.calls,
@@ -75,14 +75,14 @@ def _calls(stats: GuardStats) -> Figures:
     )
 
 
-def _row(found: Certificate | CertificateRefusal) -> Tested:
+def _best_row(result: Certificate | CertificateRefusal) -> Tested:
     """The certified policy, or the one that came nearest."""
-    return found.tested if isinstance(found, Certificate) else min(found.table, key=lambda row: row.bound)
+    return result.tested if isinstance(result, Certificate) else min(result.table, key=lambda row: row.bound)
 
 
 def _samples(evidence: Evidence) -> dict[str, float]:
-    """Of audits, which drew all samples: what each plan would have drawn of them."""
-    found: dict[str, float] = {}
+    """The mean number of samples that each plan would have used of the audits, which drew all samples."""
+    means: dict[str, float] = {}
     voted = [audit.item.samples for audit in evidence.audits if audit.item.samples]
     for policy in evidence.family if voted else ():
         if isinstance(policy, PlanPolicy):
@@ -91,8 +91,8 @@ def _samples(evidence: Evidence) -> dict[str, float]:
                 each.used if isinstance(each, VoteResult) else len(samples)
                 for each, samples in zip(ended, voted, strict=True)
             ]
-            found[policy.name] = fmean(used)
-    return found
+            means[policy.name] = fmean(used)
+    return means
 
 
 def _fields(evidence: Evidence) -> dict[str, float]:

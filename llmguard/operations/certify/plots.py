@@ -1,6 +1,7 @@
-"""The pictures, by matplotlib: risk over coverage with the certified point, reliability, and the drift curve.
+"""Plots by matplotlib: risk over coverage with the certified point, reliability, and the drift curve.
 
-PNG or SVG by the file's suffix, drawn without a display: figures are made by themselves, not through pyplot.
+PNG or SVG by the file's suffix, without a display: figures are made directly and not through pyplot, whose global state
+would keep each of them.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".png", ".svg")
 LEAST_COVERAGE = 0.1
-"""Below this share the curve rests on few outputs and may leave the picture."""
+"""Below this share the curve rests on few outputs, and its wide band may be cut off."""
 MANY = 25
-"""Points from which on a band is drawn as an area, and not as a bar for each."""
+"""Points from which on the band is drawn as an area, not as a bar at each."""
 
 BEYOND = 200
-"""Evidence beyond so many times the alarm's limit leaves the picture."""
+"""Evidence beyond so many times the limit is cut off."""
 FEW = 6
-"""Policies of which each has its name written beside it."""
+"""Policies up to which each has its name beside it."""
 
 # Colours that the colour-blind tell apart: Okabe and Ito, "Color Universal Design" (2008).
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7f7f7f"
@@ -52,44 +53,44 @@ STYLE: Any = {
 }
 
 
-def refuse_picture(file: Path) -> None:
-    """UsageError where this file cannot be drawn: before anything is computed."""
+def refuse_plot(file: Path) -> None:
+    """UsageError where this file cannot be drawn; called before anything is computed."""
     if file.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"a picture is a .png or .svg file, found {str(file)!r}.")
+        raise UsageError(f"a plot: expected a .png or .svg file, got {str(file)!r}.")
     if not file.parent.is_dir():
-        raise UsageError(f"the folder {str(file.parent)!r} of the picture does not exist. Make it, or name another.")
+        raise UsageError(f"the folder {str(file.parent)!r} of the plot does not exist. Make it, or name another.")
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
         raise UsageError(
-            f"pictures need matplotlib, which cannot be imported ({error}). Run: pip install 'llmguard-framework[plots]'."
+            f"plots need matplotlib, which cannot be imported ({error}). Run: pip install 'llmguard-framework[plots]'."
             " Without it the same curve is printed as text."
         ) from None
 
 
-def draw_certificate(file: Path, found: Certificate | CertificateRefusal, curve: Curve, guard: str = "") -> None:
+def draw_certificate(file: Path, result: Certificate | CertificateRefusal, curve: Curve, guard: str = "") -> None:
     """Risk over coverage, and beside it the reliability of the score where it goes from 0 to 1.
 
     Raises:
         UsageError: no PNG or SVG file, a folder that is not there, no matplotlib, or the file cannot be written.
     """
-    refuse_picture(file)
+    refuse_plot(file)
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     with rc_context(STYLE):
         figure = Figure(figsize=(11.5, 5.2) if curve.bins else (6.4, 5.2), layout="constrained")
         axes = figure.subplots(1, 2, width_ratios=(1.25, 1), squeeze=False)[0] if curve.bins else [figure.subplots()]
-        _risk(axes[0], found, curve)
+        _risk(axes[0], result, curve)
         if curve.bins:
             _reliability(axes[1], curve.bins, curve.score)
-        figure.suptitle(fill(_headline(found, guard), 142 if curve.bins else 78), fontsize=10, x=0.01, ha="left")
+        figure.suptitle(fill(_headline(result, guard), 142 if curve.bins else 78), fontsize=10, x=0.01, ha="left")
         _save(figure, file)
 
 
 def draw_drift(file: Path, drift: Drift, certificate: Certificate) -> None:
     """The evidence for drift after each audited output that the certificate accepted. Errors as in `draw_certificate`."""
-    refuse_picture(file)
+    refuse_plot(file)
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -105,33 +106,33 @@ def _save(figure: Figure, file: Path) -> None:
     try:
         figure.savefig(file, dpi=150, metadata=metadata)
     except OSError as error:
-        raise UsageError(f"the picture {str(file)!r} cannot be written: {error.strerror or error}.") from None
+        raise UsageError(f"the plot {str(file)!r} cannot be written: {error.strerror or error}.") from None
 
 
-def _headline(found: Certificate | CertificateRefusal, guard: str) -> str:
-    said = found.sentence()
-    return said if isinstance(found, Certificate) or not guard else f"Guard {guard!r}: {said[0].lower()}{said[1:]}"
+def _headline(result: Certificate | CertificateRefusal, guard: str) -> str:
+    text = result.sentence()
+    return text if isinstance(result, Certificate) or not guard else f"Guard {guard!r}: {text[0].lower()}{text[1:]}"
 
 
 # ------------------------------------------------------------------------------------------------- risk over coverage
 
 
-def _risk(axes: Axes, found: Certificate | CertificateRefusal, curve: Curve) -> None:
+def _risk(axes: Axes, result: Certificate | CertificateRefusal, curve: Curve) -> None:
     if curve.points:
         _band(axes, curve.points, curve.score)
-    axes.axhline(found.alpha, color=RED, linestyle="--", linewidth=1.2, label=f"alpha = {percent(found.alpha)}")
-    for result, (colour, marker, label) in RESULTS.items():
-        rows = [row for row in found.table if row.result == result and row.accepted]
+    axes.axhline(result.alpha, color=RED, linestyle="--", linewidth=1.2, label=f"alpha = {percent(result.alpha)}")
+    for row_result, (colour, marker, label) in RESULTS.items():
+        rows = [row for row in result.table if row.result == row_result and row.accepted]
         if rows:
-            _policies(axes, rows, colour, marker, label, len(found.table) <= FEW and result != "certified")
-    if isinstance(found, Certificate):
-        _certified(axes, found.tested)
+            _policies(axes, rows, colour, marker, label, len(result.table) <= FEW and row_result != "certified")
+    if isinstance(result, Certificate):
+        _certified(axes, result.tested)
     axes.set(
         title="Risk over coverage",
         xlabel="coverage: share of calls that is accepted automatically",
         ylabel="risk: share of it that is judged wrong",
         xlim=(0, 1.02),
-        ylim=(0, _top(found, curve)),
+        ylim=(0, _top(result, curve)),
     )
     _in_percent(axes)
     axes.legend(fontsize=9, loc="upper center" if len(curve.points) >= MANY else "upper left")
@@ -163,12 +164,12 @@ def _band(axes: Axes, points: Sequence[RiskPoint], score: str) -> None:
     )
 
 
-def _policies(axes: Axes, rows: Sequence[Tested], colour: str, marker: str, label: str, named: bool) -> None:
+def _policies(axes: Axes, rows: Sequence[Tested], colour: str, marker: str, label: str, with_names: bool) -> None:
     from matplotlib.patheffects import withStroke
 
     x, y = [row.coverage for row in rows], [row.wrong / row.accepted for row in rows]
     axes.scatter(x, y, color=colour, marker=marker, s=42, zorder=4, label=f"policy, {label}", clip_on=False)
-    for row in rows if named else ():
+    for row in rows if with_names else ():
         at = row.coverage, row.wrong / row.accepted
         axes.annotate(
             row.policy,
@@ -203,14 +204,14 @@ def _certified(axes: Axes, row: Tested) -> None:
     )
 
 
-def _top(found: Certificate | CertificateRefusal, curve: Curve) -> float:
-    """High enough for alpha, the risks and the certified bound; the wide bands of the first points may be cut."""
+def _top(result: Certificate | CertificateRefusal, curve: Curve) -> float:
+    """High enough for alpha, the risks and the certified bound; the wide bands of the first points may be cut off."""
     risks = [point.risk for point in curve.points if point.coverage >= LEAST_COVERAGE] + [
-        row.wrong / row.accepted for row in found.table if row.accepted
+        row.wrong / row.accepted for row in result.table if row.accepted
     ]
     last = [curve.points[-1].high] if curve.points else []
-    bound = [found.bound] if isinstance(found, Certificate) else []
-    return float(min(1.0, 1.35 * max([2.5 * found.alpha, *risks, *last, *bound])))
+    bound = [result.bound] if isinstance(result, Certificate) else []
+    return float(min(1.0, 1.35 * max([2.5 * result.alpha, *risks, *last, *bound])))
 
 
 # ------------------------------------------------------------------------------------------------- reliability
