@@ -48,15 +48,15 @@ from llmguard.operations.find_guard import Target, find_guard, find_guard_and_lo
 from llmguard.replay.what_if import Match
 
 WITHOUT_A_MODEL: tuple[Gate, ...] = tuple(gate for gate in GATES if gate != "worse")
-
+"""The gates of `replay`: `worse` is about a model, so it is for `compare`."""
 MATCHES: dict[str, Match] = {word: match for match, word in STORED_MATCH.items()}
 
 ReplayedLog = Annotated[
     str | None,
-    typer.Option("--log", envvar="LLMGUARD_LOG", metavar="URL", help="The log to judge; else the guard's own."),
+    typer.Option("--log", envvar="LLMGUARD_LOG", metavar="URL", help="The log to replay; else the guard's own."),
 ]
-FailOn = Annotated[list[str] | None, typer.Option("--fail-on", metavar="KIND", help=f"Several: {', '.join(GATES)}.")]
-Listed = Annotated[int, typer.Option("--list", min=0, metavar="N", help="List so many of each kind.")]
+FailOn = Annotated[list[str] | None, typer.Option("--fail-on", metavar="KIND", help=f"Repeatable: {', '.join(GATES)}.")]
+Listed = Annotated[int, typer.Option("--list", min=0, metavar="N", help="List N of each kind.")]
 Restart = Annotated[bool, typer.Option("--restart", help="Do not go on with the results of an earlier run.")]
 
 
@@ -77,11 +77,11 @@ def replay(
     status: OfStatus = None,
     where: Where = None,
     log: ReplayedLog = None,
-    same: Annotated[
-        str, typer.Option("--same", metavar="request|slot", help="slot: a reply to another request may stand in.")
+    match: Annotated[
+        str, typer.Option("--same", metavar="request|slot", help="slot: also a reply to another request.")
     ] = "request",
-    fresh: Annotated[
-        list[str] | None, typer.Option("--fresh", metavar="NAME", help="A check or function to run, not to look up.")
+    rerun: Annotated[
+        list[str] | None, typer.Option("--fresh", metavar="NAME", help="Run this check or function again. Repeatable.")
     ] = None,
     fail_on: FailOn = None,
     workers: Annotated[
@@ -89,7 +89,7 @@ def replay(
     ] = None,
     timeout_s: Annotated[float, typer.Option("--timeout-s", min=0.01, help="Seconds for one call, in a worker.")] = 60,
     state: Annotated[
-        Path | None, typer.Option("--state", metavar="FILE", help="Keeps the results so far.", show_default=False)
+        Path | None, typer.Option("--state", metavar="FILE", help="Save the results so far here.", show_default=False)
     ] = None,
     restart: Restart = False,
     listed: Listed = 20,
@@ -105,17 +105,17 @@ def replay(
     """
     gates = gates_of(fail_on or (), WITHOUT_A_MODEL)
     calls = calls_of_guard(since, until, meta, status, where)
-    if same not in MATCHES:
-        raise UsageError(f"--same {same!r} is unknown. It is request or slot.")
+    if match not in MATCHES:
+        raise UsageError(f"--same {match!r} is unknown. It is request or slot.")
     options = Target(named=target, name=name, model=model, base_url=base_url)
     guard, opened = find_guard_and_log(options, log)
     query: Json = [since, until, sorted(meta or []), sorted(status or []), where]
-    with progress("judging") as on_progress:
+    with progress("replaying") as on_progress:
         report = backtest(
             guard,
             opened,
-            match=MATCHES[same],
-            rerun=fresh or (),
+            match=MATCHES[match],
+            rerun=rerun or (),
             listed=listed,
             workers=WorkerOptions(target=options, count=workers, timeout_s=timeout_s),
             progress=ProgressOptions(query=query, path=state, restart=restart),
@@ -140,10 +140,10 @@ def compare_models(
     base_url: BaseUrl = None,
     name: GuardName = None,
     against: Annotated[str | None, typer.Option("--against", metavar="GUARD", help="Another guard to call.")] = None,
-    sample: Annotated[int, typer.Option("--sample", min=1, metavar="N", help="So many calls.")] = 200,
+    sample: Annotated[int, typer.Option("--sample", min=1, metavar="N", help="Make N calls.")] = 200,
     seed: Annotated[int, typer.Option("--seed", help="Another seed is another sample.")] = 1,
     log_to: Annotated[str | None, typer.Option("--log-to", metavar="URL", help="The log of the new calls.")] = None,
-    max_usd: Annotated[float | None, typer.Option("--max-usd", min=0.0, help="Spend no more.")] = None,
+    max_usd: Annotated[float | None, typer.Option("--max-usd", min=0.0, help="Spend at most this.")] = None,
     parallel: Annotated[int, typer.Option("--parallel", min=1, max=64, help="Calls at a time.")] = 4,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before it starts.")] = False,
     restart: Restart = False,
@@ -172,7 +172,7 @@ def compare_models(
             parallel=parallel,
             restart=restart,
             listed=listed,
-            confirm=None if yes else _confirm,
+            approve=None if yes else _ask_for_approval,
             on_progress=on_progress,
             **calls,
         )
@@ -185,7 +185,7 @@ def _asking(target: Target, model: str | None, base_url: str | None) -> Target:
     return target if ":" in target.named else replace(target, model=model, base_url=base_url)
 
 
-def _confirm(estimate: CostEstimate) -> None:
+def _ask_for_approval(estimate: CostEstimate) -> None:
     """Asks the person at the terminal; where there is none, --yes is needed."""
     about = f", about {dollars(estimate.usd)} by the tokens of the logged calls" if estimate.usd else ""
     limit = f", at most {dollars(estimate.max_usd)}" if estimate.max_usd is not None else ""

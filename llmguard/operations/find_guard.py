@@ -1,4 +1,4 @@
-"""What `GUARD` on the command line names: `module:attribute`, or a folder with `prompts/` and `schemas/`."""
+"""The guard that a text names: `module:attribute`, or a folder with `prompts/` and `schemas/`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ PROMPTS, SCHEMAS = "prompts", "schemas"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What the command line says of the guard it means. `log` None: the guard's own, or the default."""
+    """Which guard is meant, as a text that another process understands too. `named`: `module:attribute`, or a folder, of
+    which `name` chooses a guard and `model` is asked. `log` None: the guard's own, or the default."""
 
     named: str
     name: str | None = None
@@ -36,7 +37,7 @@ class Target:
 
 
 def find_guard(target: Target) -> Guard[Json]:
-    """The guard; UsageError says what there is instead."""
+    """The guard; UsageError says which guards there are instead."""
     folder, _, chosen = target.named.partition("#")
     if Path(folder).is_dir():
         return _of_folder(Path(folder), replace(target, name=target.name or chosen or None))
@@ -71,15 +72,15 @@ def openai_model(name: str, base_url: str | None) -> OpenAIModel:
 
 
 def _of_module(target: Target) -> Guard[Json]:
-    for option, given in (("--name", target.name), ("--model", target.model), ("--base-url", target.base_url)):
-        if given:
+    for option, value in (("--name", target.name), ("--model", target.model), ("--base-url", target.base_url)):
+        if value:
             raise UsageError(f"{option} is for a folder; the guard {target.named!r} has its own.")
     guard = guard_by_name(target.named, Path.cwd())
     return logging_to(guard, target.log) if target.log else guard
 
 
 def logging_to(guard: Guard[Json], url: str) -> Guard[Json]:
-    """The same guard with another log: same fingerprint, other place."""
+    """The same guard, with the same fingerprint, and another log."""
     log = open_log(url)
 
     def lookup(name: str, inputs: Json, max_age_s: float) -> Json:
@@ -105,7 +106,7 @@ def _looked_up_in(log: OutcomeStore, guard: Guard[Json]) -> Acceptance | None:
 
 
 def _of_folder(folder: Path, target: Target) -> Guard[Json]:
-    name = choose(folder, target.name)
+    name = choose_guard(folder, target.name)
     if not target.model:
         raise UsageError(f"the guard {name!r} of folder {str(folder)!r} needs a model: add --model NAME.")
     return Guard(
@@ -121,8 +122,8 @@ def prompt_file(folder: Path, name: str) -> Path:
     return folder / PROMPTS / f"{name}.prompty"
 
 
-def choose(folder: Path, name: str | None) -> str:
-    """The guard of a folder: the named one, or the only one."""
+def choose_guard(folder: Path, name: str | None) -> str:
+    """The name of a folder's guard: `name`, or that of the only one."""
     names = pairs_of(folder)
     if not names:
         raise UsageError(

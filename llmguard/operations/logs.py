@@ -28,10 +28,10 @@ def full_id(log: OutcomeStore, prefix: str) -> str:
     """The one id that begins so; LogError where there is none, or more than one."""
     if len(prefix) < SHORTEST_PREFIX:
         raise LogError(f"{prefix!r} is too little of an id. Give at least {SHORTEST_PREFIX} of its characters.")
-    found = log.ids(prefix, SHOWN_IDS + 1)
-    if len(found) == 1 or prefix in found:
-        return prefix if prefix in found else found[0]
-    if not found:
+    ids = log.ids(prefix, SHOWN_IDS + 1)
+    if len(ids) == 1 or prefix in ids:
+        return prefix if prefix in ids else ids[0]
+    if not ids:
         raise LogError(f"no call whose id begins with {prefix!r} in the log. `llmguard log list` shows the ids.")
-    shown = ", ".join(found[:SHOWN_IDS]) + (", …" if len(found) > SHOWN_IDS else "")
-    raise LogError(f"more than one id begins with {prefix!r}: {shown}. Give more of its digits.")
+    listed = ", ".join(ids[:SHOWN_IDS]) + (", …" if len(ids) > SHOWN_IDS else "")
+    raise LogError(f"more than one id begins with {prefix!r}: {listed}. Give more of its digits.")

@@ -11,7 +11,7 @@ from llmguard.core.errors import UsageError
 from llmguard.core.messages import Message
 from llmguard.guard.loaders import load_prompt
 from llmguard.models.token_counts import counter
-from llmguard.operations.find_guard import Target, choose, find_guard, prompt_file
+from llmguard.operations.find_guard import Target, choose_guard, find_guard, prompt_file
 from llmguard.prompts import Prompt
 from llmguard.prompts.tokens import count_messages, estimate
 
@@ -83,7 +83,7 @@ def find_prompt(target: str, name: str | None = None) -> tuple[Prompt, str]:
         return load_prompt(Path(target), Path(target).stem), ""
     folder, _, chosen = target.partition("#")
     if Path(folder).is_dir():
-        name = choose(Path(folder), name or chosen or None)
+        name = choose_guard(Path(folder), name or chosen or None)
         return load_prompt(prompt_file(Path(folder), name), name), ""
     policy = find_guard(Target(named=target, name=name)).policy
     models = [rung.model.name for rung in policy.model_rungs]

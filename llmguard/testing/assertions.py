@@ -1,4 +1,4 @@
-"""What tests of guards need: a model whose replies are written down, and what an outcome must be.
+"""What tests of guards need: a model with scripted replies, and an assertion about an outcome.
 
 >>> from llmguard import Guard
 >>> model = ScriptedModel(["about 36", "36"])
@@ -26,7 +26,7 @@ from llmguard.parsing.syntax.strict import same_json
 __all__ = ["ModelFailure", "ModelReply", "ScriptedModel", "assert_outcome"]
 
 ANYTHING: Json = object()
-"""Of `assert_outcome`: the value may be anything."""
+"""The default of `assert_outcome(value=)`: any value."""
 
 
 def assert_outcome(
@@ -38,14 +38,14 @@ def assert_outcome(
     violations: Collection[str] | None = None,
     attempts: int | None = None,
 ) -> None:
-    """An assertion that says everything that differs, and how the call went.
+    """Assert what an outcome is; the error lists everything that differs.
 
     Args:
         status: the status, or several of which it must be one.
         value: what the outcome's value must equal, as its Python type or as JSON (where 1 is 1.0, and neither is true).
         source: the label of the rung that gave the value.
-        violations: each a path (JSON Pointer) or a rule that must have been found wrong, in the end or at any attempt;
-            an empty list: nothing was ever found wrong.
+        violations: each a path (JSON Pointer) or a rule that a violation must have, in the end or at any attempt; an
+            empty list: there was no violation.
         attempts: the number of requests.
 
     Raises:
@@ -60,7 +60,7 @@ def assert_outcome(
     """
     __tracebackhide__ = True
     if not isinstance(outcome, Outcome):
-        raise UsageError(f"assert_outcome takes an outcome, found {type(outcome).__name__}. Use guard.run(...).")
+        raise UsageError(f"assert_outcome expects an outcome, got {type(outcome).__name__}. Use guard.run(...).")
     differing = [
         *_of_status(outcome, status),
         *_of_value(outcome, value),
@@ -86,16 +86,16 @@ def _of_value(outcome: Outcome[Any], expected: object) -> Iterator[str]:
 
 
 def _equals(outcome: Outcome[Any], expected: object) -> bool:
-    """Equal as JSON; what is no JSON value, by Python's ==."""
+    """Equal as JSON; where it is not a JSON value, by Python's ==."""
     try:
         return same_json(outcome.json, json_roundtrip(expected))
     except EncodingError:
         return bool(outcome.value == expected)
 
 
-def _of(found: object, expected: object, name: str) -> Iterator[str]:
-    if expected is not None and found != expected:
-        yield f"{name}: {found!r}, expected {expected!r}"
+def _of(actual: object, expected: object, name: str) -> Iterator[str]:
+    if expected is not None and actual != expected:
+        yield f"{name}: {actual!r}, expected {expected!r}"
 
 
 def _of_violations(outcome: Outcome[Any], expected: Collection[str] | None) -> Iterator[str]:
@@ -103,16 +103,16 @@ def _of_violations(outcome: Outcome[Any], expected: Collection[str] | None) -> I
         return
     if isinstance(expected, str):
         raise UsageError(f"violations= of assert_outcome takes a list of paths and rules. Write [{expected!r}].")
-    found = _all_violations(outcome)
-    said = ", ".join(sorted({f"{each.path or '(whole value)'} [{each.rule}]" for each in found})) or "none"
-    names = {name for each in found for name in (each.path, each.rule)}
+    actual = _all_violations(outcome)
+    listed = ", ".join(sorted({f"{each.path or '(whole value)'} [{each.rule}]" for each in actual})) or "none"
+    names = {name for each in actual for name in (each.path, each.rule)}
     for name in expected:
         if name not in names:
-            yield f"violations: {said}, expected {name!r} among them"
-    if not expected and found:
-        yield f"violations: {said}, expected none"
+            yield f"violations: {listed}, expected {name!r} among them"
+    if not expected and actual:
+        yield f"violations: {listed}, expected none"
 
 
 def _all_violations(outcome: Outcome[Any]) -> list[Violation]:
-    tried = [each for attempt in outcome.attempts for each in attempt.violations]
-    return [*outcome.violations, *outcome.flags, *tried]
+    of_attempts = [each for attempt in outcome.attempts for each in attempt.violations]
+    return [*outcome.violations, *outcome.flags, *of_attempts]

@@ -245,7 +245,7 @@ def test_an_outcome_on_which_a_check_dies_or_hangs_is_undetermined(logged: Outco
     found = judged("replay_shop:dying", "--workers", "2", "--timeout-s", "2", "--fail-on", "undetermined", status=1)
     assert (counts(found), found["undetermined"], found["reasons"]) == ({"same": 18}, 2, {"undetermined": {"lost": 2}})
     why = sorted(each["why"] for each in found["listed"]["undetermined"])
-    assert why == ["judging it took more than 2 s", "the process that judged it ended (signal 9)"]
+    assert why == ["replaying it took more than 2 s", "the process that replayed it ended (signal 9)"]
 
 
 def test_a_terminal_never_obeys_what_a_log_says(shop: Path) -> None:
@@ -407,7 +407,7 @@ def test_a_bar_is_shown_on_a_terminal_and_nowhere_else(logged: OutcomeLog) -> No
     os.close(end)
     bar = os.read(terminal, 65_536).decode()
     os.close(terminal)
-    assert "judging" in bar
+    assert "replaying" in bar
     assert "20/20" in bar
     assert decode(shown.stdout)["calls"] == 20
     assert run("replay_shop:today", "--log", URL).stderr == ""

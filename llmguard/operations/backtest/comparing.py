@@ -31,7 +31,7 @@ from llmguard.operations.backtest.comparison import (
 )
 from llmguard.operations.backtest.replay_result import DECIDED, input_error
 from llmguard.operations.backtest.summary import ExactRate, ReplaySummary, SummaryBuilder
-from llmguard.operations.find_guard import log_of, logging_to
+from llmguard.operations.find_guard import logging_to
 from llmguard.operations.logged_calls import CallsOfGuard
 
 
@@ -105,7 +105,7 @@ def compare(
     parallel: int = 4,
     restart: bool = False,
     listed: int = 20,
-    confirm: Callable[[CostEstimate], object] | None = None,
+    approve: Callable[[CostEstimate], object] | None = None,
     on_progress: OnProgress = ignore_progress,
     **calls: Unpack[CallsOfGuard],
 ) -> ComparisonReport:
@@ -121,7 +121,7 @@ def compare(
         max_usd: spend no more.
         parallel: how many calls at a time.
         listed: how many results of each kind the report lists.
-        confirm: called with the estimate before the first call; it may raise.
+        approve: called with the estimate before the first call; it may raise.
         calls: `since=`, `until=`, `meta=`, `status=`, `where=`; all calls that have an outcome, if not given.
 
     Raises:
@@ -130,15 +130,14 @@ def compare(
     >>> from llmguard import Guard
     >>> from llmguard.testing import ScriptedModel
     >>> guard = Guard("age", prompt="How old is {{ who }}?", schema=int, models=[ScriptedModel(["36", "41"])],
-    ...               log="sqlite:///ages_then.db")
-    >>> [guard(who=who) for who in ("Ada", "Bob")], guard.log.flush()
-    ([36, 41], True)
-    >>> report = compare(guard, model=ScriptedModel(["36", "36"], name="small"), parallel=1, log_to="sqlite:///ages_now.db")
+    ...               log=None)
+    >>> [guard(who=who) for who in ("Ada", "Bob")]
+    [36, 41]
+    >>> report = compare(guard, model=ScriptedModel(["36", "36"], name="small"), parallel=1, log_to="sqlite:///ages.db")
     >>> report.fields[""].count, report.fields[""].total, dict(report.summary.evidence.kinds)["same"]
     (1, 2, 1)
-    >>> guard.log.close()
     """
-    log = log_of(guard) if log is None else log
+    log = guard.log if log is None else log
     window = {**replayable(calls), "guard": guard.name}
     records = log.records_of(sample_ids(ids_of(log, window), sample, seed), evidence=False)
     new = _logging_apart(_answering(guard, model, against), log_to or _default_log(guard), log)
@@ -152,8 +151,8 @@ def compare(
     allowance, left = Allowance(max_usd, 0.0), 0
     if missing:
         estimate = _estimate(new, missing, max_usd)
-        if confirm is not None:
-            confirm(estimate)
+        if approve is not None:
+            approve(estimate)
         allowance.highest_usd = estimate.highest_usd
         left = _call(new, missing, allowance, parallel, pairs, on_progress)
     return ComparisonReport(

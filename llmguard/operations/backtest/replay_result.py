@@ -124,7 +124,7 @@ def replay_page(
         try:
             yield replay_record(policy, record, match=match, rerun=rerun)
         except Exception as error:  # of a record that today's llmguard cannot make sense of
-            yield lost_result(call_id, f"judging it raised {type(error).__name__}: {error}")
+            yield lost_result(call_id, f"replaying it raised {type(error).__name__}: {error}")
 
 
 def _read(log: RecordSource, ids: Sequence[str]) -> list[Record | str]:

@@ -136,9 +136,9 @@ class WorkerPool:
             if chunk:
                 yield from self._receive(worker, chunk)
             else:
-                yield from self._replace(worker, f"the process that judged it ended ({_exit_of(worker)})")
+                yield from self._replace(worker, f"the process that replayed it ended ({_exit_of(worker)})")
         for worker in [each for each in self._workers if each.deadline < time.monotonic()]:
-            yield from self._replace(worker, f"judging it took more than {self._timeout_s:g} s")
+            yield from self._replace(worker, f"replaying it took more than {self._timeout_s:g} s")
 
     def _receive(self, worker: Worker, chunk: bytes) -> Iterator[list[Json]]:
         worker.deadline = time.monotonic() + self._timeout_s
@@ -168,7 +168,7 @@ class WorkerPool:
         self._losses += 1
         if self._losses > MAX_LOST:
             raise UsageError(
-                f"{MAX_LOST} outcomes ended the process that judged them, or took more than {self._timeout_s:g} s; the last:"
+                f"{MAX_LOST} outcomes ended the process that replayed them, or took more than {self._timeout_s:g} s; the last:"
                 f" {worker.last_error()}. Mend the guard's checks, and run the command again: it goes on where it was."
             )
         page, *others = worker.pages

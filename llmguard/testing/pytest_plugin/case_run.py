@@ -46,7 +46,7 @@ def prepared(config: pytest.Config, path: Path, folder: Path) -> Callable[[], Ca
     case = case_at(path, folder)
     guard = guard_of(config, case.guard)
     live, record = config.getoption("llmguard_live"), config.getoption("llmguard_record")
-    return partial(run_case, case, guard, folder, live=live, record=record)
+    return partial(run_case, case, guard, folder, allow_live=live, record=record)
 
 
 def case_at(path: Path, folder: Path) -> Case:
@@ -63,8 +63,8 @@ def case_at(path: Path, folder: Path) -> Case:
     return replace(case, slug=path.stem)
 
 
-def run_case(case: Case, guard: Guard[Json], folder: Path, *, live: bool, record: bool) -> CaseReport:
-    result = judge_case(case, guard.policy, responder=responder_of(guard.policy) if live else None)
+def run_case(case: Case, guard: Guard[Json], folder: Path, *, allow_live: bool, record: bool) -> CaseReport:
+    result = judge_case(case, guard.policy, responder=responder_of(guard.policy) if allow_live else None)
     sections = [("llmguard: assumed", _substituted(result))] if result.substituted else []
     if result.recorded:
         sections.append(("llmguard: live", _answered_live(case, result, folder if record else None)))
