@@ -40,7 +40,8 @@ def import_reviews(
     `reviewer` and `blind` are for lines without these keys. `source` names the text in errors. A review that the log has
     already is not added again.
 
-    >>> from llmguard import Guard, OutcomeStore
+    >>> from llmguard import Guard
+    >>> from llmguard.log import open_log
     >>> from llmguard.testing import ScriptedModel
     >>> log = open_log("sqlite:///reviewed.db")
     >>> guard = Guard("size", prompt="?", schema={"enum": ["S", "L"]}, models=[ScriptedModel(['"L"'])], log=log)
