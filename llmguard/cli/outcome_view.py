@@ -18,7 +18,7 @@ from llmguard.core.messages import ModelReply, Usage
 from llmguard.core.outcome import Attempt, Outcome, Repair, Violation
 from llmguard.core.record import CallStart, Record, Step, interrupted
 from llmguard.core.safe_text import clip, safe, safe_line
-from llmguard.guard.guard import price_of
+from llmguard.guard.guard import total_cost
 from llmguard.operations.outcome_json import iso_time
 
 CLIPPED_CHARS, CLIPPED_LINES = 480, 8
@@ -249,7 +249,7 @@ def _answered_text(outcome: Outcome[Json]) -> Text:
 def _cost_text(outcome: Outcome[Json]) -> str:
     number = len(outcome.attempts)
     parts = [f"{number} request{'' if number == 1 else 's'}", _token_text(outcome.usage)]
-    cost = price_of(outcome.attempts)
+    cost = total_cost(outcome.attempts)
     parts.append("price not known" if cost is None else dollars(cost))
     return ", ".join(parts)
 

@@ -163,7 +163,7 @@ class Guard(Generic[T]):
         value = outcome.json
         if self._typed and (outcome.has_value or value is not None):
             value = self.policy.schema.load(value)
-        return cast("Outcome[T]", replace(outcome, value=value, _priced=price_of))
+        return cast("Outcome[T]", replace(outcome, value=value, _priced=total_cost))
 
 
 def store_for(log: str | OutcomeStore | None, name: str) -> OutcomeStore:
@@ -199,7 +199,7 @@ def checked_inputs(policy: Policy, inputs: Mapping[str, object]) -> Json:
         ) from None
 
 
-def price_of(attempts: tuple[Attempt, ...]) -> float | None:
+def total_cost(attempts: tuple[Attempt, ...]) -> float | None:
     """US dollars of all attempts, or None where one model's price is not known."""
     costs = [each.cost_usd if each.cost_usd is not None else cost_usd(each.rung, each.usage) for each in attempts]
     return None if None in costs else sum(cast("list[float]", costs))

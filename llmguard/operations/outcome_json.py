@@ -8,7 +8,7 @@ from llmguard.core.canonical import Json
 from llmguard.core.messages import Usage
 from llmguard.core.outcome import Alternative, Attempt, FieldSupport, Outcome, Repair, Sample, Violation, Vote
 from llmguard.core.record import Record, answer_to_json
-from llmguard.guard.guard import price_of
+from llmguard.guard.guard import total_cost
 from llmguard.log import Review
 from llmguard.log.rows import RUNNING
 
@@ -36,7 +36,7 @@ def outcome_json(outcome: Outcome[Json]) -> dict[str, Json]:
         **_support_json(outcome),
         "skipped_checks": list(outcome.skipped_checks),
         "usage": usage_json(outcome.usage),
-        "cost_usd": price_of(outcome.attempts),
+        "cost_usd": total_cost(outcome.attempts),
         "review_probability": outcome.review_probability,
         "review_reason": outcome.review_reason,
         "fingerprint": outcome.fingerprint,

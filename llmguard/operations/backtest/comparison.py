@@ -20,7 +20,7 @@ from llmguard.core.outcome import Outcome
 from llmguard.core.record import Record
 from llmguard.engine.ladder import ModelRung
 from llmguard.engine.policy import Policy
-from llmguard.guard.guard import Guard, price_of
+from llmguard.guard.guard import Guard, total_cost
 from llmguard.operations.backtest.replay_result import WHY_CHARS, Kind, ReplayResult, explain_result
 from llmguard.operations.backtest.summary import ExactRate
 from llmguard.replay.what_if import WhatIf
@@ -106,8 +106,8 @@ def compare_pair(
         after="" if kind == "undetermined" else after.status,
         why=why,
         reason=reason,
-        cost_before=price_of(before.attempts),
-        cost_after=price_of(after.attempts),
+        cost_before=total_cost(before.attempts),
+        cost_after=total_cost(after.attempts),
         same_guard=record.opening.fingerprint == after.fingerprint,
     )
     return result, fields
@@ -179,7 +179,7 @@ async def _call_all(
             if not allowance.reserve():
                 return 1
             outcome = await guard.arun(meta={REPLAY_OF: record.opening.id}, **record.opening.inputs)
-            allowance.charge(price_of(outcome.attempts))
+            allowance.charge(total_cost(outcome.attempts))
             on_outcome(record, replace(outcome, value=outcome.json))
         return 0
 

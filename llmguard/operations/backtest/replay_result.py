@@ -12,7 +12,7 @@ from llmguard.core.outcome import Outcome, Violation
 from llmguard.core.record import Record
 from llmguard.core.redaction import redact
 from llmguard.engine.policy import REASKED, Policy
-from llmguard.guard.guard import price_of
+from llmguard.guard.guard import total_cost
 from llmguard.replay.what_if import Match, WhatIf, what_if
 from llmguard.schema.keywords import as_pointer
 
@@ -101,8 +101,8 @@ def replay_record(
         substituted=bool(after.substituted),
         why=why,
         reason=reason,
-        cost_before=price_of(before.attempts),
-        cost_after=price_of(after.outcome.attempts) if after.outcome else None,
+        cost_before=total_cost(before.attempts),
+        cost_after=total_cost(after.outcome.attempts) if after.outcome else None,
         same_guard=opening.fingerprint == policy.fingerprint,
     )
 
