@@ -1,6 +1,6 @@
 """The layers and the forbidden constructs of the design, read from the source by `ast` and held.
 
-`LAYERS` is the map of the package: a module imports from lower numbers, or from its own number without a cycle. Each
+The table stands in `tests/layers.py`: a module imports from lower numbers, or from its own number without a cycle. Each
 rule is a function from a module's source to sentences, and is itself tried on a source that breaks it.
 """
 
@@ -17,25 +17,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.layers import LAST_PURE_LAYER, LAYERS
+
 PACKAGE = "llmguard"
 ROOT = Path(__file__).parent.parent
 
-LAYERS: dict[int, tuple[str, ...]] = {
-    0: ("core",),  # nouns and the one encoder
-    1: ("values", "prompts"),
-    2: ("schema", "parsing"),
-    3: ("voting",),
-    4: ("engine",),  # the story of a call
-    5: ("certification",),
-    6: ("models", "runtime", "log"),  # the world
-    7: ("guard", "replay"),
-    8: ("checks", "operations", "testing"),
-    9: ("batch", "server"),
-    10: ("cli", "__main__"),
-    11: ("__init__",),  # the public names, which nothing inside the package imports
-}
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
-LAST_PURE_LAYER = 5
 
 # The world: what waits, draws, reads a clock, a file, a socket or a process, and the libraries that do.
 IMPURE = (
