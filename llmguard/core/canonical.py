@@ -53,7 +53,7 @@ def decode(text: bytes | str) -> Json:
 def decode_plain(text: str) -> tuple[Json, ...]:
     """The value of JSON that is spelled as `encode` spells it, but for white space, as a tuple of one; else ().
 
-    Twice as quick as `json.loads`, and exact: what orjson would read in another way (a key that stands twice, an integer
+    Twice as quick as `json.loads`, and exact: what orjson would read in another way (a key that occurs twice, an integer
     over 64 bits, an infinity) it would also spell in another way.
 
     >>> decode_plain('{"a": [1.5, null]}'), decode_plain('{"a": 1, "a": 2}'), decode_plain("[18446744073709551616]")

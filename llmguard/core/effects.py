@@ -1,4 +1,4 @@
-"""What a flow may ask of the world, and what it may be told.
+"""What a flow may ask of the world, and the answers it may get.
 
 A flow is a generator. It yields a *batch*: a tuple of effects that may be performed at the same time. It is sent a
 tuple of answers, one per effect, in the batch's order. Nothing is ever thrown into it: a deadline, a crash and a lost
@@ -67,7 +67,7 @@ class Call:
 
 
 def request_digest(request: ModelRequest) -> str:
-    """What stands in a step for the request it answers."""
+    """Names the request in the step that answers it."""
     return digest_bytes(redact(encode(request.to_json(), sort_keys=True)))
 
 

@@ -22,7 +22,7 @@ class LLMGuardError(Exception):
 
 
 class UsageError(LLMGuardError):
-    """What was handed to llmguard cannot work. The message says what was found, expected, where, and the mend."""
+    """An argument cannot work. The message says what was expected, what was found, where, and how to mend it."""
 
 
 class GuardRejected(LLMGuardError):

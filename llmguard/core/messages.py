@@ -52,8 +52,8 @@ PROVIDERS_DEFAULTS = Sampling()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResponseFormat:
-    """The form the reply shall have. `instruction` tells a model that cannot be constrained, in words; `digest` names
-    the schema, so that it is not encoded anew for every request."""
+    """The form that the reply must have. `instruction` says it in words to a model that cannot be constrained; `digest`
+    names the schema, so that it is not encoded again for every request."""
 
     name: str
     schema: Json = field(repr=False)
@@ -63,7 +63,7 @@ class ResponseFormat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRequest:
-    """One request, provider-free. `sample` tells equal requests of one vote apart."""
+    """One request, provider-free. `sample` makes equal requests of one vote different."""
 
     model: str
     messages: tuple[Message, ...]

@@ -1,4 +1,4 @@
-"""What a guarded call comes to: violations, repairs, attempts, and the one outcome."""
+"""The one outcome of a guarded call, and what it consists of: violations, repairs, attempts, votes."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Alternative:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldSupport:
     """How well one field's value is supported: `votes` of `drawn` samples, the runners-up, and `confidence`, the
-    probability that the model gave the value's tokens, where the server told it (the mean over the samples that agree).
+    probability that the model gave the value's tokens, where the server reports it (the mean over the samples that agree).
 
     `agreement` is None where nothing was voted. `ambiguous`: another value has as many votes.
     """
@@ -100,7 +100,7 @@ class FieldSupport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One sample of a vote: what it said (None where it is not valid), who said it, and what it cost."""
+    """One sample of a vote: its value (None where it is not valid), its model, and what it cost."""
 
     label: str
     valid: bool
@@ -112,7 +112,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vote:
-    """What a vote came to, kept also where a later rung answered. `samples` stand in submission order; the first `used`
+    """The result of a vote, kept also where a later rung answered. `samples` are in submission order; the first `used`
     decided, the others were drawn for an audit.
 
     `candidate` is the voted value at the stop, as a tuple of one, or empty where no sample was valid: what a review
@@ -151,7 +151,7 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One request and what came of it. `failure` is a failure kind, or None where the reply passed."""
+    """One request and its result. `failure` is a failure kind, or None where the reply passed."""
 
     address: str
     rung: str
@@ -170,7 +170,7 @@ class Attempt:
 class Outcome(Generic[T_co]):
     """How a guarded call ended: exactly one per call.
 
-    `value` is typed as the schema's Python type; `json` is the same as it stands in the log. `source` names the rung
+    `value` is typed as the schema's Python type; `json` is the same as JSON, as in the log. `source` names the rung
     that gave it. `violations` says why there is no value, or what was flagged. `id` finds the outcome in the log.
 
     Of a vote: `agreement` (the least of any field), `fields` by JSON Pointer, `alternatives` (whole values that did not
@@ -230,25 +230,25 @@ class Outcome(Generic[T_co]):
         name = f"guard {self.guard!r}" if self.guard else "the guard"
         lines = [f"{name} ended {self.status}" + (f" (outcome {self.id})" if self.id else "")]
         for attempt in self.attempts:
-            lines.append(f"  {attempt.address} {attempt.rung}: {_what_happened(attempt)}")
+            lines.append(f"  {attempt.address} {attempt.rung}: {_describe_attempt(attempt)}")
         if self.vote is not None:
-            lines.append(f"  {_what_was_voted(self.vote)}")
+            lines.append(f"  {_describe_vote(self.vote)}")
         voted = self.vote.violations if self.vote is not None else ()
         lines += [f"  {violation}" for violation in self.violations if violation not in voted]
         return "\n".join(lines)
 
 
-def _what_was_voted(vote: Vote) -> str:
+def _describe_vote(vote: Vote) -> str:
     more = f", {vote.sample_count - vote.used} more for an audit" if vote.sample_count > vote.used else ""
-    said = "accepted" if vote.accepted and not vote.refused else "refused" if vote.refused else "not accepted"
+    result = "accepted" if vote.accepted and not vote.refused else "refused" if vote.refused else "not accepted"
     why = "".join(f"; {violation}" for violation in vote.violations[:3])
     return (
-        f"vote of {vote.rung}: {vote.agreement:.0%} agree over {vote.used} samples ({vote.reason}{more}): {said}{why}"
+        f"vote of {vote.rung}: {vote.agreement:.0%} agree over {vote.used} samples ({vote.reason}{more}): {result}{why}"
     )
 
 
-def _what_happened(attempt: Attempt) -> str:
+def _describe_attempt(attempt: Attempt) -> str:
     if attempt.failure is None:
         return "passed"
-    found = "; ".join(str(violation) for violation in attempt.violations[:3]) or attempt.message
-    return f"{attempt.failure}: {found}" if found else attempt.failure
+    reason = "; ".join(str(violation) for violation in attempt.violations[:3]) or attempt.message
+    return f"{attempt.failure}: {reason}" if reason else attempt.failure

@@ -1,6 +1,6 @@
 """What a request costs in US dollars, by the price list that the package `genai-prices` carries; nothing is fetched.
 
-All input tokens are priced as fresh ones, since `Usage` does not tell cached ones apart: where a provider gives a
+All input tokens are priced as fresh ones, since `Usage` does not count cached ones separately: where a provider gives a
 discount on those, the true cost is lower. A price is looked up once per model and process.
 """
 
@@ -62,7 +62,7 @@ def cost_usd(model: str, usage: Usage, provider: str | None = None) -> float | N
 
 @lru_cache(MAX_MODELS)
 def price_of(model: str, provider: str | None = None) -> Price | None:
-    """The price of `model` as it stands when it is first asked for."""
+    """The price of `model`, looked up once."""
     from genai_prices import Usage as PricedUsage
     from genai_prices import calc_price
 

@@ -98,7 +98,7 @@ def answer_from_json(data: dict[str, Json], raw: bytes = b"") -> Answer:
 
 
 def encode_answer(answer: Answer) -> bytes:
-    """What stands in the log for an answer: redacted canonical JSON."""
+    """An answer as it is logged: redacted canonical JSON."""
     return redact(encode(answer_to_json(_without_split_secrets(answer))))
 
 
@@ -135,7 +135,7 @@ def decode_outcome(text: bytes | str) -> Outcome[Json]:
 
 
 def outcome_to_json(outcome: Outcome[Json]) -> dict[str, Json]:
-    """`value` is left out: the value in the log is `json`. So are the attempts' texts: they stand in the steps."""
+    """`value` is left out: the value in the log is `json`. So are the attempts' texts: they are in the steps."""
     fields_set = _non_default_fields(outcome, leave_out=("value", "attempts", "fields", "_priced"))
     fields_set["attempts"] = [_non_default_fields(attempt, leave_out=("text",)) for attempt in outcome.attempts]
     if outcome.fields:

@@ -101,10 +101,10 @@ _NAMES = tuple(
     for name in ("key", "token", "secret", "bearer", "basic")
     for spelling in (name, name.upper(), name.title())
 )
-"""How what stands before a key ends."""
+"""How the text before a key ends."""
 
 _BETWEEN = b" \t\n\r\"'=:\\>,%b"
-"""What stands between a name and its key; the `b` is of Python's `b'...'`."""
+"""What is between a name and its key; the `b` is of Python's `b'...'`."""
 
 _PREFIX = re.compile(rb"sk-|A(?:KIA|SIA|Iza)|g(?:h[pousr]_|ithub_pat_)|x(?:ox|app-)|JQQJ99|eyJ|Q~")
 
@@ -125,7 +125,9 @@ class _Shape:
 
     def _replaced(self, match: re.Match[bytes]) -> bytes:
         if self.name == "jwt" and b"." not in match[0]:
-            return match[0]  # base64 of some JSON, but no token: told here, as failing in the pattern is quadratic
+            return match[
+                0
+            ]  # base64 of some JSON, but no token: checked here, because failing in the pattern is quadratic
         return (match.groupdict().get("keep") or b"") + b"[redacted:" + self.name.encode() + b"]"
 
 
@@ -153,14 +155,14 @@ def _shape(name: str, hints: str, pattern: str) -> _Shape:
 
 # Each pattern is linear: what repeats without bound is possessive and ends the match; all else is bounded. In encoded
 # JSON a match begins and ends between characters, never inside an escape, and covers no quote. Patterns begin with a
-# literal where they can, which `re` searches ten times as fast: what must not stand before it is asked afterwards.
+# literal where they can, which `re` searches ten times as fast: what must not precede it is checked afterwards.
 
 _FREE = r"(?:(?<![A-Za-z0-9/+_.\\-])|(?<=\\[nrtbf])|(?<=\\u[0-9A-Fa-f]{4}))"
 """Where a word begins that has no literal of its own."""
 
 
 def _begin(prefix: str) -> str:
-    """`prefix`, where no letter or digit stands before it, or only those of an escape: \\n, \\u00e4."""
+    """`prefix`, where no letter or digit precedes it, or only those of an escape: \\n, \\u00e4."""
     return rf"{prefix}(?:(?<![A-Za-z0-9]{prefix})|(?<=\\[nrtbf]{prefix})|(?<=\\u[0-9A-Fa-f]{{4}}{prefix}))"
 
 

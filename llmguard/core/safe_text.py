@@ -48,7 +48,7 @@ def clip(text: str, limit: int) -> str:
 
 
 def safe_json(value: Json) -> str:
-    r"""`value` as strict JSON on one line, safe to print: what is unsafe stands as a JSON escape.
+    r"""`value` as strict JSON on one line, safe to print: what is unsafe is a JSON escape.
 
     >>> print(safe_json({"said": "evil\u202etxt"}))
     {"said":"evil\u202etxt"}

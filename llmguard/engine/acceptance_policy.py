@@ -1,4 +1,4 @@
-"""What may be accepted automatically under a certificate: promised by the guard, looked up at each call, failing closed."""
+"""`accept=certified(...)`: what may be accepted automatically. Without a valid certificate nothing is."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ Score: TypeAlias = "Literal['agreement', 'confidence'] | Callable[[Json, Json], 
 (value, inputs) that was fixed in advance, such as agreement with a deterministic rule."""
 
 THRESHOLDS = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6)
-MOST = 16
+MAX_POLICIES = 16
+"""In one family. Each is tested at the whole delta until the first fails, so a longer list adds cost and no power."""
 
 
 def _no_certificates() -> Json:
@@ -30,7 +31,7 @@ def _no_certificates() -> Json:
 class Acceptance:
     """At most `alpha` of what is accepted automatically is wrong, with confidence 1 - `delta`. Makes: `certified(...)`.
 
-    The family of policies, `plans` or `thresholds` on `score`, stands from strict to loose and is fixed before any label
+    The family of policies, `plans` or `thresholds` on `score`, is ordered from strict to loose and fixed before any label
     is seen. `lookup` is bound by the guard: () -> {"certificate": id, "plan": [...]} or {..., "at_least": 0.9} or
     {"void": why}.
     """
@@ -117,13 +118,15 @@ def certified(
     """
     for name, given in (("alpha", alpha), ("delta", delta)):
         if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given < 1:
-            raise UsageError(f"certified({name}=...) wants a share above 0 and below 1, found {given!r}: 0.02 is 2 %.")
+            raise UsageError(
+                f"certified({name}=...): expected a share above 0 and below 1, got {given!r}; 0.02 is 2 %."
+            )
     if plans and thresholds:
         raise UsageError("certified(...) has plans and thresholds. A family is of one kind: give one of them.")
     if max_age_s is not None and not max_age_s > 0:
-        raise UsageError(f"certified(max_age_s=...) wants seconds above 0, found {max_age_s!r}.")
+        raise UsageError(f"certified(max_age_s=...): expected seconds above 0, got {max_age_s!r}.")
     if not (score in ("agreement", "confidence") or callable(score)):
-        raise UsageError(f"certified(score=...) is 'agreement', 'confidence' or a function, found {score!r}.")
+        raise UsageError(f"certified(score=...): expected 'agreement', 'confidence' or a function, got {score!r}.")
     if plans and score != "agreement":
         raise UsageError("certified(...) has plans and a score. Plans accept by votes; a score goes with thresholds.")
     return Acceptance(
@@ -162,24 +165,28 @@ def usual_plans(own: Plan, n_max: int) -> tuple[Plan, ...]:
 
 
 def _ordered(thresholds: Sequence[float]) -> tuple[float, ...]:
-    found = tuple(thresholds)
-    if not all(isinstance(each, int | float) and isfinite(each) for each in found):
-        raise UsageError(f"certified(thresholds=...) wants numbers such as (1.0, 0.8, 0.6), found {list(found)!r}.")
-    if list(found) != sorted(set(found), reverse=True) or len(found) > MOST:
+    ordered = tuple(thresholds)
+    if not all(isinstance(each, int | float) and isfinite(each) for each in ordered):
+        raise UsageError(f"certified(thresholds=...): expected numbers such as (1.0, 0.8, 0.6), got {list(ordered)!r}.")
+    if list(ordered) != sorted(set(ordered), reverse=True) or len(ordered) > MAX_POLICIES:
         raise UsageError(
-            f"certified(thresholds=...) wants at most {MOST} numbers from strict to loose, each once, as in"
-            f" (1.0, 0.8, 0.6); found {list(found)!r}."
+            f"certified(thresholds=...): expected at most {MAX_POLICIES} numbers from strict to loose, each once, as in"
+            f" (1.0, 0.8, 0.6); got {list(ordered)!r}."
         )
-    return found
+    return ordered
 
 
 def _ordered_plans(plans: Sequence[tuple[int, int, int] | Plan]) -> tuple[Plan, ...]:
     made = tuple(each if isinstance(each, Plan) else Plan(*each) for each in plans)
     for number, plan in enumerate(made):
-        if plan in made[:number] or any(later.is_stricter(plan) for later in made[number + 1 :]) or number >= MOST:
+        if (
+            plan in made[:number]
+            or any(later.is_stricter(plan) for later in made[number + 1 :])
+            or number >= MAX_POLICIES
+        ):
             raise UsageError(
-                f"certified(plans=...) wants at most {MOST} plans from strict to loose, each once; {plan} stands too early"
-                " or twice."
+                f"certified(plans=...): expected at most {MAX_POLICIES} plans from strict to loose, each once; {plan} is"
+                " too early in the list, or in it twice."
             )
     return made
 

@@ -44,7 +44,7 @@ def guarded_call(
     """One call.
 
     Args:
-        at: the address below which this call stands: empty, or that of the check whose judge it is.
+        at: the address prefix of its steps: empty, or that of the check whose judge this call is.
         budget: shared with the call whose judge this is.
         audited: the call was drawn at random for a review, which does not change its value.
     """

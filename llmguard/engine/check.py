@@ -1,4 +1,4 @@
-"""What a user says of a value beyond its schema: functions of (value, inputs) that return what is wrong.
+"""Checks: functions of (value, inputs) that return what is wrong with a value beyond its schema.
 
 A check never acts; what happens next is the flow's decision alone.
 """

@@ -74,7 +74,7 @@ def default_retry(tries: int = 3) -> Retry:
 
 @dataclass(frozen=True, slots=True)
 class RungNote:
-    """What `llmguard doctor` says of a rung: `ok` as it should be, `note` where its user may regret it."""
+    """A line of `llmguard doctor` about a rung: `ok`, or `note` where its user may regret the choice."""
 
     level: Literal["ok", "note"]
     text: str
@@ -400,7 +400,7 @@ def constant(value: Json) -> ConstantRung:
 def last_good(max_age_s: float) -> LastGoodRung:
     """The newest accepted value for the same inputs, no older than `max_age_s` seconds."""
     if not max_age_s > 0:
-        raise UsageError(f"last_good(max_age_s=...) wants seconds above 0, found {max_age_s!r}.")
+        raise UsageError(f"last_good(max_age_s=...): expected seconds above 0, got {max_age_s!r}.")
     return LastGoodRung(max_age_s=max_age_s)
 
 

@@ -20,7 +20,7 @@ PARSER_VERSION = 2
 """Raised when the same reply may be read as another value."""
 
 REASKED = frozenset({"unparsable", "ambiguous", "schema", "check", "truncated", "empty", "malformed"})
-"""Failures a model may mend when told; after any other the next rung is tried."""
+"""Failures that a model may correct when it is asked again (DECISIONS 9); after any other the next rung is tried."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

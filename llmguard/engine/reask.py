@@ -1,7 +1,7 @@
-"""What was wrong with a reply, into the next message: as data, and never as instructions.
+"""The next message after a reply that did not pass: what was wrong, as data and never as instructions.
 
 The conversation is always the prompt, the last reply and one message of ours, however many attempts went before. What
-the model said wrong, and what checks say of it, stands in one line of JSON in which no fence or tag can be spelled.
+the model got wrong, and what checks say of it, is one line of JSON in which no fence or tag can occur.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from llmguard.core.outcome import Violation, Violations
 from llmguard.prompts.tokens import estimate, trim
 
 MAX_VIOLATIONS = 8
-"""More are told as a number: what is wrong at the top is often the reason for what is wrong below."""
+"""Further ones are only counted: what is wrong at the top is often the reason for what is wrong below."""
 MAX_TOKENS = 1000
 """Of the reply that is sent back, and of the violations, each."""
 MAX_PATH_CHARACTERS = 200

@@ -33,7 +33,7 @@ MAX_ALTERNATIVES = 5
 """Whole values that did not win, as an outcome lists them: a person compares no more at a glance."""
 
 MAX_COMPARED_BYTES = 1_000_000
-"""Compared to tell alternatives apart: a second's work at most, also for lists of a thousand elements."""
+"""Compared to distinguish alternatives: a second of work at most, also for lists of a thousand elements."""
 
 MAX_DISAGREEMENTS = 10
 """Fields that a violation each is made of: a value of hundreds of fields would fill the log."""

@@ -1,4 +1,4 @@
-"""What a user hands to `Guard` into a policy: files are read here, and every mistake is named here."""
+"""From the arguments of `Guard` to its policy. Files are read here, and every mistake is an error here."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def policy_warnings(policy: Policy) -> list[str]:
 
 
 def _fallback_rung(source: RungSource, binding: RungBinding) -> FallbackRung:
-    """The rung of what stands in `fallback=`, bound to its guard; an unknown kind is an error."""
+    """The rung for an item of `fallback=`, bound to its guard; an unknown kind is an error."""
     if isinstance(source, FallbackRung):
         return source.bind(binding)
     if isinstance(source, type) and issubclass(source, FallbackRung):
@@ -175,7 +175,7 @@ def _refuse_ladder(name: str, ladder: Ladder) -> None:
     if any(isinstance(each, EscalateRung) for each in ladder[:-1]):
         raise UsageError(f"escalate() of guard {name!r} is not its last rung: those after it would never be tried.")
     if isinstance(ladder[0], SalvageRung):
-        raise UsageError(f"salvage() of guard {name!r} stands before any model: there is no reply to salvage.")
+        raise UsageError(f"salvage() of guard {name!r} comes before any model: there is no reply to salvage.")
 
 
 def _refuse_twins(name: str, checks: tuple[Check, ...]) -> None:

@@ -31,9 +31,9 @@ class Guard(Generic[T]):
         name: names the guard in log, review and replay: `[a-z0-9_.-]{1,64}`.
         prompt: a file (Prompty), a template (Jinja2), or a function of inputs that returns messages.
         schema: a JSON Schema (file, dict, text) or a Python type; the value comes back as that type.
-        models: names or models, tried in order; `rung(...)` overrides what stands here.
+        models: names or models, tried in order; `rung(...)` overrides the options below.
         checks: functions of (value, inputs) that return what is wrong.
-        reasks: how often a model is told what was wrong, at each rung.
+        reasks: how often a model is asked again with what was wrong, at each rung.
         retry: when a request is tried again after a transport failure (tenacity's strategies).
         deadline_s: seconds for requests and checks; None: no bound.
         hard_deadline: run every request in a thread, so that even name resolution is bounded.
@@ -47,7 +47,7 @@ class Guard(Generic[T]):
         allow_truncated: a reply that was cut off gives those of its members that are whole, each cut marked as a repair.
         max_depth: levels of brackets that a reply may have, at most 512.
         fallback: what answers where no model does: functions of (inputs), `constant`, `last_good`, `salvage`, `escalate`.
-        observers: told of the start and end of calls and steps (`llmguard.runtime.observers.Observer`), after the log.
+        observers: get the start and end of calls and steps (`llmguard.runtime.observers.Observer`), after the log.
         log: a database URL, an open log, or None for one in memory.
 
     Raises:
@@ -111,7 +111,7 @@ class Guard(Generic[T]):
         return AsyncStream(session, self._outcome)
 
     def resume(self, outcome_id: str) -> Outcome[T]:
-        """Finish a call whose process died. What was answered is not asked for again; the deadline begins anew."""
+        """Finish a call whose process died. What was answered is not requested again; the deadline starts again."""
         record = resumable(self.log, outcome_id, self.policy)
         if record.outcome is not None and record.outcome.status != "interrupted":
             return self._outcome(record.outcome)

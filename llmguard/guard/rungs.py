@@ -48,7 +48,7 @@ def rung(
     prompt: PromptSource | None = None,
     consistency: SelfConsistency | Unset | None = UNSET,
 ) -> PartialRung:
-    """A model rung that overrides what stands on the guard: `models=["small", rung("large", reasks=0)]`.
+    """A model rung that overrides the guard's options: `models=["small", rung("large", reasks=0)]`.
 
     `consistency=None` takes one sample where the guard votes. Without a model it is a variant of a vote:
     `SelfConsistency(variants=[rung(prompt="..."), rung(sampling=Sampling(temperature=1.0))])`.
@@ -75,7 +75,7 @@ class RungDefaults:
 
 
 def build_model_rung(source: ModelSource, defaults: RungDefaults) -> ModelRung:
-    """The rung of what stands in `models=`; UsageError where it cannot work."""
+    """The rung for an item of `models=`; UsageError where it cannot work."""
     part = source if isinstance(source, PartialRung) else PartialRung(model=source)
     if part.model is None:
         raise UsageError(

@@ -188,7 +188,7 @@ def with_latency(answer: Answer, began: float) -> Answer:
 
 
 def is_streamed(batch: Batch) -> bool:
-    """Only a request that is alone can be shown as it grows: of several, nobody knows yet which one counts."""
+    """Only a request that is alone can be shown as it grows: of several, it is not known yet which one counts."""
     return len(batch) == 1 and isinstance(batch[0], Call) and batch[0].stream_validator is not None
 
 

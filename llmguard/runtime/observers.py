@@ -1,4 +1,4 @@
-"""Who is told what happens in a call: the log first, then whoever else wants to know.
+"""Observers of calls: the log first, then the user's own, such as a tracer.
 
 An observer changes nothing of a call. What the log raises ends the call, because a record would be missing; what any other
 observer raises is logged as a warning, and the call goes on.

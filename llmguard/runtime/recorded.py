@@ -73,7 +73,7 @@ def replay_exactly(policy: Policy, record: Record, *, audited: bool | None = Non
     """The outcome of a record under a guard that must ask exactly what was asked.
 
     `audited`: whether the call was drawn for audit; None: as its outcome says. The order between concurrent steps does
-    not matter. The outcome is today's: checks run anew and may say something else.
+    not matter. The outcome is today's: checks run again and may differ.
 
     Raises:
         ReplayMismatch: names the first differing step, in the record's own order, with both sides.

@@ -30,7 +30,7 @@ def new_id() -> str:
 
 
 class Session:
-    """One call in progress: its identity, its steps so far, and who is told of them."""
+    """One call in progress: its identity, its execution, and its observers."""
 
     def __init__(
         self,
