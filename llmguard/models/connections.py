@@ -1,8 +1,8 @@
-"""Connections that this process opens to other machines, as Python tells them: whoever listens may refuse one.
+"""Connections that this process is about to open: a listener sees each one and may refuse it.
 
-The interpreter raises an audit event (PEP 578) before it looks up a name or connects, whichever library asks it to. So
-nothing is patched, and a mocked transport, which opens no connection, is left alone. What opens sockets without Python
-(uvloop, a C extension) is not seen. An audit hook cannot be taken out again; without a listener it returns at once.
+The interpreter raises an audit event (PEP 578) before it looks up a name or connects, whichever library does so. So
+nothing is patched, and a mocked transport, which opens no connection, is not affected. What opens sockets without Python
+(uvloop, a C extension) is not noticed. An audit hook cannot be removed; without a listener it returns at once.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class ConnectionAttempt:
 
 
 Listener: TypeAlias = Callable[[ConnectionAttempt], None]
-"""Told before the connection is; what it raises, whoever asked for the connection gets."""
+"""Called before the connection is opened. What it raises is raised where the connection is opened."""
 
 _LOOKUPS = frozenset({"socket.getaddrinfo", "socket.gethostbyname"})
 _SENDERS = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
@@ -34,11 +34,11 @@ _hooked: list[bool] = []
 
 
 @contextmanager
-def listening(listener: Listener) -> Iterator[None]:
-    """Have `listener` told of each connection, of whichever thread, until the block ends."""
+def listen_to_connections(listener: Listener) -> Iterator[None]:
+    """Call `listener` for each connection of any thread until the block ends."""
     if not _hooked:
         _hooked.append(True)
-        sys.addaudithook(_heard)
+        sys.addaudithook(_audit)
     _listeners.append(listener)
     try:
         yield
@@ -61,20 +61,20 @@ def is_loopback(host: object) -> bool:
         return False
 
 
-def _heard(event: str, arguments: tuple[Any, ...]) -> None:
+def _audit(event: str, arguments: tuple[Any, ...]) -> None:
     if not _listeners or not event.startswith("socket."):
         return
-    opening = _opening(event, arguments)
-    if opening is not None:
+    attempt = _connection_attempt(event, arguments)
+    if attempt is not None:
         for listener in tuple(_listeners):
-            listener(opening)
+            listener(attempt)
 
 
-vars(_heard)["__cantrace__"] = True  # else a debugger, or coverage, would not see it run
+vars(_audit)["__cantrace__"] = True  # otherwise a debugger or coverage would not trace it
 
 
-def _opening(event: str, arguments: tuple[Any, ...]) -> ConnectionAttempt | None:
-    """None for other events, and for what is no internet address (a path, a packet on a connected socket)."""
+def _connection_attempt(event: str, arguments: tuple[Any, ...]) -> ConnectionAttempt | None:
+    """None for other events, and for what is not an internet address (a path, a packet on a connected socket)."""
     if event in _LOOKUPS:
         host = arguments[0]
     elif event in _SENDERS and isinstance(arguments[1], tuple) and arguments[1]:

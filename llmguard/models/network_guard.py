@@ -16,130 +16,132 @@ from urllib.parse import urlsplit
 
 from llmguard.core.canonical import Json
 from llmguard.core.messages import ModelFailure
-from llmguard.models.connections import ConnectionAttempt, is_loopback, listening
+from llmguard.models.connections import ConnectionAttempt, is_loopback, listen_to_connections
 
 if TYPE_CHECKING:
-    from llmguard.models.openai.sdk_transport import Heard, Sent, Wire
+    from llmguard.models.openai.sdk_transport import OnChunk, SendResult, Transport
 
-Told: TypeAlias = Callable[[str], None]
-"""Told which model was asked, and where: `the model 'gpt-5-mini' at api.openai.com`."""
+OnBlocked: TypeAlias = Callable[[str], None]
+"""Called with the model and its host: `the model 'gpt-5-mini' at api.openai.com`."""
 
 
-_UNSEEN = ModelFailure("connection", "not sent", sent=False)
+_NOT_SENT = ModelFailure("connection", "not sent", sent=False)
 
 
 class LiveCallRefused(ConnectionError):
-    """What the connection of a refused request raises; the adapter turns it into an answer."""
+    """Raised where a blocked request opens its connection; the adapter turns it into an answer."""
 
 
 @dataclass(slots=True, eq=False)
-class _Asked:
-    """One request in progress. `looked_up`: another machine's name that was looked up meanwhile, in whatever thread."""
+class _RequestInProgress:
+    """One request in progress. `looked_up_host`: a name of another machine that was looked up meanwhile, by any thread."""
 
     host: str
     through_proxy: bool
     on_loop: bool
-    left_for: str = ""
-    looked_up: str = ""
+    blocked_host: str = ""
+    looked_up_host: str = ""
 
-    def leaves(self, opening: ConnectionAttempt) -> bool:
-        """A proxy on this machine passes on what it is sent."""
-        return self.through_proxy or not opening.is_loopback
+    def is_to_other_machine(self, attempt: ConnectionAttempt) -> bool:
+        """A proxy on this machine forwards to others."""
+        return self.through_proxy or not attempt.is_loopback
 
-    def refused(self, sent: Sent) -> str:
-        """The machine that the request was kept from, or that it failed to reach; empty where there is none."""
-        failed = isinstance(sent, ModelFailure) and sent.kind in ("connection", "timeout")
-        return self.left_for or (self.looked_up if failed else "")
+    def find_blocked_host(self, result: SendResult) -> str:
+        """The machine that the request was kept from, or failed to reach; empty where there is none."""
+        failed = isinstance(result, ModelFailure) and result.kind in ("connection", "timeout")
+        return self.blocked_host or (self.looked_up_host if failed else "")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Refusal:
-    told: Told
-    in_progress: list[_Asked] = field(default_factory=list)
+class _NetworkBlock:
+    on_blocked: OnBlocked
+    in_progress: list[_RequestInProgress] = field(default_factory=list)
 
-    def listen(self, opening: ConnectionAttempt) -> None:
-        asked = _asked.get()
-        if asked in self.in_progress and asked is not None:
-            if asked.leaves(opening):
-                asked.left_for = asked.host or opening.host
-                raise LiveCallRefused(f"{asked.left_for} is another machine, and live model calls are refused here")
-        elif opening.is_lookup and not opening.is_loopback:  # an event loop looks names up in a thread of its own
+    def listen(self, attempt: ConnectionAttempt) -> None:
+        request = _current_request.get()
+        if request in self.in_progress and request is not None:
+            if request.is_to_other_machine(attempt):
+                request.blocked_host = request.host or attempt.host
+                raise LiveCallRefused(
+                    f"{request.blocked_host} is another machine, and live model calls are refused here"
+                )
+        elif attempt.is_lookup and not attempt.is_loopback:  # an event loop looks names up in a thread of its own
             for each in self.in_progress:
-                each.looked_up = opening.host if each.on_loop else ""
+                each.looked_up_host = attempt.host if each.on_loop else ""
 
     @contextmanager
-    def watching(self, asked: _Asked) -> Iterator[None]:
-        self.in_progress.append(asked)
-        token = _asked.set(asked)
+    def track(self, request: _RequestInProgress) -> Iterator[None]:
+        self.in_progress.append(request)
+        token = _current_request.set(request)
         try:
             yield
         finally:
-            _asked.reset(token)
-            self.in_progress.remove(asked)
+            _current_request.reset(token)
+            self.in_progress.remove(request)
 
 
-_refusals: list[_Refusal] = []
-_asked: ContextVar[_Asked | None] = ContextVar("llmguard_live_request", default=None)
+_blocks: list[_NetworkBlock] = []
+_current_request: ContextVar[_RequestInProgress | None] = ContextVar("llmguard_live_request", default=None)
 
 
 @contextmanager
-def refusing(told: Told) -> Iterator[None]:
-    """Refuse live model calls of this process until the block ends. Of nested blocks, the innermost counts."""
-    refusal = _Refusal(told)
-    _refusals.append(refusal)
+def block_live_calls(on_blocked: OnBlocked) -> Iterator[None]:
+    """Block live model calls of this process until the `with` block ends. Of nested blocks, the innermost counts."""
+    block = _NetworkBlock(on_blocked)
+    _blocks.append(block)
     try:
-        with listening(refusal.listen):
+        with listen_to_connections(block.listen):
             yield
     finally:
-        _refusals.remove(refusal)
+        _blocks.remove(block)
 
 
-def kept_here(wire: Wire, model: str, url: str) -> Wire:
-    """The wire as it is, or one that sends nothing to another machine, where that is refused now.
+def guard_transport(transport: Transport, model: str, url: str) -> Transport:
+    """The transport itself, or one that sends nothing to other machines while live calls are blocked.
 
     `url` is the server's; empty where only the client knows it.
     """
-    return _KeptHere(wire, model, url, _refusals[-1]) if _refusals else wire
+    return _GuardedTransport(transport, model, url, _blocks[-1]) if _blocks else transport
 
 
-class _KeptHere:
-    """A wire that is watched while it sends."""
+class _GuardedTransport:
+    """A transport whose connections are tracked while it sends."""
 
-    def __init__(self, wire: Wire, model: str, url: str, refusal: _Refusal) -> None:
-        self._wire, self._model, self._refusal = wire, model, refusal
+    def __init__(self, transport: Transport, model: str, url: str, block: _NetworkBlock) -> None:
+        self._transport, self._model, self._block = transport, model, block
         self._host = urlsplit(url).hostname or ""
 
-    def post(self, path: str, body: Json, left_s: float, heard: Heard = None) -> Sent:
-        asked = self._begun(on_loop=False)
-        with self._refusal.watching(asked):
-            sent = self._wire.post(path, body, left_s, heard)
-        return self._ended(asked, sent)
+    def post(self, path: str, body: Json, left_s: float, on_chunk: OnChunk = None) -> SendResult:
+        request = self._begin(on_loop=False)
+        with self._block.track(request):
+            result = self._transport.post(path, body, left_s, on_chunk)
+        return self._end(request, result)
 
-    async def apost(self, path: str, body: Json, left_s: float, heard: Heard = None) -> Sent:
-        asked = self._begun(on_loop=True)
-        if self._is_unseen():
-            asked.left_for = self._host  # uvloop and its like open connections without Python: none can be heard
-            return self._ended(asked, _UNSEEN)
-        with self._refusal.watching(asked):
-            sent = await self._wire.apost(path, body, left_s, heard)
-        return self._ended(asked, sent)
+    async def apost(self, path: str, body: Json, left_s: float, on_chunk: OnChunk = None) -> SendResult:
+        request = self._begin(on_loop=True)
+        if self._is_unobservable():
+            request.blocked_host = self._host  # uvloop opens connections without Python, so no audit event is raised
+            return self._end(request, _NOT_SENT)
+        with self._block.track(request):
+            result = await self._transport.apost(path, body, left_s, on_chunk)
+        return self._end(request, result)
 
-    def _is_unseen(self) -> bool:
-        """Whether a refused request would go out unheard."""
-        import asyncio  # here, for every test run loads this module
+    def _is_unobservable(self) -> bool:
+        """Whether a blocked request would be sent without an audit event."""
+        import asyncio  # late, because every test run loads this module
 
-        refused = self._refusal in _refusals and not is_loopback(self._host)
-        return refused and not isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop)
+        is_blocked = self._block in _blocks and not is_loopback(self._host)
+        return is_blocked and not isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop)
 
-    def _begun(self, *, on_loop: bool) -> _Asked:
+    def _begin(self, *, on_loop: bool) -> _RequestInProgress:
         from urllib.request import getproxies, proxy_bypass
 
         proxied = not is_loopback(self._host) and bool(getproxies()) and not proxy_bypass(self._host)
-        return _Asked(self._host, proxied, on_loop)
+        return _RequestInProgress(self._host, proxied, on_loop)
 
-    def _ended(self, asked: _Asked, sent: Sent) -> Sent:
-        host = asked.refused(sent)
+    def _end(self, request: _RequestInProgress, result: SendResult) -> SendResult:
+        host = request.find_blocked_host(result)
         if not host:
-            return sent
-        self._refusal.told(f"the model {self._model!r} at {host}")
+            return result
+        self._block.on_blocked(f"the model {self._model!r} at {host}")
         return ModelFailure("crashed", f"refused: a live model call, to {host}", sent=False)

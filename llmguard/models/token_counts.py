@@ -1,8 +1,7 @@
-"""Exact token counts by tiktoken where its vocabulary is on this machine, and the marked estimate where it is not.
+"""Exact token counts by tiktoken where its vocabulary is on this machine, and an estimate, marked as one, where it is not.
 
-tiktoken fetches a vocabulary from the web when it does not find it in its cache, without a bound on the time. So a
-count never asks it before the file is seen to be there and whole: counting opens no connection and raises nothing.
-`fetch_vocabulary` is the one place that goes to the web.
+tiktoken downloads a vocabulary that is not in its cache, without a timeout. So the file is checked first, and counting
+opens no connection and raises nothing. `fetch_vocabulary` is the only place that downloads.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ if TYPE_CHECKING:
     from tiktoken import Encoding
 
 MAX_PIECE = 16_384
-"""Characters handed to tiktoken at once: 0.14 panics, past `except Exception`, on a million spaces, and its time grows
+"""Characters passed to tiktoken at once: 0.14 panics, past `except Exception`, on a million spaces, and its time grows
 faster than the text."""
 
 
 class Vocabulary(NamedTuple):
-    """Where tiktoken has a vocabulary from, and the hash it expects (tiktoken_ext/openai_public.py)."""
+    """The address of a vocabulary, and the hash that tiktoken expects (tiktoken_ext/openai_public.py)."""
 
     url: str
     sha256: str
@@ -46,21 +45,21 @@ VOCABULARIES = {"o200k_base": _O200K, "o200k_harmony": _O200K, "cl100k_base": _C
 
 
 def count(text: str, model: str) -> Count:
-    """Tokens of `text` for `model`: exact where tiktoken knows the model and has its vocabulary at hand."""
+    """Tokens of `text` for `model`: exact where tiktoken knows the model and its vocabulary is on this machine."""
     exact = counter(model)
     return Count(exact(text), estimated=False) if exact else Count(estimate(text), estimated=True)
 
 
 def usage(messages: Iterable[Message], reply: str, model: str) -> Usage:
-    """What a request used, for a provider that does not say: counted here, and marked as that."""
+    """The usage of a request whose provider reports none: counted here, and marked as estimated."""
     by = counter(model) or estimate
     return Usage(input_tokens=count_messages(messages, by), output_tokens=by(reply), estimated=True)
 
 
 def counter(model: str) -> Counter | None:
-    """Counts with the model's vocabulary; None where the model is not known or its vocabulary not at hand."""
+    """Counts with the model's vocabulary; None where the model is unknown or its vocabulary is not on this machine."""
     name = encoding_name(model)
-    encoding = _at_hand(name) if name else None
+    encoding = _installed_encoding(name) if name else None
     return None if encoding is None else lambda text: _length(text, encoding)
 
 
@@ -81,20 +80,20 @@ def encoding_name(model: str) -> str | None:
 
 
 def fetch_vocabulary(model: str, *, timeout_s: float = 10.0) -> bool:
-    """Get the vocabulary of `model` from the web into tiktoken's cache; whether its counts are exact from now on."""
+    """Download the vocabulary of `model` into tiktoken's cache; whether its counts are exact from now on."""
     name = encoding_name(model)
     if name is None:
         return False
     worker = threading.Thread(target=_load, args=(name,), daemon=True, name="llmguard-vocabulary")
     worker.start()
     worker.join(timeout_s)
-    _at_hand.cache_clear()
-    return not worker.is_alive() and _at_hand(name) is not None
+    _installed_encoding.cache_clear()
+    return not worker.is_alive() and _installed_encoding(name) is not None
 
 
 @cache
-def _at_hand(name: str) -> Encoding | None:
-    """Loaded once; that it is not there is remembered as well, so that a missing file is looked for once."""
+def _installed_encoding(name: str) -> Encoding | None:
+    """Loaded once; a missing file is remembered too, and looked for once."""
     return _load(name) if _is_cached(VOCABULARIES[name]) else None
 
 
@@ -103,12 +102,12 @@ def _load(name: str) -> Encoding | None:
         import tiktoken
 
         return tiktoken.get_encoding(name)
-    except Exception:  # whatever is wrong with it, an estimate is always there
+    except Exception:  # whatever is wrong with the vocabulary, there is always the estimate
         return None
 
 
 def _is_cached(vocabulary: Vocabulary) -> bool:
-    """Whether tiktoken's cache has the file, whole: a broken one makes tiktoken fetch it anew."""
+    """Whether tiktoken's cache has the whole file: tiktoken downloads a damaged one again."""
     folder = _cache_folder()
     if folder is None:
         return False
@@ -120,7 +119,7 @@ def _is_cached(vocabulary: Vocabulary) -> bool:
 
 
 def _cache_folder() -> Path | None:
-    """As tiktoken/load.py finds it; an empty name turns its cache off."""
+    """The folder that tiktoken/load.py uses; an empty variable turns its cache off."""
     for variable in ("TIKTOKEN_CACHE_DIR", "DATA_GYM_CACHE_DIR"):
         if variable in os.environ:
             return Path(os.environ[variable]) if os.environ[variable] else None
@@ -128,12 +127,12 @@ def _cache_folder() -> Path | None:
 
 
 def _length(text: str, encoding: Encoding) -> int:
-    """Special tokens count as the text they are: `encode_ordinary` knows none."""
+    """`encode_ordinary` counts special tokens as plain text."""
     return sum(len(encoding.encode_ordinary(piece)) for piece in _pieces(text))
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """The text in pieces, cut before a space, where a token begins anyway; a word without end is cut anywhere."""
+    """The text in pieces, cut before a space, where a token begins anyway; a longer word is cut anywhere."""
     start = 0
     while len(text) - start > MAX_PIECE:
         end = text.rfind(" ", start + 1, start + MAX_PIECE)

@@ -14,15 +14,14 @@ import pytest
 
 from llmguard.core.canonical import encode
 from llmguard.core.messages import ModelFailure, ModelReply
-from llmguard.models.openai import chat_completions, responses
-from llmguard.models.openai.server_capabilities import Asked, Dialect
-from llmguard.models.transport.exchange import Exchange, parse
-from llmguard.models.transport.failures import complaint_of, failure_of
+from llmguard.models.openai.api_formats import API_FORMATS
+from llmguard.models.openai.server_capabilities import RequestFeatures, ServerCapabilities
+from llmguard.models.transport.exchange import HTTPExchange, parse_json_body
+from llmguard.models.transport.failures import failure_from_status, parse_error_details
 from tests.support.asking import request
 
 FOLDER = os.environ.get("LLMGUARD_CORPORA", "")
 pytestmark = pytest.mark.skipif(not FOLDER, reason="LLMGUARD_CORPORA names no folder")
-APIS = {"chat": chat_completions, "responses": responses}
 
 
 def exchanges() -> list[Any]:
@@ -42,7 +41,8 @@ def test_every_recorded_reply_is_read() -> None:
         if row["status"] != 200 or row["stream"]:
             continue
         for technique in ("json_schema", "tool", "prompted"):
-            found = APIS[row["api"]].answer(parse(body_of(row)), request(), Dialect(technique))  # type: ignore[arg-type]
+            capabilities = ServerCapabilities(technique)  # type: ignore[arg-type]
+            found = API_FORMATS[row["api"]].read_reply(parse_json_body(body_of(row)), request(), capabilities)
             assert isinstance(found, ModelReply | ModelFailure), row["id"]
             if isinstance(found, ModelReply):
                 assert found.text, row["id"]
@@ -57,15 +57,15 @@ def test_every_recorded_error_has_its_kind() -> None:
     for row in exchanges():
         if row["status"] == 200:
             continue
-        exchange = Exchange(row["status"], {}, body_of(row))
-        complaint = complaint_of(exchange.body)
-        found = failure_of(exchange, complaint, datetime(2026, 11, 23, tzinfo=UTC))
+        exchange = HTTPExchange(row["status"], {}, body_of(row))
+        details = parse_error_details(exchange.body)
+        found = failure_from_status(exchange, details, datetime(2026, 11, 23, tzinfo=UTC))
         expected = {"model_not_found": "not_found", "tool_use_failed": "malformed"}.get(
-            complaint.code[0], "bad_request"
+            details.code[0], "bad_request"
         )
         assert (found.kind, found.status) == (expected, row["status"]), row["id"]
-        asked = Asked(row["request"]["model"], request().sampling, has_form=False)
-        assert Dialect("json_schema").simpler(row["status"], complaint, asked) is None, row["id"]
+        features = RequestFeatures(row["request"]["model"], request().sampling, has_schema=False)
+        assert ServerCapabilities("json_schema").simplify(row["status"], details, features) is None, row["id"]
 
 
 def test_a_recorded_stream_is_no_reply() -> None:
@@ -73,4 +73,4 @@ def test_a_recorded_stream_is_no_reply() -> None:
     for row in exchanges():
         if row["stream"] and row["status"] == 200:
             with pytest.raises(ValueError, match=r"\w"):
-                parse(body_of(row))
+                parse_json_body(body_of(row))

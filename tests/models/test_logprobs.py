@@ -19,10 +19,12 @@ from hypothesis import strategies as st
 from llmguard.core.errors import UsageError
 from llmguard.core.messages import ModelAnswer, ModelFailure, ModelReply, Tokens
 from llmguard.models.local import LocalModelUnavailable, LocalServer, find_weights, local_model
-from llmguard.models.openai.logprobs import cut, tokens_of
-from llmguard.models.openai.model import OpenAIModel, chat_completions, responses
-from llmguard.models.openai.server_capabilities import Asked, Dialect
-from llmguard.models.transport.failures import Complaint
+from llmguard.models.openai import chat_completions, responses
+from llmguard.models.openai.api_formats import API_FORMATS
+from llmguard.models.openai.logprobs import slice_tokens, tokens_of_text
+from llmguard.models.openai.model import OpenAIModel
+from llmguard.models.openai.server_capabilities import RequestFeatures, ServerCapabilities
+from llmguard.models.transport.failures import ErrorDetails
 from llmguard.runtime.execution import TimeLeft
 from llmguard.voting.confidence import field_confidence
 from tests.support.asking import form, request
@@ -52,7 +54,7 @@ def said(content: str = TEXT, logprobs: Any = None, **more: Any) -> Any:
     return reply
 
 
-def told(*texts: str, logprobs: Any = None) -> Any:
+def on_blocked(*texts: str, logprobs: Any = None) -> Any:
     """A response whose parts have log-probabilities."""
     parts = [{"type": "output_text", "text": text, "annotations": [], "logprobs": logprobs or []} for text in texts]
     return response({"type": "message", "role": "assistant", "status": "completed", "content": parts})
@@ -120,7 +122,7 @@ def test_chat_completions_are_asked_in_openais_words(ask: Ask, server: respx.Moc
 
 def test_responses_are_asked_to_include_them(ask: Ask, server: respx.MockRouter) -> None:
     """Beside what the user's own body includes."""
-    route = server.post("/responses").respond(json=told(TEXT, logprobs=entries(*TOKENS)))
+    route = server.post("/responses").respond(json=on_blocked(TEXT, logprobs=entries(*TOKENS)))
     extra = {"include": ["reasoning.encrypted_content"]}
     assert ask({"api": "responses"}).logprobs == ask({"api": "responses", "extra_body": extra}).logprobs == TOKENS
     spelling = "message.output_text.logprobs"
@@ -173,7 +175,7 @@ def test_a_server_that_refuses_is_asked_without(api: Any, refusal: str, server: 
     """A downgrade, once: the next request has none, keeps its output form, and its reply has no log-probabilities."""
     status, body = REFUSALS[refusal]
     plain = chat() if api == "chat" else response(TEXT)
-    route = server.post(chat_completions.PATH if api == "chat" else responses.PATH)
+    route = server.post(API_FORMATS[api].path)
     route.side_effect = [httpx.Response(status, json=body), httpx.Response(200, json=plain)]
     model, asked = a_model(api=api), request_of_a_form()
     first, second = ask_sync(model, asked, None), ask_sync(model, asked, None)
@@ -189,20 +191,22 @@ def test_a_server_that_refuses_is_asked_without(api: Any, refusal: str, server: 
 def test_other_refusals_do_not_cost_the_log_probabilities() -> None:
     """What is complained of is left out, and a key without access stays a failure of access."""
 
-    def simpler(status: int, text: str, **asked: Any) -> Dialect | None:
+    def simplified(status: int, text: str, **asked: Any) -> ServerCapabilities | None:
         sampling = request(temperature=0.0).sampling
-        return Dialect("json_schema").simpler(
-            status, Complaint(text), Asked("logprobs-7b", sampling, **{"has_form": True, "has_logprobs": True, **asked})
+        return ServerCapabilities("json_schema").simplify(
+            status,
+            ErrorDetails(text),
+            RequestFeatures("logprobs-7b", sampling, **{"has_schema": True, "has_logprobs": True, **asked}),
         )
 
-    assert simpler(400, "unsupported: temperature; sent: logprobs") == Dialect(
-        "json_schema", without=frozenset(["temperature"])
+    assert simplified(400, "unsupported: temperature; sent: logprobs") == ServerCapabilities(
+        "json_schema", unsupported=frozenset(["temperature"])
     )
-    assert simpler(400, "response_format is not supported") == Dialect("tool")
-    assert simpler(403, "logprobs: no access", has_logprobs=False) is None
-    assert simpler(403, "response_format: no access") is None
-    assert simpler(404, "The model logprobs-7b does not exist") is None
-    assert simpler(429, "logprobs") is None
+    assert simplified(400, "response_format is not supported") == ServerCapabilities("tool")
+    assert simplified(403, "logprobs: no access", has_logprobs=False) is None
+    assert simplified(403, "response_format: no access") is None
+    assert simplified(404, "The model logprobs-7b does not exist") is None
+    assert simplified(429, "logprobs") is None
 
 
 # --- read
@@ -228,7 +232,7 @@ def test_a_text_that_came_in_a_tool_call_has_none(ask: Ask, server: respx.MockRo
     calling["choices"][0]["logprobs"] = {"content": entries(*TOKENS)}
     server.post("/chat/completions").respond(json=calling)
     call = {"type": "function_call", "name": "thing", "arguments": TEXT}
-    output = [*told(TEXT, logprobs=entries(*TOKENS))["output"], call]
+    output = [*on_blocked(TEXT, logprobs=entries(*TOKENS))["output"], call]
     server.post("/responses").respond(json=response(*output))
     for api in ("chat", "responses"):
         found = ask({"api": api, "output": "tool"})
@@ -248,8 +252,8 @@ def test_a_wrapped_value_keeps_the_tokens_that_are_its(ask: Ask, server: respx.M
 
 def test_several_parts_of_a_response_are_one_text(ask: Ask, server: respx.MockRouter) -> None:
     """Their tokens follow each other; what was said on the way is no part of them."""
-    aside = told(TEXT, logprobs=entries((TEXT, -9.0)))["output"][0] | {"phase": "commentary"}
-    answer = told('{"x"', ": 1}")["output"][0]
+    aside = on_blocked(TEXT, logprobs=entries((TEXT, -9.0)))["output"][0] | {"phase": "commentary"}
+    answer = on_blocked('{"x"', ": 1}")["output"][0]
     answer["content"][0]["logprobs"] = entries(('{"x"', -1.0))
     answer["content"][1]["logprobs"] = entries((": ", -2.0), ("1}", -3.0))
     server.post("/responses").respond(json=response(aside, answer))
@@ -313,7 +317,7 @@ def test_a_hostile_chunk_leaves_the_text(hostile: Any, ask: Ask, server: respx.M
 
 
 def streamed_response(whole: Any, *deltas: tuple[Any, Any, str, Any]) -> bytes:
-    told = [
+    on_blocked = [
         {
             "type": "response.output_text.delta",
             "output_index": item,
@@ -323,7 +327,7 @@ def streamed_response(whole: Any, *deltas: tuple[Any, Any, str, Any]) -> bytes:
         }
         for item, part, text, given_ in deltas
     ]
-    return events(*told, {"type": "response.completed", "response": whole})
+    return events(*on_blocked, {"type": "response.completed", "response": whole})
 
 
 def _of(logprobs: Any) -> dict[str, Any]:
@@ -334,8 +338,8 @@ def test_a_streamed_response_brings_them_at_its_end_or_on_its_way(ask: Ask, serv
     """OpenAI's last event has them all; vLLM's has none, and then those of the deltas count."""
     deltas = [(0, 0, token, entries((token, logprob))) for token, logprob in TOKENS]
     others = [(0, 0, TEXT, entries((TEXT, -9.0)))]
-    doubled = told(TEXT, logprobs=entries(*TOKENS))
-    for whole, given_ in ((doubled, []), (doubled, others), (told(TEXT), deltas)):
+    doubled = on_blocked(TEXT, logprobs=entries(*TOKENS))
+    for whole, given_ in ((doubled, []), (doubled, others), (on_blocked(TEXT), deltas)):
         server.post("/responses").respond(content=streamed_response(whole, *given_), headers=STREAM)
         found = ask({"api": "responses"}, emit=lambda text: True)
         assert (found.text, found.logprobs) == (TEXT, TOKENS)
@@ -344,7 +348,9 @@ def test_a_streamed_response_brings_them_at_its_end_or_on_its_way(ask: Ask, serv
 @pytest.mark.parametrize("item", [1, -1, "0", None, [], True])
 def test_deltas_of_another_place_are_not_taken_for_the_answers(item: Any, ask: Ask, server: respx.MockRouter) -> None:
     """An index that names no part of the answer, or is none."""
-    body = streamed_response(told(TEXT), (item, 0, TEXT, entries((TEXT, -1.0))), (0, item, "", entries((TEXT, -1.0))))
+    body = streamed_response(
+        on_blocked(TEXT), (item, 0, TEXT, entries((TEXT, -1.0))), (0, item, "", entries((TEXT, -1.0)))
+    )
     server.post("/responses").respond(content=body, headers=STREAM)
     found = ask({"api": "responses"}, emit=lambda text: True)
     assert (found.text, found.logprobs) == (TEXT, ())
@@ -369,7 +375,7 @@ def test_any_text_cut_anywhere_comes_back(text: str, random: Any) -> None:
         size = random.choice([1, 1, 2, 3, 7])
         pieces.append((body[:size], -random.random()))
         body = body[size:]
-    found = tokens_of(entries(*pieces), text)
+    found = tokens_of_text(entries(*pieces), text)
     assert "".join(token for token, _ in found) == text
     assert math.fsum(logprob for _, logprob in found) == pytest.approx(math.fsum(logprob for _, logprob in pieces))
 
@@ -377,38 +383,38 @@ def test_any_text_cut_anywhere_comes_back(text: str, random: Any) -> None:
 def test_a_character_of_several_tokens_is_one() -> None:
     """With the product of their probabilities."""
     pieces = ((b'"\xf0\x9f', -0.5), (b"\x99", -0.25), (b"\x82", -0.125), (b'"', 0.0))
-    assert tokens_of(entries(*pieces), '"🙂"') == (('"🙂', -0.875), ('"', 0.0))
+    assert tokens_of_text(entries(*pieces), '"🙂"') == (('"🙂', -0.875), ('"', 0.0))
 
 
 def test_what_stands_around_the_text_is_left_out() -> None:
     """White space that the server stripped, thoughts, and the token that ends the reply."""
     around = entries((" <think>", -1.0), ("42?</think>\n", -1.0), ("pa", -0.5), ("id \n", -0.25), ("<|im_end|>", -3.0))
-    assert tokens_of(around, "paid") == (("pa", -0.5), ("id", -0.25))
-    assert tokens_of(around, "4") == (("4", -1.0),)
+    assert tokens_of_text(around, "paid") == (("pa", -0.5), ("id", -0.25))
+    assert tokens_of_text(around, "4") == (("4", -1.0),)
 
 
 def test_bytes_that_are_no_text_belong_to_none() -> None:
     """They stand around it, or instead of it."""
     given_ = [{"token": "a", "logprob": -0.5, "bytes": [0xFF]}, {"token": "b", "logprob": -0.1}]
-    assert (tokens_of(given_, "b"), tokens_of(given_, "ab")) == ((("b", -0.1),), ())
+    assert (tokens_of_text(given_, "b"), tokens_of_text(given_, "ab")) == ((("b", -0.1),), ())
 
 
 def test_a_text_that_stands_twice_has_no_place() -> None:
     """Among all tokens; nobody knows which of them it is."""
-    assert tokens_of(entries(("<think>42</think>", -1.0), ("42", -0.1)), "42") == ()
-    assert tokens_of(entries(("aaa", -1.0)), "aa") == ()
+    assert tokens_of_text(entries(("<think>42</think>", -1.0), ("42", -0.1)), "42") == ()
+    assert tokens_of_text(entries(("aaa", -1.0)), "aa") == ()
 
 
 def test_tokens_without_bytes_are_taken_as_text() -> None:
     """Not every server gives bytes; nor are they given for every token."""
     given_ = [{"token": "é", "logprob": -1}, {"token": "🙂", "logprob": -0.5, "bytes": None}]
-    assert tokens_of(given_, "é🙂") == (("é", -1.0), ("🙂", -0.5))
+    assert tokens_of_text(given_, "é🙂") == (("é", -1.0), ("🙂", -0.5))
 
 
 def test_a_float_that_ends_just_above_0_is_certainty() -> None:
     """Sums of floats do; more than that is no probability."""
-    assert tokens_of([{"token": "a", "logprob": 1e-7}], "a") == (("a", 0.0),)
-    assert tokens_of([{"token": "a", "logprob": -3.4028234663852886e38}], "a") == (("a", -3.4028234663852886e38),)
+    assert tokens_of_text([{"token": "a", "logprob": 1e-7}], "a") == (("a", 0.0),)
+    assert tokens_of_text([{"token": "a", "logprob": -3.4028234663852886e38}], "a") == (("a", -3.4028234663852886e38),)
 
 
 HOSTILE = [
@@ -437,7 +443,12 @@ HOSTILE = [
 def test_one_bad_entry_spoils_all(entry: Any) -> None:
     """A figure that is none, a token that is none: the others are not trusted either, and nothing is raised."""
     good = {"token": "b", "logprob": -0.1}
-    assert tokens_of([entry, good], "ab") == tokens_of([good, entry], "ba") == tokens_of([entry, good], "b") == ()
+    assert (
+        tokens_of_text([entry, good], "ab")
+        == tokens_of_text([good, entry], "ba")
+        == tokens_of_text([entry, good], "b")
+        == ()
+    )
 
 
 shapes = st.recursive(
@@ -452,7 +463,7 @@ shapes = st.recursive(
 @given(shapes | st.lists(st.fixed_dictionaries({"token": shapes, "logprob": shapes, "bytes": shapes})), st.text())
 def test_any_json_is_tokens_or_none(given_: Any, text: str) -> None:
     """Where there are tokens, they join to the text."""
-    found = tokens_of(given_, text)
+    found = tokens_of_text(given_, text)
     assert not found or "".join(token for token, _ in found) == text
 
 
@@ -463,10 +474,10 @@ def test_any_json_in_a_reply_is_read(beside: Any, inside: Any) -> None:
     spoiled["choices"][0]["logprobs"] = beside
     part = {"type": "output_text", "text": TEXT, "logprobs": inside}
     output = [{"type": "message", "content": [part]}]
-    dialect, asked = Dialect("json_schema"), request()
+    capabilities, asked = ServerCapabilities("json_schema"), request()
     for found in (
-        chat_completions.answer(spoiled, asked, dialect),
-        responses.answer(response(*output), asked, dialect),
+        chat_completions.read_chat_completion(spoiled, asked, capabilities),
+        responses.read_response(response(*output), asked, capabilities),
     ):
         assert isinstance(found, ModelReply)
         assert found.text == TEXT
@@ -476,7 +487,7 @@ def test_a_million_tokens_of_something_else_cost_a_moment() -> None:
     """They are looked at once, and none is kept."""
     many = [{"token": "a", "logprob": -0.5}] * 1_000_000
     began = time.perf_counter()
-    assert tokens_of(many, TEXT) == ()
+    assert tokens_of_text(many, TEXT) == ()
     assert time.perf_counter() - began < 10
 
 
@@ -485,7 +496,7 @@ def test_a_cut_has_the_text_between_its_ends(tokens: Any, one: int, other: int) 
     """Without empty tokens."""
     text = "".join(token for token, _ in tokens)
     start, end = sorted((one, other))
-    found = cut(tuple(tokens), start, end)
+    found = slice_tokens(tuple(tokens), start, end)
     assert "".join(token for token, _ in found) == text[start:end]
     assert all(token for token, _ in found)
 

@@ -16,8 +16,8 @@ import respx
 
 from llmguard import Guard, constant
 from llmguard.core.messages import ModelAnswer, ModelFailure, ModelReply
-from llmguard.models.connections import ConnectionAttempt, listening
-from llmguard.models.network_guard import refusing
+from llmguard.models.connections import ConnectionAttempt, listen_to_connections
+from llmguard.models.network_guard import block_live_calls
 from llmguard.models.openai.model import OpenAIModel
 from llmguard.runtime.execution import NEVER, TimeLeft
 from tests.support.asking import Ask, ask_async, ask_sync, form, request
@@ -41,11 +41,11 @@ def own_sockets(refused_connections: list[str], monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture
-def told(own_sockets: None) -> Iterator[list[str]]:
+def on_blocked(own_sockets: None) -> Iterator[list[str]]:
     """Live calls are refused; what was heard of them."""
-    heard: list[str] = []
-    with refusing(heard.append):
-        yield heard
+    on_chunk: list[str] = []
+    with block_live_calls(on_chunk.append):
+        yield on_chunk
 
 
 @pytest.fixture(params=[ask_sync, ask_async], ids=["sync", "async"])
@@ -62,38 +62,38 @@ def given(ask: Ask, **options: Any) -> OpenAIModel:
     return OpenAIModel("m", async_client=lambda: openai.AsyncOpenAI(**{"http_client": httpx.AsyncClient(), **options}))
 
 
-def test_a_call_to_another_machine_is_refused(ask: Ask, told: list[str]) -> None:
+def test_a_call_to_another_machine_is_refused(ask: Ask, on_blocked: list[str]) -> None:
     """The answer is one that no retry repeats, and whoever refuses knows model and server."""
     assert ask(OpenAIModel("m", base_url=FOREIGN, api_key=KEY)) == REFUSED
-    assert told == [TOLD]
+    assert on_blocked == [TOLD]
     assert not REFUSED.retryable
 
 
-def test_an_address_is_no_way_around(ask: Ask, told: list[str]) -> None:
+def test_an_address_is_no_way_around(ask: Ask, on_blocked: list[str]) -> None:
     """A server without a name is another machine all the same."""
     found = ask(OpenAIModel("m", base_url=NOBODY, api_key=KEY))
     assert isinstance(found, ModelFailure)
     assert found.kind == "crashed"
-    assert told == ["the model 'm' at 192.0.2.1"]
+    assert on_blocked == ["the model 'm' at 192.0.2.1"]
 
 
-def test_a_server_on_this_machine_answers(ask: Ask, told: list[str]) -> None:
+def test_a_server_on_this_machine_answers(ask: Ask, on_blocked: list[str]) -> None:
     """A connection to loopback is no live call."""
     with FaultServer([answer(200, chat())]) as server:
         assert isinstance(ask(OpenAIModel("m", base_url=server.base_url)), ModelReply)
         with openai.OpenAI(api_key=KEY, base_url=server.base_url) as client:
             assert isinstance(ask_sync(OpenAIModel("m", client=client)), ModelReply)
-    assert told == []
+    assert on_blocked == []
 
 
-def test_a_client_passed_in_is_refused_as_well(ask: Ask, told: list[str]) -> None:
+def test_a_client_passed_in_is_refused_as_well(ask: Ask, on_blocked: list[str]) -> None:
     """Also where only a function knows its server."""
     found = ask(given(ask))
     assert isinstance(found, ModelFailure)
-    assert (found.kind, told) == ("crashed", [TOLD])
+    assert (found.kind, on_blocked) == ("crashed", [TOLD])
 
 
-def test_a_mocked_transport_is_no_live_call(ask: Ask, told: list[str]) -> None:
+def test_a_mocked_transport_is_no_live_call(ask: Ask, on_blocked: list[str]) -> None:
     """A client whose transport opens no connection is left alone, and so is what respx answers."""
     transport = httpx.MockTransport(lambda request: httpx.Response(200, json=chat()))
     kind: Any = httpx.Client if ask is ask_sync else httpx.AsyncClient
@@ -101,24 +101,26 @@ def test_a_mocked_transport_is_no_live_call(ask: Ask, told: list[str]) -> None:
     with respx.mock(base_url=FOREIGN) as router:
         router.post("/chat/completions").respond(json=chat())
         assert isinstance(ask(given(ask)), ModelReply)
-    assert told == []
+    assert on_blocked == []
 
 
-def test_a_failure_that_a_mock_plays_is_no_refusal(ask: Ask, told: list[str]) -> None:
+def test_a_failure_that_a_mock_plays_is_no_refusal(ask: Ask, on_blocked: list[str]) -> None:
     """`connection` from a mocked transport stays `connection`."""
     with respx.mock(base_url=FOREIGN) as router:
         router.post("/chat/completions").mock(side_effect=httpx.ConnectError("refused"))
         found = ask(given(ask))
     assert isinstance(found, ModelFailure)
-    assert (found.kind, told) == ("connection", [])
+    assert (found.kind, on_blocked) == ("connection", [])
 
 
-def test_a_proxy_on_this_machine_passes_nothing_on(ask: Ask, told: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_on_this_machine_passes_nothing_on(
+    ask: Ask, on_blocked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A connection to a local proxy would leave this machine behind it."""
     with FaultServer([answer(200, chat())]) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.base_url.removesuffix("/v1"))
         assert ask(OpenAIModel("m", base_url=FOREIGN, api_key=KEY)) == REFUSED
-        assert (proxy.requests, told) == ([], [TOLD])
+        assert (proxy.requests, on_blocked) == ([], [TOLD])
 
 
 class ForeignLoop(asyncio.AbstractEventLoop):
@@ -136,21 +138,21 @@ class ForeignLoop(asyncio.AbstractEventLoop):
         raise AssertionError("it waited for something")
 
 
-def test_a_loop_whose_connections_are_not_heard_sends_nothing(told: list[str]) -> None:
+def test_a_loop_whose_connections_are_not_heard_sends_nothing(on_blocked: list[str]) -> None:
     """Where the connection could not be seen, the server's name decides, before anything is sent."""
     asking = OpenAIModel("m", base_url=FOREIGN, api_key=KEY).acall(request(output=form()), TimeLeft(NEVER))
-    assert (ForeignLoop().run(asking), told) == (REFUSED, [TOLD])
+    assert (ForeignLoop().run(asking), on_blocked) == (REFUSED, [TOLD])
 
 
-def test_a_guard_goes_on_to_its_next_rung(told: list[str]) -> None:
+def test_a_guard_goes_on_to_its_next_rung(on_blocked: list[str]) -> None:
     """The flow ends as after any trouble, at once and without a retry: so whoever refuses has to make it heard."""
     model = OpenAIModel("m", base_url=FOREIGN, api_key=KEY)
     guard = Guard("team", prompt="Which?", schema=str, models=[model], fallback=[constant("other")], log=None)
     outcome = guard.run()
-    assert (outcome.status, len(outcome.attempts), told) == ("fallback", 1, [TOLD])
+    assert (outcome.status, len(outcome.attempts), on_blocked) == ("fallback", 1, [TOLD])
 
 
-def test_what_others_look_up_meanwhile_is_theirs(told: list[str]) -> None:
+def test_what_others_look_up_meanwhile_is_theirs(on_blocked: list[str]) -> None:
     """A name that another thread looks up is not refused, and does not make an answered request a refused one."""
 
     async def both(port: int) -> ModelAnswer:
@@ -164,18 +166,18 @@ def test_what_others_look_up_meanwhile_is_theirs(told: list[str]) -> None:
 
     with FaultServer([answer(200, chat())]) as server:
         assert isinstance(asyncio.run(both(server.port)), ModelReply)
-    assert told == []
+    assert on_blocked == []
 
 
 def test_refusing_ends_with_its_block(own_sockets: None) -> None:
     """A model that was asked inside is asked as ever outside."""
-    heard: list[str] = []
+    on_chunk: list[str] = []
     with FaultServer([answer(200, chat())]) as server:
         model = OpenAIModel("m", base_url=server.base_url)
-        with refusing(heard.append):
+        with block_live_calls(on_chunk.append):
             assert isinstance(ask_sync(model), ModelReply)
         assert isinstance(ask_sync(model), ModelReply)
-    assert heard == []
+    assert on_chunk == []
 
 
 # --- connections
@@ -183,10 +185,10 @@ def test_refusing_ends_with_its_block(own_sockets: None) -> None:
 
 def test_a_listener_hears_what_is_looked_up_and_connected(own_sockets: None, tmp_path: Path) -> None:
     """Names, addresses and packets, as text or bytes, each before it happens; no path, and nothing after the block."""
-    heard: list[ConnectionAttempt] = []
+    on_chunk: list[ConnectionAttempt] = []
 
     def refuse(opening: ConnectionAttempt) -> None:
-        heard.append(opening)
+        on_chunk.append(opening)
         raise ConnectionError("no")
 
     def attempts() -> Iterator[Callable[[], object]]:
@@ -198,14 +200,14 @@ def test_a_listener_hears_what_is_looked_up_and_connected(own_sockets: None, tmp
             yield lambda: udp.sendto(b"x", ("192.0.2.1", 80))
             yield lambda: udp.sendmsg([b"x"], [], 0, ("127.0.0.1", 9))
 
-    with listening(refuse):
+    with listen_to_connections(refuse):
         for attempt in attempts():
             with pytest.raises(ConnectionError, match="no"):
                 attempt()
         with socket.socket(socket.AF_UNIX) as local, pytest.raises(FileNotFoundError):
             local.connect(str(tmp_path / "no.sock"))
     assert socket.gethostbyname("localhost") == "127.0.0.1"
-    assert [(each.host, each.is_lookup, each.is_loopback) for each in heard] == [
+    assert [(each.host, each.is_lookup, each.is_loopback) for each in on_chunk] == [
         ("llm.example", True, False),
         ("", True, True),
         ("localhost", True, True),

@@ -11,16 +11,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmguard.core.messages import Message, ModelFailure, ModelReply, ModelRequest, Sampling
-from llmguard.models.openai.model import chat_completions, responses
+from llmguard.models.openai import chat_completions, responses
 from llmguard.models.openai.server import is_openai
-from llmguard.models.openai.server_capabilities import Dialect, first_dialect
-from llmguard.models.openai.strict_schema import native_form, value_span
-from llmguard.models.transport.exchange import Exchange, parse
-from llmguard.models.transport.failures import complaint_of, failure_of, retry_after_s, short, words_of
+from llmguard.models.openai.server_capabilities import ServerCapabilities, initial_capabilities
+from llmguard.models.openai.strict_schema import build_server_schema, find_value_span
+from llmguard.models.transport.exchange import HTTPExchange, parse_json_body
+from llmguard.models.transport.failures import (
+    exception_text,
+    failure_from_status,
+    parse_error_details,
+    read_retry_after_s,
+    redacted_line,
+)
 from tests.support.asking import SCHEMA, form, request
 from tests.support.fault_server import call_of, chat, response
 
-FORM = native_form(form())
+FORM = build_server_schema(form())
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 FUNCTION = {"type": "function", "function": {"name": "thing", "parameters": SCHEMA, "strict": True}}
 
@@ -58,18 +64,22 @@ def test_each_technique_says_what_it_is(technique: Any) -> None:
         {"role": "user", "content": f"How many?{words}"},
     ]
     asked = request(output=form())
-    assert chat_completions.body(asked, FORM, Dialect(technique)) == {
+    assert chat_completions.build_chat_body(asked, FORM, ServerCapabilities(technique)) == {
         "model": "m",
         "messages": messages,
         **CHAT[technique],
     }
-    assert responses.body(asked, FORM, Dialect(technique)) == {"model": "m", "input": messages, **RESPONSES[technique]}
+    assert responses.build_responses_body(asked, FORM, ServerCapabilities(technique)) == {
+        "model": "m",
+        "input": messages,
+        **RESPONSES[technique],
+    }
 
 
 def test_without_a_form_nothing_constrains_the_reply() -> None:
     """A request for plain text carries messages and sampling only."""
     asked = request(temperature=0.0, top_p=0.5, max_tokens=5, seed=1, stop=("END",))
-    body = chat_completions.body(asked, None, first_dialect("auto", is_openai=True))
+    body = chat_completions.build_chat_body(asked, None, initial_capabilities("auto", is_openai=True))
     assert body == {
         "model": "m",
         "messages": body["messages"],
@@ -79,7 +89,7 @@ def test_without_a_form_nothing_constrains_the_reply() -> None:
         "seed": 1,
         "stop": ("END",),
     }
-    body = responses.body(asked, None, Dialect("json_schema"))
+    body = responses.build_responses_body(asked, None, ServerCapabilities("json_schema"))
     assert {name: body[name] for name in body if name not in ("model", "input")} == {
         "temperature": 0.0,
         "top_p": 0.5,
@@ -108,7 +118,7 @@ def test_words_are_put_where_the_model_looks() -> None:
         asked = ModelRequest(model="m", messages=messages, output=form())
         return [
             (each["role"], each["content"])
-            for each in chat_completions.body(asked, FORM, Dialect("prompted"))["messages"]
+            for each in chat_completions.build_chat_body(asked, FORM, ServerCapabilities("prompted"))["messages"]
         ]
 
     text = {"type": "text", "text": "Read this."}
@@ -131,7 +141,7 @@ def test_images_and_files_take_the_spelling_of_the_responses_api() -> None:
         {"type": "input_audio", "input_audio": {"data": "AA=="}},
     )
     asked = ModelRequest(model="m", messages=(Message("user", parts), Message("assistant", parts[:1])))
-    first, second = responses.body(asked, None, Dialect("json_schema"))["input"]
+    first, second = responses.build_responses_body(asked, None, ServerCapabilities("json_schema"))["input"]
     assert first["content"] == [
         {"type": "input_text", "text": "Read"},
         {"type": "input_image", "image_url": "data:image/png;base64,AA==", "detail": "low"},
@@ -140,7 +150,9 @@ def test_images_and_files_take_the_spelling_of_the_responses_api() -> None:
         {"type": "input_audio", "input_audio": {"data": "AA=="}},
     ]
     assert second["content"] == [{"type": "output_text", "text": "Read"}]
-    assert chat_completions.body(asked, None, Dialect("json_schema"))["messages"][0]["content"] == list(parts)
+    assert chat_completions.build_chat_body(asked, None, ServerCapabilities("json_schema"))["messages"][0][
+        "content"
+    ] == list(parts)
 
 
 # --- the native form of a schema
@@ -190,22 +202,30 @@ LOOSE = {
 @pytest.mark.parametrize("case", STRICT)
 def test_what_strict_decoding_takes_is_marked_strict(case: str) -> None:
     """These go to the server with strict: true."""
-    assert native_form(form(STRICT[case])).is_strict
+    assert build_server_schema(form(STRICT[case])).is_strict
 
 
 @pytest.mark.parametrize("case", LOOSE)
 def test_what_strict_decoding_refuses_is_a_hint(case: str) -> None:
     """These go without, for a strict server would refuse the request."""
-    made = native_form(form(LOOSE[case]))
+    made = build_server_schema(form(LOOSE[case]))
     assert not made.is_strict
     assert (
         "strict"
-        not in chat_completions.body(request(output=form()), made, Dialect("json_schema"))["response_format"][
-            "json_schema"
-        ]
+        not in chat_completions.build_chat_body(request(output=form()), made, ServerCapabilities("json_schema"))[
+            "response_format"
+        ]["json_schema"]
     )
-    assert responses.body(request(output=form()), made, Dialect("tool"))["tools"][0]["strict"] is False
-    assert responses.body(request(output=form()), made, Dialect("json_schema"))["text"]["format"]["strict"] is False
+    assert (
+        responses.build_responses_body(request(output=form()), made, ServerCapabilities("tool"))["tools"][0]["strict"]
+        is False
+    )
+    assert (
+        responses.build_responses_body(request(output=form()), made, ServerCapabilities("json_schema"))["text"][
+            "format"
+        ]["strict"]
+        is False
+    )
 
 
 def test_a_schema_without_an_object_at_the_top_is_wrapped() -> None:
@@ -216,9 +236,9 @@ def test_a_schema_without_an_object_at_the_top_is_wrapped() -> None:
         "items": {"anyOf": [{"$ref": "#"}, {"$ref": "#/$defs/leaf"}, {"$ref": "#/items/anyOf/1"}]},
         "$defs": {"leaf": {"type": "string"}, "tree": {"$ref": "#"}},
     }
-    made = native_form(form(tree))
+    made = build_server_schema(form(tree))
     assert made.is_wrapped
-    assert made.schema == {
+    assert made.json_schema == {
         "type": "object",
         "properties": {
             "value": {
@@ -236,20 +256,20 @@ def test_a_schema_without_an_object_at_the_top_is_wrapped() -> None:
         "additionalProperties": False,
         "$defs": {"leaf": {"type": "string"}, "tree": {"$ref": "#/properties/value"}},
     }
-    assert "only member" in made.words("json_object")
-    assert made.words("prompted") == "Answer with JSON."
+    assert "only member" in made.instruction_for("json_object")
+    assert made.instruction_for("prompted") == "Answer with JSON."
 
 
 def test_any_schema_at_all_has_a_native_form() -> None:
     """True, {} and a reference at the top are wrapped; a name that OpenAI refuses is spelled so that it does not."""
     for schema in (True, {}, {"$ref": "#/$defs/A", "$defs": {"A": {"type": "object"}}}):
-        assert native_form(form(schema)).is_wrapped
-    assert native_form(form(name="invoice.v2 (draft)")).name == "invoice_v2__draft_"
-    assert native_form(form(name="x" * 99)).name == "x" * 64
+        assert build_server_schema(form(schema)).is_wrapped
+    assert build_server_schema(form(name="invoice.v2 (draft)")).name == "invoice_v2__draft_"
+    assert build_server_schema(form(name="x" * 99)).name == "x" * 64
 
 
 def unwrapped(text: str) -> str:
-    start, end = value_span(text)
+    start, end = find_value_span(text)
     return text[start:end]
 
 
@@ -299,11 +319,11 @@ ASKED = request(output=form())
 
 
 def read_chat(reply: Any, technique: Any = "json_schema") -> Any:
-    return chat_completions.answer(reply, ASKED, Dialect(technique))
+    return chat_completions.read_chat_completion(reply, ASKED, ServerCapabilities(technique))
 
 
 def read_response(reply: Any, technique: Any = "json_schema") -> Any:
-    return responses.answer(reply, ASKED, Dialect(technique))
+    return responses.read_response(reply, ASKED, ServerCapabilities(technique))
 
 
 def test_text_is_found_where_servers_put_it() -> None:
@@ -466,7 +486,7 @@ def test_no_shape_of_a_reply_is_an_exception(reply: Any) -> None:
 )
 def test_the_wait_asked_for_is_read(headers: dict[str, str], seconds: float | None) -> None:
     """Seconds, milliseconds or a date; what is none of them is nothing."""
-    assert retry_after_s(headers, NOW) == seconds
+    assert read_retry_after_s(headers, NOW) == seconds
 
 
 SPELLINGS = [
@@ -487,52 +507,52 @@ SPELLINGS = [
 @pytest.mark.parametrize(("body", "read"), SPELLINGS)
 def test_errors_are_read_in_every_spelling(body: bytes, read: Any) -> None:
     """OpenAI's, vLLM's, FastAPI's, Google's; anything else is its own message."""
-    found = complaint_of(body)
+    found = parse_error_details(body)
     assert (found.message, found.code, found.param, found.status) == read
 
 
 def test_a_message_is_one_short_line_without_secrets() -> None:
     """Secrets go before the text is cut, so that no half of a key is left over."""
     key = "sk-proj-4f9a8b7c6d5e4f3a2b1c0d9e8f7a6b5c"
-    assert short(f"a\n b\t\x85{key}") == "a b [redacted:openai_key]"
-    cut = short("x" * 280 + " " + key)
+    assert redacted_line(f"a\n b\t\x85{key}") == "a b [redacted:openai_key]"
+    cut = redacted_line("x" * 280 + " " + key)
     assert (len(cut), "sk-proj" in cut) == (300, False)
-    assert short("x" * 9_000_000) == "x" * 299 + "…"
+    assert redacted_line("x" * 9_000_000) == "x" * 299 + "…"
 
 
 def test_an_error_that_says_nothing_is_named_by_its_cause() -> None:
     """Some of a network's errors have no words: the one behind them speaks, or its type."""
     silent = ValueError()
     silent.__cause__ = ConnectionResetError()
-    assert words_of(silent) == "ConnectionResetError"
+    assert exception_text(silent) == "ConnectionResetError"
     silent.__cause__ = OSError("reset by peer")
-    assert words_of(silent) == "reset by peer"
+    assert exception_text(silent) == "reset by peer"
 
 
 @given(st.integers(300, 999), st.binary(max_size=200) | shapes.map(lambda found: json.dumps(found).encode()))
 def test_every_error_body_is_a_failure(status: int, body: bytes) -> None:
     """Any bytes with any status over 299 are one failure with a message of at most 300 characters."""
-    exchange = Exchange(status, {}, body)
-    complaint = complaint_of(body)
-    found = failure_of(exchange, complaint, NOW)
+    exchange = HTTPExchange(status, {}, body)
+    details = parse_error_details(body)
+    found = failure_from_status(exchange, details, NOW)
     assert (found.status, found.raw, len(found.message) <= 300) == (status, body, True)
-    asked = Dialect("json_schema").simpler(status, complaint, _asked("m"))
+    asked = ServerCapabilities("json_schema").simplify(status, details, _asked("m"))
     assert asked is None or asked.technique == "tool"
 
 
 def _asked(model: str) -> Any:
-    from llmguard.models.openai.server_capabilities import Asked
+    from llmguard.models.openai.server_capabilities import RequestFeatures
 
-    return Asked(model, Sampling(), has_form=True)
+    return RequestFeatures(model, Sampling(), has_schema=True)
 
 
 def test_a_models_name_is_no_complaint_about_tools() -> None:
     """That `tool-7b` does not exist says nothing about tool calls."""
-    complaint = complaint_of(b'{"error": "The model `tool-7b` does not exist"}')
-    assert Dialect("tool").simpler(404, complaint, _asked("tool-7b")) is None
-    assert Dialect("tool").simpler(404, complaint, _asked("m")) == Dialect("json_object")
+    details = parse_error_details(b'{"error": "The model `tool-7b` does not exist"}')
+    assert ServerCapabilities("tool").simplify(404, details, _asked("tool-7b")) is None
+    assert ServerCapabilities("tool").simplify(404, details, _asked("m")) == ServerCapabilities("json_object")
 
 
 def test_what_careless_servers_write_is_read() -> None:
     """A lone surrogate or NaN in a body is no reason to drop the reply."""
-    assert parse(b'{"a": "\\ud800", "b": NaN}')["a"] == "\ud800"
+    assert parse_json_body(b'{"a": "\\ud800", "b": NaN}')["a"] == "\ud800"

@@ -385,13 +385,13 @@ def test_a_value_that_is_no_object_is_wrapped_on_its_way(ask: Ask) -> None:
 
 def test_output_forms_are_kept_in_bounds(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many schemas a model is asked for, each is sent as it is, and few are kept."""
-    monkeypatch.setattr("llmguard.models.openai.model._FORMS_KEPT", 2)
+    monkeypatch.setattr("llmguard.models.openai.model._CACHED_SCHEMAS", 2)
     with FaultServer([answer(200, chat())]) as server:
         model = model_at(server)
         for name in ("a", "b", "c", "a"):
             ask(model, request(output=form(name=name)))
         sent = [each.body["response_format"]["json_schema"]["name"] for each in server.requests]
-    assert (sent, len(model._forms)) == (["a", "b", "c", "a"], 2)
+    assert (sent, len(model._schemas)) == (["a", "b", "c", "a"], 2)
 
 
 def test_the_http_client_below_serves_other_requests_too() -> None:

@@ -170,8 +170,8 @@ def test_a_network_that_breaks_in_mid_reply_is_a_failure(side: str) -> None:
             yield b'{"choices'
             raise self.error
 
-    for trouble, kind in ((httpx.ReadError("reset"), "connection"), (httpx.ReadTimeout("slow"), "timeout")):
-        transport = httpx.MockTransport(lambda sent, said=trouble: httpx.Response(200, stream=Breaking(said)))
+    for incomplete_reason, kind in ((httpx.ReadError("reset"), "connection"), (httpx.ReadTimeout("slow"), "timeout")):
+        transport = httpx.MockTransport(lambda sent, said=incomplete_reason: httpx.Response(200, stream=Breaking(said)))
         own = httpx.Client if side == "sync" else httpx.AsyncClient
         found = asked(side, http_client=own(transport=transport))
         assert isinstance(found, ModelFailure)

@@ -22,9 +22,9 @@ from llmguard.prompts.tokens import Count, count_messages, estimate
 def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty folder in the place of tiktoken's cache, and nothing remembered of another."""
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
-    token_counts._at_hand.cache_clear()
+    token_counts._installed_encoding.cache_clear()
     yield tmp_path
-    token_counts._at_hand.cache_clear()
+    token_counts._installed_encoding.cache_clear()
 
 
 @pytest.fixture

@@ -1,78 +1,83 @@
-"""The Responses API: a request as the body to send, and the JSON of a reply as an answer. Nothing here sends."""
+"""The Responses API: a request as a body, and the JSON of a reply as an answer. Nothing is sent here."""
 
 from __future__ import annotations
 
 from llmguard.core.canonical import Json
 from llmguard.core.messages import Message, ModelAnswer, ModelRequest
-from llmguard.models.openai.reply import join_calls, join_parts, judged, usage_of_failure
-from llmguard.models.openai.server_capabilities import Dialect
-from llmguard.models.openai.strict_schema import NativeForm, instructed
-from llmguard.models.transport.failures import failure_in_reply, malformed
+from llmguard.models.openai.reply import classify_reply, join_parts, join_tool_arguments, read_usage_of_failure
+from llmguard.models.openai.server_capabilities import ServerCapabilities
+from llmguard.models.openai.strict_schema import ServerSchema, append_instruction
+from llmguard.models.transport.failures import failure_from_error, malformed_reply
 
-PATH = "/responses"
 _SAMPLING = {"temperature": "temperature", "top_p": "top_p", "max_tokens": "max_output_tokens"}
-"""What this API knows of sampling; it has no seed and no stop."""
+"""This API's names of the sampling parameters; it has no seed and no stop."""
 _LOGPROBS = "message.output_text.logprobs"
 
 
-def body(request: ModelRequest, form: NativeForm | None, dialect: Dialect) -> dict[str, Json]:
-    messages = instructed(request.messages, form.words(dialect.technique)) if form else request.messages
-    asked: dict[str, Json] = {"model": request.model, "input": [_message(message) for message in messages]}
-    if form is not None:
-        asked.update(_constraint(form, dialect))
+def build_responses_body(
+    request: ModelRequest, schema: ServerSchema | None, capabilities: ServerCapabilities
+) -> dict[str, Json]:
+    messages = (
+        append_instruction(request.messages, schema.instruction_for(capabilities.technique))
+        if schema
+        else request.messages
+    )
+    body: dict[str, Json] = {"model": request.model, "input": [_message(message) for message in messages]}
+    if schema is not None:
+        body.update(_constrain_output(schema, capabilities))
     for name, value in request.sampling.set_fields().items():
-        if name in _SAMPLING and name not in dialect.without:
-            asked[_SAMPLING[name]] = value
-    return asked
+        if name in _SAMPLING and name not in capabilities.unsupported:
+            body[_SAMPLING[name]] = value
+    return body
 
 
-def ask_logprobs(body: dict[str, Json], *, is_openai: bool) -> None:
-    """Here they are one of the things that a response may include."""
+def add_responses_logprobs(body: dict[str, Json], is_openai: bool) -> None:
+    """In this API they are one of the parts that a response may include."""
     included = body.get("include")
     body["include"] = [*(included if isinstance(included, list) else ()), _LOGPROBS]
 
 
-def answer(reply: Json, request: ModelRequest, dialect: Dialect) -> ModelAnswer:
-    """What the JSON of a reply says, whatever its shape."""
+def read_response(reply: Json, request: ModelRequest, capabilities: ServerCapabilities) -> ModelAnswer:
+    """The answer for the JSON of a reply, of whatever shape."""
     if not isinstance(reply, dict):
-        return malformed(f"expected an object with output, found {type(reply).__name__}")
+        return malformed_reply(f"expected an object with output, found {type(reply).__name__}")
     if reply.get("error"):
-        return failure_in_reply(reply["error"], usage_of_failure(reply))
+        return failure_from_error(reply["error"], read_usage_of_failure(reply))
     output, status = reply.get("output"), reply.get("status")
     if not isinstance(output, list) or status in ("queued", "in_progress", "failed", "cancelled"):
-        found = f"status {status!r} and output {str(output)[:200]}"
-        return malformed(f"expected a finished response, found {found}", usage_of_failure(reply))
+        got = f"status {status!r} and output {str(output)[:200]}"
+        return malformed_reply(f"expected a finished response, found {got}", read_usage_of_failure(reply))
     items = [item for item in output if isinstance(item, dict)]
     parts = _parts(items)
     content = join_parts(parts, ("output_text", "text"))
-    arguments = join_calls([item.get("arguments") for item in items if item.get("type") == "function_call"])
+    arguments = join_tool_arguments([item.get("arguments") for item in items if item.get("type") == "function_call"])
     if content is None or arguments is None:
-        return malformed(f"expected text in output, found {str(output)[:200]}", usage_of_failure(reply))
-    said = (arguments or content) if dialect.technique == "tool" else (content or arguments)
+        return malformed_reply(f"expected text in output, found {str(output)[:200]}", read_usage_of_failure(reply))
+    text = (arguments or content) if capabilities.technique == "tool" else (content or arguments)
     tokens = None if arguments else _logprobs(parts)
-    return judged(reply, request, said, _refusal(parts), _finish_reason(reply), tokens)
+    return classify_reply(reply, request, text, _refusal(parts), _finish_reason(reply), tokens)
 
 
 def _parts(items: list[Json]) -> list[Json]:
-    """The content parts of the messages; what a model says on its way to the answer ("commentary") is none."""
+    """The content parts of the messages, without "commentary": text on the way to the answer."""
     messages = [item for item in items if item.get("type") == "message"]
     final = [message for message in messages if message.get("phase") != "commentary"] or messages
-    found = [message.get("content") for message in final]
-    return [part for content in found if isinstance(content, list) for part in content]
+    contents = [message.get("content") for message in final]
+    return [part for content in contents if isinstance(content, list) for part in content]
 
 
 def _logprobs(parts: list[Json]) -> list[Json]:
-    found = [part.get("logprobs") for part in parts if isinstance(part, dict)]
-    return [entry for entries in found if isinstance(entries, list) for entry in entries]
+    lists = [part.get("logprobs") for part in parts if isinstance(part, dict)]
+    return [entry for entries in lists if isinstance(entries, list) for entry in entries]
 
 
 def _refusal(parts: list[Json]) -> str:
-    said = [part.get("refusal") for part in parts if isinstance(part, dict) and part.get("type") == "refusal"]
-    return "".join(text for text in said if isinstance(text, str))
+    texts = [part.get("refusal") for part in parts if isinstance(part, dict) and part.get("type") == "refusal"]
+    return "".join(text for text in texts if isinstance(text, str))
 
 
 def _finish_reason(reply: Json) -> Json:
-    """Any incomplete response is a cut one, unless a filter cut it."""
+    """An incomplete response was cut by the length limit, unless a content filter cut it."""
     details = reply.get("incomplete_details")
     if reply.get("status") != "incomplete" and not isinstance(details, dict):
         return "stop"
@@ -87,7 +92,7 @@ def _message(message: Message) -> Json:
 
 
 def _part(part: Json, role: str) -> Json:
-    """A content part in this API's spelling; one that has no other spelling stays as it is."""
+    """A content part as this API writes it; unknown parts stay as they are."""
     match part:
         case {"type": "text", "text": text}:
             return {"type": "output_text" if role == "assistant" else "input_text", "text": text}
@@ -101,15 +106,18 @@ def _part(part: Json, role: str) -> Json:
             return part
 
 
-def _constraint(form: NativeForm, dialect: Dialect) -> dict[str, Json]:
-    match dialect.technique:
+def _constrain_output(schema: ServerSchema, capabilities: ServerCapabilities) -> dict[str, Json]:
+    match capabilities.technique:
         case "json_schema":
-            schema = {"type": "json_schema", "name": form.name, "schema": form.schema, "strict": form.is_strict}
-            return {"text": {"format": schema}}
+            output = {"name": schema.name, "schema": schema.json_schema, "strict": schema.is_strict}
+            return {"text": {"format": {"type": "json_schema", **output}}}
         case "tool":
-            # Here a function is strict unless it says otherwise.
-            function = {"type": "function", "name": form.name, "parameters": form.schema, "strict": form.is_strict}
-            return {"tools": [function], "tool_choice": {"type": "function", "name": form.name}}
+            # In this API a function is strict by default.
+            function = {"name": schema.name, "parameters": schema.json_schema, "strict": schema.is_strict}
+            return {
+                "tools": [{"type": "function", **function}],
+                "tool_choice": {"type": "function", "name": schema.name},
+            }
         case "json_object":
             return {"text": {"format": {"type": "json_object"}}}
         case "prompted":

@@ -1,4 +1,4 @@
-"""Where requests go: address and key, from arguments or the environment, checked before anything is sent."""
+"""The server: its address and key, from arguments or the environment, checked before anything is sent."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from llmguard.core.errors import UsageError
-from llmguard.models.transport.failures import short
+from llmguard.models.transport.failures import redacted_line
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 URL_VARIABLE = "OPENAI_BASE_URL"
 OPENAI_URL = "https://api.openai.com/v1"
 NO_KEY = "none"
+"""Sent to a server on this machine: the SDK needs a key, such servers ignore it."""
 _OPENAI_HOSTS = re.compile(r"(?:[a-z0-9-]+\.)*(?:openai\.com|openai\.azure\.com|cognitiveservices\.azure\.com)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """`max_reply_bytes`: what is read of a reply at most."""
+    """`max_reply_bytes`: the most that is read of a reply, decompressed."""
 
     base_url: str
     api_key: str = field(repr=False)
@@ -28,10 +29,10 @@ class Server:
     max_reply_bytes: int
 
 
-def server_of(
+def resolve_server(
     model: str, *, base_url: str | None, api_key: str | None, headers: Mapping[str, str], max_reply_bytes: int
 ) -> Server:
-    """Raises UsageError, with the name of the variable that is to be set."""
+    """The server; raises UsageError with the name of the variable to set."""
     url = _checked_url(model, base_url or os.environ.get(URL_VARIABLE) or OPENAI_URL)
     key = api_key or os.environ.get(KEY_VARIABLE) or (NO_KEY if _is_local(url) else "")
     return Server(
@@ -52,7 +53,7 @@ def _checked_url(model: str, url: str) -> str:
         usable = False
     if not usable:
         raise UsageError(
-            f"base_url of model {model!r} is {short(url)!r}; expected http:// or https:// with a host and without a"
+            f"base_url of model {model!r} is {redacted_line(url)!r}; expected http:// or https:// with a host and without a"
             f" password. Give the address that ends in /v1, or unset {URL_VARIABLE}."
         )
     return url

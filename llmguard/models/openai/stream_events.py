@@ -1,8 +1,7 @@
-"""A streamed reply: server-sent events as their bytes come, and at the end the reply as if it had come whole."""
+"""A streamed reply: server-sent events as their bytes arrive, and at the end the reply as if it had not been streamed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
 import orjson
@@ -12,49 +11,52 @@ from llmguard.core.model import Emit
 from llmguard.models.openai.chat_completions import logprobs_in
 
 
-class Collector(Protocol):
-    """Gathers the events of one API. `take` returns the text that is new; `reply` is the whole, or None if it was cut."""
+class EventCollector(Protocol):
+    """Collects the events of one API."""
 
-    def take(self, event: Json) -> str: ...
-    def reply(self) -> Json | None: ...
+    def add_event(self, event: Json) -> str:
+        """The new text in the event."""
+
+    def whole_reply(self) -> Json | None:
+        """The reply as if it had not been streamed; None if the stream was cut."""
 
 
-class Streamed:
-    """Hears the bytes of a reply and hands on its text; `stopped` once `emit` wants no more."""
+class StreamReader:
+    """Reads the bytes of a streamed reply and passes its text to `emit`; `stopped` once `emit` returned False."""
 
-    def __init__(self, collector: Collector, emit: Emit) -> None:
+    def __init__(self, collector: EventCollector, emit: Emit) -> None:
         self.collector, self._emit = collector, emit
         self._rest: list[bytes] = []
         self._texts: list[str] = []
-        self.any = self.stopped = False
+        self.has_events = self.stopped = False
 
     def add(self, chunk: bytes) -> bool:
-        """Takes the next bytes; False where no more are wanted. Each is looked at once, however the lines are cut."""
+        """Read the next bytes; False where no more are needed. Each byte is read once, wherever the chunks are cut."""
         if b"\n" not in chunk:
             self._rest.append(chunk)
             return True
         *lines, rest = (b"".join(self._rest) + chunk).split(b"\n")
         self._rest = [rest]
-        return all(self._line(line.rstrip(b"\r")) for line in lines)
+        return all(self._read_line(line.rstrip(b"\r")) for line in lines)
 
     @property
     def text(self) -> str:
         return "".join(self._texts)
 
-    def _line(self, line: bytes) -> bool:
-        """Only `data:` counts; comments, names and ids of events say nothing that is not in it (WHATWG HTML, 9.2.6)."""
+    def _read_line(self, line: bytes) -> bool:
+        """Only `data:` matters here, not comments, names and ids of events (WHATWG HTML, 9.2.6)."""
         if not line.startswith(b"data:"):
             return True
         data = line[5:].strip()
         if data == b"[DONE]":
-            self.any = True
+            self.has_events = True
             return True
         try:
             event = orjson.loads(data)
         except ValueError:
             return True
-        self.any = True
-        text = self.collector.take(event) if isinstance(event, dict) else ""
+        self.has_events = True
+        text = self.collector.add_event(event) if isinstance(event, dict) else ""
         if text:
             self._texts.append(text)
             self.stopped = not self._emit(text)
@@ -66,11 +68,11 @@ class ChatCollector:
 
     def __init__(self) -> None:
         self._whole: dict[str, Json] = {}
-        self._said: dict[str, list[str]] = {"content": [], "refusal": [], "arguments": []}
+        self._texts: dict[str, list[str]] = {"content": [], "refusal": [], "arguments": []}
         self._finished: Json = None
         self._logprobs: list[Json] = []
 
-    def take(self, event: Json) -> str:
+    def add_event(self, event: Json) -> str:
         for name in ("model", "usage", "error"):
             if event.get(name):
                 self._whole[name] = event[name]
@@ -86,16 +88,16 @@ class ChatCollector:
         new = {"content": delta.get("content"), "refusal": delta.get("refusal"), "arguments": _arguments(delta)}
         for name, text in new.items():
             if isinstance(text, str):
-                self._said[name].append(text)
+                self._texts[name].append(text)
         return "".join(text for name in ("content", "arguments") if isinstance(text := new[name], str))
 
-    def reply(self) -> Json | None:
+    def whole_reply(self) -> Json | None:
         if self._finished is None and "error" not in self._whole:
             return None
-        said = {name: "".join(texts) or None for name, texts in self._said.items()}
-        message: dict[str, Json] = {"content": said["content"], "refusal": said["refusal"]}
-        if said["arguments"]:
-            message["tool_calls"] = [{"function": {"arguments": said["arguments"]}}]
+        texts = {name: "".join(pieces) or None for name, pieces in self._texts.items()}
+        message: dict[str, Json] = {"content": texts["content"], "refusal": texts["refusal"]}
+        if texts["arguments"]:
+            message["tool_calls"] = [{"function": {"arguments": texts["arguments"]}}]
         if "error" in self._whole:
             return self._whole
         choice = {"message": message, "finish_reason": self._finished, "logprobs": {"content": self._logprobs}}
@@ -113,31 +115,31 @@ def _arguments(delta: Json) -> str | None:
 
 
 class ResponseCollector:
-    """Events of the Responses API; the last one carries the whole response, at some servers without log-probabilities."""
+    """Events of the Responses API. The last one has the whole response, at some servers without log-probabilities."""
 
-    _TEXTS = ("response.output_text.delta", "response.function_call_arguments.delta")
-    _ENDS = ("response.completed", "response.incomplete", "response.failed")
+    _TEXT_EVENTS = ("response.output_text.delta", "response.function_call_arguments.delta")
+    _LAST_EVENTS = ("response.completed", "response.incomplete", "response.failed")
 
     def __init__(self) -> None:
         self._whole: Json | None = None
         self._logprobs: dict[tuple[int, int], list[Json]] = {}
 
-    def take(self, event: Json) -> str:
+    def add_event(self, event: Json) -> str:
         kind = event.get("type")
-        if kind in self._ENDS:
+        if kind in self._LAST_EVENTS:
             self._whole = event.get("response")
         elif kind == "error":
             self._whole = {"error": event}
-        if kind in self._TEXTS and event.get("logprobs"):
+        if kind in self._TEXT_EVENTS and event.get("logprobs"):
             self._add_logprobs(event.get("output_index"), event.get("content_index"), event["logprobs"])
         delta = event.get("delta")
-        return delta if kind in self._TEXTS and isinstance(delta, str) else ""
+        return delta if kind in self._TEXT_EVENTS and isinstance(delta, str) else ""
 
-    def reply(self) -> Json | None:
+    def whole_reply(self) -> Json | None:
         for (item, part), entries in self._logprobs.items():
-            said = _at(self._whole, "output", item, "content", part)
-            if isinstance(said, dict) and not said.get("logprobs"):
-                said["logprobs"] = entries
+            content = _value_at(self._whole, "output", item, "content", part)
+            if isinstance(content, dict) and not content.get("logprobs"):
+                content["logprobs"] = entries
         return self._whole
 
     def _add_logprobs(self, item: Json, part: Json, entries: Json) -> None:
@@ -145,14 +147,11 @@ class ResponseCollector:
             self._logprobs.setdefault((item, part), []).extend(entries)
 
 
-def _at(value: Json, *path: str | int) -> Json:
-    """What stands at `path`; None where nothing does."""
+def _value_at(value: Json, *path: str | int) -> Json:
+    """The value at `path`; None where there is none."""
     for step in path:
         if isinstance(step, str):
             value = value.get(step) if isinstance(value, dict) else None
         else:
             value = value[step] if isinstance(value, list) and 0 <= step < len(value) else None
     return value
-
-
-COLLECTORS: dict[str, Callable[[], Collector]] = {"chat": ChatCollector, "responses": ResponseCollector}

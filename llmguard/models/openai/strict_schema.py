@@ -1,7 +1,7 @@
-"""An output schema as a server takes it: an object at the top, marked strict where OpenAI's strict decoding holds it.
+"""An output schema as a server takes it: an object at the top, marked strict where OpenAI's strict decoding supports it.
 
-Another type at the top is wrapped as `{"value": …}`, and the reply is unwrapped by cutting, never by encoding anew: the
-parser judges the model's own text.
+Another type at the top is wrapped as `{"value": …}`. The reply is unwrapped by cutting its text, never by encoding it
+again, so that the parser sees the model's own text.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _STRICT_KEYWORDS = {
     *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems"),
 }
 _STRICT_FORMATS = frozenset(("date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"))
-_STRICT_DEPTH = 10
+_STRICT_DEPTH = 10  # the same page, limits on nesting and size
 _STRICT_PROPERTIES = 5_000
 _MAPS = ("properties", "$defs", "definitions", "patternProperties", "dependentSchemas")
 _SCHEMAS = ("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames")
@@ -36,17 +36,17 @@ _decoder = json.JSONDecoder()
 
 
 @dataclass(frozen=True, slots=True)
-class NativeForm:
-    """`schema` as it is sent. `is_wrapped`: the value stands under the key "value"."""
+class ServerSchema:
+    """`json_schema` as it is sent. `is_wrapped`: the value is the member "value" of an object."""
 
     name: str
-    schema: Json = field(repr=False)
+    json_schema: Json = field(repr=False)
     is_wrapped: bool
     is_strict: bool
     instruction: str = field(repr=False)
 
-    def words(self, technique: str) -> str:
-        """What a model is told that cannot be held to the schema."""
+    def instruction_for(self, technique: str) -> str:
+        """The schema in words, for a technique that does not send it."""
         if technique == "prompted":
             return self.instruction
         if technique != "json_object":
@@ -54,32 +54,32 @@ class NativeForm:
         return self.instruction + _IN_AN_OBJECT if self.is_wrapped else self.instruction
 
 
-def native_form(output: ResponseFormat) -> NativeForm:
+def build_server_schema(output: ResponseFormat) -> ServerSchema:
     schema = output.schema if isinstance(output.schema, dict) else {}
     is_wrapped = schema.get("type") != "object"
-    sent = _wrapped(schema) if is_wrapped else _without(schema, _ANNOTATIONS)
+    json_schema = _wrap(schema) if is_wrapped else _drop_keys(schema, _ANNOTATIONS)
     name = _NAME.sub("_", output.name)[:64] or "output"
-    return NativeForm(name, sent, is_wrapped, _is_strict(sent), output.instruction)
+    return ServerSchema(name, json_schema, is_wrapped, _is_strict(json_schema), output.instruction)
 
 
-def instructed(messages: tuple[Message, ...], words: str) -> tuple[Message, ...]:
-    """The messages with `words` at the end of the last one that is not the assistant's."""
-    if not words:
+def append_instruction(messages: tuple[Message, ...], instruction: str) -> tuple[Message, ...]:
+    """The messages with `instruction` at the end of the last one that is not the assistant's."""
+    if not instruction:
         return messages
     for number in range(len(messages) - 1, -1, -1):
         if messages[number].role != "assistant":
-            return (*messages[:number], _with_words(messages[number], words), *messages[number + 1 :])
-    return (*messages, Message("user", words))
+            return (*messages[:number], _append_text(messages[number], instruction), *messages[number + 1 :])
+    return (*messages, Message("user", instruction))
 
 
-def _with_words(message: Message, words: str) -> Message:
+def _append_text(message: Message, text: str) -> Message:
     if isinstance(message.content, str):
-        return Message(message.role, f"{message.content}\n\n{words}")
-    return Message(message.role, (*message.content, {"type": "text", "text": words}))
+        return Message(message.role, f"{message.content}\n\n{text}")
+    return Message(message.role, (*message.content, {"type": "text", "text": text}))
 
 
-def value_span(text: str) -> tuple[int, int]:
-    """Where the value stands in `{"value": …}`: start and end; of any other text, all of it.
+def find_value_span(text: str) -> tuple[int, int]:
+    """The span of the value in `{"value": …}`, start and end; of any other text, all of it.
 
     >>> value_span('{"value": [1.50, 2e3]}'), value_span('{"value": 1, "note": 2}')
     ((10, 21), (0, 23))
@@ -95,10 +95,10 @@ def value_span(text: str) -> tuple[int, int]:
     return (start.end(), end) if text[end:].strip() == "}" else whole
 
 
-def _wrapped(schema: Json) -> Json:
-    """Definitions stay at the top, where `#/$defs/…` finds them; other references into the document move along."""
-    definitions = {name: _moved(schema[name]) for name in _DEFINITIONS if name in schema}
-    value = _moved(_without(schema, (*_ANNOTATIONS, *_DEFINITIONS)))
+def _wrap(schema: Json) -> Json:
+    """Definitions stay at the top, where `#/$defs/…` finds them; other references into the document are moved with the schema."""
+    definitions = {name: _move_references(schema[name]) for name in _DEFINITIONS if name in schema}
+    value = _move_references(_drop_keys(schema, (*_ANNOTATIONS, *_DEFINITIONS)))
     return {
         "type": "object",
         "properties": {"value": value},
@@ -108,32 +108,32 @@ def _wrapped(schema: Json) -> Json:
     }
 
 
-def _moved(node: Json) -> Json:
+def _move_references(node: Json) -> Json:
     """The node with its references pointing below `#/properties/value`."""
     if isinstance(node, list):
-        return [_moved(item) for item in node]
+        return [_move_references(item) for item in node]
     if not isinstance(node, dict):
         return node
-    moved = {key: _moved(item) for key, item in node.items()}
+    moved = {key: _move_references(item) for key, item in node.items()}
     reference = node.get("$ref")
     if isinstance(reference, str) and reference.startswith("#") and not reference.startswith(("#/$defs/", "#/defin")):
         moved["$ref"] = "#/properties/value" + reference[1:]
     return moved
 
 
-def _without(schema: Json, names: tuple[str, ...]) -> Json:
+def _drop_keys(schema: Json, names: tuple[str, ...]) -> Json:
     return {key: item for key, item in schema.items() if key not in names}
 
 
 def _is_strict(schema: Json) -> bool:
-    """Whether OpenAI's strict decoding takes the schema; one that it refuses is sent as a hint instead."""
-    seen = properties = 0
+    """Whether OpenAI's strict decoding supports the schema; another one is sent as a hint instead."""
+    count = properties = 0
     for node, depth in _nodes(schema, 0):
-        seen += 1
+        count += 1
         if depth > _STRICT_DEPTH or not _is_strict_node(node):
             return False
         properties += len(node.get("properties", ()))
-    return seen > 0 and properties <= _STRICT_PROPERTIES
+    return count > 0 and properties <= _STRICT_PROPERTIES
 
 
 def _is_strict_node(node: Json) -> bool:
@@ -143,15 +143,15 @@ def _is_strict_node(node: Json) -> bool:
         return len(node) == 1
     if not ("type" in node or "anyOf" in node) or node.get("format", "date") not in _STRICT_FORMATS:
         return False
-    kinds = node.get("type")
-    if "object" in (kinds if isinstance(kinds, list) else [kinds]) or "properties" in node:
+    types = node.get("type")
+    if "object" in (types if isinstance(types, list) else [types]) or "properties" in node:
         closed = node.get("additionalProperties") is False
         return closed and set(node.get("properties", ())) == set(node.get("required", ()))
     return True
 
 
 def _nodes(schema: Json, depth: int) -> Iterator[tuple[Json, int]]:
-    """The schema and every schema inside it, with how many objects and arrays stand around each."""
+    """The schema and every schema inside it, each with the number of objects and arrays around it."""
     yield schema, depth
     if not isinstance(schema, dict):
         return

@@ -1,4 +1,4 @@
-"""HTTP clients for the SDK that read a reply as a whole, up to a limit of bytes and an end in time."""
+"""HTTP clients for the SDK that read the whole reply, within a size limit and a deadline."""
 
 from __future__ import annotations
 
@@ -12,38 +12,41 @@ from urllib.request import getproxies, proxy_bypass
 from llmguard.core.canonical import Json
 from llmguard.core.errors import UsageError
 from llmguard.models.transport.exchange import CappedBody
-from llmguard.models.transport.failures import words_of
+from llmguard.models.transport.failures import exception_text
 from llmguard.models.transport.http_libraries import httpcore, httpx
 from llmguard.models.transport.sockets import AsyncBoundedBackend, BoundedBackend, ShrinkingTimeout
 
-_TROUBLE = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError, httpcore.UnsupportedProtocol)
+_NETWORK_ERRORS = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError, httpcore.UnsupportedProtocol)
 _IDENTITY = ("Accept-Encoding", "identity")
-_OF_THE_BODY = (b"content-encoding", b"content-length", b"transfer-encoding")
+_BODY_HEADERS = (b"content-encoding", b"content-length", b"transfer-encoding")
 
 
 class BoundedTransport(httpx.BaseTransport):
-    """One pool of connections; a reply is read as a whole, up to a limit."""
+    """One pool of connections; a reply is read as a whole, up to a size limit."""
 
     def __init__(self, base_url: str, max_reply_bytes: int) -> None:
         proxy = proxy_for(base_url)
         make = partial(httpcore.HTTPProxy, **proxy) if proxy else httpcore.ConnectionPool
-        self._pool = make(network_backend=BoundedBackend(), **_options(base_url))
+        self._pool = make(network_backend=BoundedBackend(), **_pool_options(base_url))
         self._max_reply_bytes = max_reply_bytes
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         try:
             reply = self._pool.handle_request(_core_request(request))
-            body, heard = CappedBody(_header(reply, b"content-encoding"), self._max_reply_bytes), _heard_by(request)
+            body, on_chunk = (
+                CappedBody(_header(reply, b"content-encoding"), self._max_reply_bytes),
+                _on_chunk_of(request),
+            )
             try:
                 for chunk in cast(Iterable[bytes], reply.stream):
-                    if not body.add(chunk) or (heard is not None and not heard(body.latest)):
+                    if not body.add(chunk) or (on_chunk is not None and not on_chunk(body.latest)):
                         break
             finally:
                 reply.close()
         except httpcore.TimeoutException as error:
             raise httpx.ReadTimeout(str(error)) from error
-        except _TROUBLE as error:
-            raise httpx.NetworkError(words_of(error)) from error
+        except _NETWORK_ERRORS as error:
+            raise httpx.NetworkError(exception_text(error)) from error
         return _response(reply, body)
 
     def close(self) -> None:
@@ -56,23 +59,26 @@ class AsyncBoundedTransport(httpx.AsyncBaseTransport):
     def __init__(self, base_url: str, max_reply_bytes: int) -> None:
         proxy = proxy_for(base_url)
         make = partial(httpcore.AsyncHTTPProxy, **proxy) if proxy else httpcore.AsyncConnectionPool
-        self._pool = make(network_backend=AsyncBoundedBackend(), **_options(base_url))
+        self._pool = make(network_backend=AsyncBoundedBackend(), **_pool_options(base_url))
         self._max_reply_bytes = max_reply_bytes
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         try:
             reply = await self._pool.handle_async_request(_core_request(request))
-            body, heard = CappedBody(_header(reply, b"content-encoding"), self._max_reply_bytes), _heard_by(request)
+            body, on_chunk = (
+                CappedBody(_header(reply, b"content-encoding"), self._max_reply_bytes),
+                _on_chunk_of(request),
+            )
             try:
                 async for chunk in cast(AsyncIterable[bytes], reply.stream):
-                    if not body.add(chunk) or (heard is not None and not heard(body.latest)):
+                    if not body.add(chunk) or (on_chunk is not None and not on_chunk(body.latest)):
                         break
             finally:
                 await reply.aclose()
         except httpcore.TimeoutException as error:
             raise httpx.ReadTimeout(str(error)) from error
-        except _TROUBLE as error:
-            raise httpx.NetworkError(words_of(error)) from error
+        except _NETWORK_ERRORS as error:
+            raise httpx.NetworkError(exception_text(error)) from error
         return _response(reply, body)
 
     async def aclose(self) -> None:
@@ -80,8 +86,8 @@ class AsyncBoundedTransport(httpx.AsyncBaseTransport):
 
 
 class BoundedClient(httpx.Client):
-    """An httpx client that does no more than a model needs: no redirects, cookies, hooks, or lines in the log (which
-    would show a key in a URL). That also takes less CPU per request."""
+    """An httpx client that does only what a model needs: no redirects, cookies, hooks, or log lines (which would show a key
+    in a URL). That also takes less CPU per request."""
 
     def __init__(self, base_url: str, max_reply_bytes: int) -> None:
         self._process = os.getpid()
@@ -90,7 +96,7 @@ class BoundedClient(httpx.Client):
         super().__init__(transport=self._direct, trust_env=False)
 
     def build_request(self, method: str, url: httpx.URL | str, **options: Json) -> httpx.Request:
-        return _request(method, self._urls, url, options) or super().build_request(method, url, **options)
+        return _build_request(method, self._urls, url, options) or super().build_request(method, url, **options)
 
     def send(self, request: httpx.Request, **options: Json) -> httpx.Response:
         response = self._direct.handle_request(request)
@@ -98,7 +104,7 @@ class BoundedClient(httpx.Client):
         return response
 
     def __del__(self) -> None:
-        # A fork must not take the lock of its parent's pool; and a client that could not be made has none.
+        # A fork must not take the lock of its parent's pool; a client whose constructor raised has no pool.
         if os.getpid() == self._process and hasattr(self, "_direct"):
             self._direct.close()
 
@@ -112,7 +118,7 @@ class AsyncBoundedClient(httpx.AsyncClient):
         super().__init__(transport=self._direct, trust_env=False)
 
     def build_request(self, method: str, url: httpx.URL | str, **options: Json) -> httpx.Request:
-        return _request(method, self._urls, url, options) or super().build_request(method, url, **options)
+        return _build_request(method, self._urls, url, options) or super().build_request(method, url, **options)
 
     async def send(self, request: httpx.Request, **options: Json) -> httpx.Response:
         response = await self._direct.handle_async_request(request)
@@ -121,7 +127,7 @@ class AsyncBoundedClient(httpx.AsyncClient):
 
 
 def proxy_for(base_url: str) -> dict[str, Json]:
-    """The proxy that the environment names for this server, as httpcore takes it; empty where there is none."""
+    """The proxy that the environment names for this server, as httpcore's options; empty where there is none."""
     url = urlsplit(base_url)
     proxies = getproxies()
     address = proxies.get(url.scheme) or proxies.get("all")
@@ -134,27 +140,27 @@ def proxy_for(base_url: str) -> dict[str, Json]:
             " NO_PROXY, or pass client=OpenAI(http_client=...) with a client of your own."
         )
     port = f":{proxy.port}" if proxy.port else ""
-    found: dict[str, Json] = {"proxy_url": f"{proxy.scheme}://{proxy.hostname}{port}/"}
+    options: dict[str, Json] = {"proxy_url": f"{proxy.scheme}://{proxy.hostname}{port}/"}
     if proxy.username:
-        found["proxy_auth"] = (unquote(proxy.username), unquote(proxy.password or ""))
-    return found
+        options["proxy_auth"] = (unquote(proxy.username), unquote(proxy.password or ""))
+    return options
 
 
-def _options(base_url: str) -> dict[str, Json]:
-    """The SDK's own limits; a TLS context takes 20 ms, so only who needs it makes one."""
-    context = httpx.create_ssl_context() if base_url.startswith("https:") else None
+def _pool_options(base_url: str) -> dict[str, Json]:
+    """The SDK's own limits. A TLS context takes 20 ms, so it is created only for https."""
+    tls = httpx.create_ssl_context() if base_url.startswith("https:") else None
     return {
-        "ssl_context": context,
+        "ssl_context": tls,
         "max_connections": 1000,
         "max_keepalive_connections": 100,
         "keepalive_expiry": 5.0,
     }
 
 
-def _request(
+def _build_request(
     method: str, urls: dict[str, httpx.URL], url: httpx.URL | str, options: dict[str, Json]
 ) -> httpx.Request | None:
-    """The SDK's request as it is; None for one that is not of ours, which httpx may build."""
+    """A request of ours, built without httpx's merging; None for any other, which httpx builds."""
     content, timeout, headers = options.get("content"), options.get("timeout"), options.get("headers")
     if not isinstance(content, bytes) or not isinstance(timeout, ShrinkingTimeout) or options.get("params"):
         return None
@@ -166,10 +172,10 @@ def _request(
     return httpx.Request(method, url, headers=[*fields, _IDENTITY], content=content, extensions=extensions)
 
 
-def _heard_by(request: httpx.Request) -> Callable[[bytes], bool] | None:
-    """Who hears a streamed reply."""
+def _on_chunk_of(request: httpx.Request) -> Callable[[bytes], bool] | None:
+    """What gets the chunks of a streamed reply."""
     timeout = request.extensions.get("timeout", {}).get("read")
-    return timeout.heard if isinstance(timeout, ShrinkingTimeout) else None
+    return timeout.on_chunk if isinstance(timeout, ShrinkingTimeout) else None
 
 
 def _core_request(request: httpx.Request) -> httpcore.Request:
@@ -184,14 +190,14 @@ def _core_request(request: httpx.Request) -> httpcore.Request:
 
 
 def _header(reply: httpcore.Response, name: bytes) -> str:
-    for found, value in reply.headers:
-        if found.lower() == name:
+    for field, value in reply.headers:
+        if field.lower() == name:
             return value.decode("latin-1")
     return ""
 
 
 def _response(reply: httpcore.Response, body: CappedBody) -> httpx.Response:
-    """What was read, decompressed; its extension `trouble` says why it is not all."""
-    headers = [field for field in reply.headers if field[0].lower() not in _OF_THE_BODY]
-    extensions = {**reply.extensions, "trouble": body.trouble}
-    return httpx.Response(reply.status, headers=headers, content=body.taken(), extensions=extensions)
+    """What was read, decompressed; its extension `incomplete_reason` says why it is not whole."""
+    headers = [field for field in reply.headers if field[0].lower() not in _BODY_HEADERS]
+    extensions = {**reply.extensions, "incomplete_reason": body.incomplete_reason}
+    return httpx.Response(reply.status, headers=headers, content=body.content(), extensions=extensions)

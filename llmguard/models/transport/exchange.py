@@ -1,4 +1,4 @@
-"""One HTTP answer as it arrived: status, headers, and the bytes of its body up to a limit."""
+"""One HTTP reply as it arrived: status, headers, and the bytes of its body up to a limit."""
 
 from __future__ import annotations
 
@@ -13,56 +13,56 @@ import orjson
 from llmguard.core.canonical import Json
 
 EVIDENCE_LIMIT = 65_536
-"""Bytes kept of a body over the limit."""
+"""Bytes kept of a body over the limit: enough to see what it is, and few enough for a log."""
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
-    """What a server answered. `body` is decompressed; `trouble` says why it is not the whole one, if it is not.
+class HTTPExchange:
+    """What a server replied. `body` is decompressed; `incomplete_reason` says why it is not whole, empty if it is.
 
-    `headers` is asked with lower-case names.
+    `headers` has lower-case names.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
-    trouble: str = ""
+    incomplete_reason: str = ""
 
 
 class CappedBody:
     """Collects and decompresses a body, and holds at most `limit` bytes and one chunk of it.
 
-    A megabyte of zeros may arrive as a kilobyte of gzip, so what is inflated is counted, not what is received.
+    A megabyte of zeros may arrive as a kilobyte of gzip, so the limit is on the decompressed size.
     """
 
-    __slots__ = ("_inflate", "_limit", "_parts", "_size", "trouble")
+    __slots__ = ("_inflate", "_limit", "_parts", "_size", "incomplete_reason")
 
     def __init__(self, content_encoding: str, limit: int) -> None:
         self._limit, self._size = limit, 0
         self._parts: list[bytes] = []
         self._inflate = _inflater(content_encoding) if content_encoding else None
-        self.trouble = ""
+        self.incomplete_reason = ""
 
     def add(self, chunk: bytes) -> bool:
-        """Takes a chunk as received; False where no other is wanted."""
+        """Add a chunk as received; False where no more are needed."""
         if self._inflate is not None:
             try:
                 chunk = self._inflate.decompress(chunk, self._limit + 1 - self._size)
             except zlib.error as error:
-                self.trouble = f"the body is not compressed as its content-encoding says ({error})"
+                self.incomplete_reason = f"the body is not compressed as its content-encoding says ({error})"
                 return False
         self._parts.append(chunk)
         self._size += len(chunk)
         if self._size > self._limit:
-            self.trouble = self._too_large()
-        return not self.trouble
+            self.incomplete_reason = self._too_large()
+        return not self.incomplete_reason
 
     @property
     def latest(self) -> bytes:
-        """The last chunk that was taken, decompressed."""
+        """The last chunk, decompressed."""
         return self._parts[-1]
 
-    def taken(self) -> bytes:
+    def content(self) -> bytes:
         body = b"".join(self._parts) if len(self._parts) != 1 else self._parts[0]
         return body[:EVIDENCE_LIMIT] if self._size > self._limit else body
 
@@ -75,17 +75,17 @@ class CappedBody:
 
 
 def _inflater(content_encoding: str) -> Json:
-    """For gzip and deflate, which a server may send unasked; another encoding is left as it is, and is no JSON."""
+    """For gzip and deflate, which some servers send unrequested; any other encoding is left as it is, and is not valid JSON."""
     encoding = content_encoding.strip().lower()
     if encoding in ("gzip", "x-gzip"):
         return zlib.decompressobj(zlib.MAX_WBITS | 16)
     return zlib.decompressobj() if encoding == "deflate" else None
 
 
-def parse(body: bytes) -> Json:
-    """The JSON of a body; ValueError where it is none.
+def parse_json_body(body: bytes) -> Json:
+    """The JSON of a body; ValueError where it is invalid.
 
-    orjson refuses what a careless server may send and Python reads: a lone surrogate, NaN in an unimportant field.
+    orjson refuses what some servers send and Python reads: a lone surrogate, NaN in an unimportant field.
     """
     try:
         return orjson.loads(body)

@@ -1,4 +1,4 @@
-"""What a server's answer means where it is no reply: a failure kind, a short message without secrets, when to retry."""
+"""A server's error reply as a `ModelFailure`: its kind, a short message without secrets, and when to retry."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from datetime import datetime
 from llmguard.core.canonical import Json
 from llmguard.core.messages import NO_USAGE, FailureKind, ModelFailure, Usage
 from llmguard.core.redaction import redact_text
-from llmguard.models.transport.exchange import Exchange, parse
+from llmguard.models.transport.exchange import HTTPExchange, parse_json_body
 
 MESSAGE_LIMIT = 300
-"""Characters of a failure's message."""
+"""Characters of a failure's message: it is shown in one line of a terminal or a page."""
 _READ_LIMIT = 4_000
-"""Characters of a server's words that are looked at."""
+"""Characters of a server's error that are read: an error page may be megabytes."""
 
 _BY_STATUS: dict[int, FailureKind] = {
     401: "auth",
@@ -32,7 +32,7 @@ _BY_STATUS: dict[int, FailureKind] = {
     503: "overloaded",
     529: "overloaded",
 }
-# Codes and types say more than the status. A spent quota comes as 429, but no other try mends it: it is `auth`, for the
+# Codes and types say more than the status. A spent quota comes as 429, but no retry helps: it is `auth`, because the
 # account may not be used.
 _BY_CODE: dict[str, FailureKind] = {
     "billing_hard_limit_reached": "auth",
@@ -42,7 +42,7 @@ _BY_CODE: dict[str, FailureKind] = {
     "exceed_context_size_error": "context_length",
     "insufficient_quota": "auth",
     "invalid_api_key": "auth",
-    "json_validate_failed": "malformed",  # Groq: the model's own text broke the form
+    "json_validate_failed": "malformed",  # Groq: the model's own text does not match the schema
     "model_not_found": "not_found",
     "overloaded_error": "overloaded",
     "rate_limit_error": "rate_limited",
@@ -50,7 +50,7 @@ _BY_CODE: dict[str, FailureKind] = {
     "server_is_overloaded": "overloaded",
     "tool_use_failed": "malformed",  # Groq
 }
-_TOO_LONG = (
+_TOO_LONG_PHRASES = (
     "context length",
     "context window",
     "context size",
@@ -62,8 +62,8 @@ _TOO_LONG = (
 
 
 @dataclass(frozen=True, slots=True)
-class Complaint:
-    """An error in a server's own words. `code` holds its code and type, lower case."""
+class ErrorDetails:
+    """An error as the server describes it. `code` holds its code and type, lower case."""
 
     message: str
     code: tuple[str, ...] = ()
@@ -72,77 +72,81 @@ class Complaint:
 
     @property
     def text(self) -> str:
-        """All that was said, lower case, to look for words in."""
+        """All of it, lower case, to search for words."""
         return " ".join((*self.code, self.param, self.message)).lower()
 
 
-def complaint_of(body: bytes) -> Complaint:
-    """Reads the usual spellings of an error; any other body is its own message."""
+def parse_error_details(body: bytes) -> ErrorDetails:
+    """Read the usual shapes of an error; any other body is the message itself."""
     try:
-        found = parse(body)
+        reply = parse_json_body(body)
     except ValueError:
-        found = None
-    said = _error_in(found)
-    if isinstance(said, str):
-        return Complaint(said[:_READ_LIMIT])
-    if not isinstance(said, dict):
-        return Complaint(body[:_READ_LIMIT].decode("utf-8", "replace"))
-    message = said.get("message")
-    return Complaint(
+        reply = None
+    error = _find_error(reply)
+    if isinstance(error, str):
+        return ErrorDetails(error[:_READ_LIMIT])
+    if not isinstance(error, dict):
+        return ErrorDetails(body[:_READ_LIMIT].decode("utf-8", "replace"))
+    message = error.get("message")
+    return ErrorDetails(
         message[:_READ_LIMIT] if isinstance(message, str) else body[:_READ_LIMIT].decode("utf-8", "replace"),
-        tuple(str(said[name])[:100].lower() for name in ("code", "type") if isinstance(said.get(name), str | int)),
-        said["param"][:100] if isinstance(said.get("param"), str) else "",
-        _status_in(said.get("code")),
+        _codes(error),
+        error["param"][:100] if isinstance(error.get("param"), str) else "",
+        _status_of_code(error.get("code")),
     )
 
 
-def failure_of(exchange: Exchange, complaint: Complaint, now: datetime) -> ModelFailure:
-    """The failure that a status over 299 stands for."""
+def failure_from_status(exchange: HTTPExchange, details: ErrorDetails, now: datetime) -> ModelFailure:
+    """The failure for a status above 299."""
     if 300 <= exchange.status < 400:
-        return _redirected(exchange)
-    kind = _kind(exchange.status, complaint)
+        return _redirect_failure(exchange)
+    kind = _failure_kind(exchange.status, details)
     return ModelFailure(
         kind,
-        short(f"HTTP {exchange.status}: {complaint.message or 'no body'}"),
+        redacted_line(f"HTTP {exchange.status}: {details.message or 'no body'}"),
         status=exchange.status,
-        retry_after_s=retry_after_s(exchange.headers, now),
+        retry_after_s=read_retry_after_s(exchange.headers, now),
         raw=exchange.body,
     )
 
 
-def failure_in_reply(error: Json, usage: Usage) -> ModelFailure:
+def failure_from_error(error: Json, usage: Usage) -> ModelFailure:
     """The failure of an error object that came with status 200."""
-    said = error if isinstance(error, dict) else {"message": str(error)[:_READ_LIMIT]}
-    code = tuple(str(said[name])[:100].lower() for name in ("code", "type") if isinstance(said.get(name), str | int))
-    complaint = Complaint(str(said.get("message", ""))[:_READ_LIMIT], code, "", _status_in(said.get("code")))
-    kind = _kind(complaint.status or 500, complaint)
-    return ModelFailure(kind, short(f"an error with status 200: {complaint.message or error}"), usage=usage)
+    fields = error if isinstance(error, dict) else {"message": str(error)[:_READ_LIMIT]}
+    message, status = str(fields.get("message", ""))[:_READ_LIMIT], _status_of_code(fields.get("code"))
+    details = ErrorDetails(message, _codes(fields), "", status)
+    kind = _failure_kind(details.status or 500, details)
+    return ModelFailure(kind, redacted_line(f"an error with status 200: {details.message or error}"), usage=usage)
 
 
-def malformed(what: str, usage: Usage = NO_USAGE) -> ModelFailure:
-    return ModelFailure("malformed", short(what), usage=usage)
+def _codes(error: Json) -> tuple[str, ...]:
+    return tuple(str(error[name])[:100].lower() for name in ("code", "type") if isinstance(error.get(name), str | int))
 
 
-def short(text: str) -> str:
-    """One line without secrets. They are taken out before the text is cut, or half a key would be left over."""
+def malformed_reply(message: str, usage: Usage = NO_USAGE) -> ModelFailure:
+    return ModelFailure("malformed", redacted_line(message), usage=usage)
+
+
+def redacted_line(text: str) -> str:
+    """One line without secrets, cut to `MESSAGE_LIMIT`. They are removed before the cut, which might leave half a key."""
     line = " ".join(redact_text(text[:_READ_LIMIT]).split())
     return line if len(line) <= MESSAGE_LIMIT else line[: MESSAGE_LIMIT - 1] + "…"
 
 
-def words_of(error: BaseException) -> str:
-    """What an exception says, or the one behind it: some of a network's say nothing."""
-    found: BaseException | None = error
-    while found is not None:
-        if said := str(found):
-            return said
-        error, found = found, found.__cause__ or found.__context__
+def exception_text(error: BaseException) -> str:
+    """The message of an exception, or of its cause: some network exceptions have none."""
+    current: BaseException | None = error
+    while current is not None:
+        if text := str(current):
+            return text
+        error, current = current, current.__cause__ or current.__context__
     return type(error).__name__
 
 
-def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Seconds that the server asks to wait (RFC 9110, 10.2.3: seconds or a date; OpenAI adds milliseconds)."""
+def read_retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
+    """The seconds that the server asks to wait (RFC 9110, 10.2.3: seconds or a date; OpenAI adds milliseconds)."""
     for name, unit_s in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        seconds = _number(headers.get(name, ""))
+        seconds = _parse_number(headers.get(name, ""))
         if seconds is not None:
             return max(0.0, seconds * unit_s)
     return _seconds_until(headers["retry-after"], now) if "retry-after" in headers else None
@@ -158,7 +162,7 @@ def _seconds_until(date: str, now: datetime) -> float | None:
         return None
 
 
-def _number(text: str) -> float | None:
+def _parse_number(text: str) -> float | None:
     try:
         number = float(text)
     except ValueError:
@@ -166,36 +170,36 @@ def _number(text: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _error_in(found: Json) -> Json:
-    if isinstance(found, list) and len(found) == 1:  # Google wraps it
-        found = found[0]
-    if not isinstance(found, dict):
+def _find_error(reply: Json) -> Json:
+    if isinstance(reply, list) and len(reply) == 1:  # Google wraps it
+        reply = reply[0]
+    if not isinstance(reply, dict):
         return None
     for name in ("error", "detail", "message"):
-        if isinstance(found.get(name), str | dict) and found[name]:
-            return found if name == "message" else found[name]
+        if isinstance(reply.get(name), str | dict) and reply[name]:
+            return reply if name == "message" else reply[name]
     return None
 
 
-def _status_in(code: Json) -> int | None:
+def _status_of_code(code: Json) -> int | None:
     return code if isinstance(code, int) and 400 <= code <= 599 else None
 
 
-def _kind(status: int, complaint: Complaint) -> FailureKind:
-    for code in complaint.code:
+def _failure_kind(status: int, details: ErrorDetails) -> FailureKind:
+    for code in details.code:
         if code in _BY_CODE and not (status == 413 and code == "rate_limit_exceeded"):
             return _BY_CODE[code]
-    if status in (400, 413, 422, 500) and any(words in complaint.text for words in _TOO_LONG):
+    if status in (400, 413, 422, 500) and any(phrase in details.text for phrase in _TOO_LONG_PHRASES):
         return "context_length"
     if status >= 500:
         return _BY_STATUS.get(status, "server_error")
     return _BY_STATUS.get(status, "bad_request")
 
 
-def _redirected(exchange: Exchange) -> ModelFailure:
+def _redirect_failure(exchange: HTTPExchange) -> ModelFailure:
     return ModelFailure(
         "not_found",
-        short(
+        redacted_line(
             f"HTTP {exchange.status}: redirected to {exchange.headers.get('location', 'nowhere')}, which is not"
             " followed, for it would hand on the key. Set base_url to the final address."
         ),

@@ -1,6 +1,6 @@
 """The HTTP libraries that the installed SDK speaks through: openai 3.x is built on httpx2, 2.x on httpx.
 
-They are the same to llmguard. Loaded at the first request, for importing the SDK takes half a second.
+llmguard uses what both have. Loaded at the first request, because importing the SDK takes half a second.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Connections that keep an end: each use of the socket takes no longer than what is left.
+"""Connections that keep a deadline: no use of the socket takes longer than the time that is left.
 
 httpx's timeouts are per read, so a server that sends a byte now and then is never late. Here a request carries one
-`ShrinkingTimeout`. httpcore hands it on to each use of the socket, where it is asked what is left; headers that drip
-are bounded by that as well. What is not: name resolution in a sync request.
+`ShrinkingTimeout`. httpcore passes it to each use of the socket, which asks it for the time left; that also bounds
+headers that arrive byte by byte. Name resolution in a sync request is not bounded.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from llmguard.core.canonical import Json
 from llmguard.models.transport.http_libraries import httpcore
 
 _WRITE_SIZE = 16_384
-"""Bytes that are written before the clock is looked at again: one TLS record."""
+"""Bytes written before the clock is read again: one TLS record."""
 
 
 class ShrinkingTimeout(float):
-    """A timeout in seconds that began when it was made.
+    """A timeout in seconds that begins when it is created.
 
-    It is the one object of ours that the SDK hands through to the transport. So it also carries `heard`, which is told
-    each piece of a streamed reply's body and returns False where no more is wanted.
+    It is the one object of ours that the SDK passes on to the transport. So it also carries `on_chunk`, which gets each
+    chunk of a streamed reply's body and returns False where no more are needed.
     """
 
-    __slots__ = ("ends_at", "heard")
+    __slots__ = ("ends_at", "on_chunk")
     ends_at: float
-    heard: Callable[[bytes], bool] | None
+    on_chunk: Callable[[bytes], bool] | None
 
-    def __new__(cls, seconds: float, heard: Callable[[bytes], bool] | None = None) -> ShrinkingTimeout:
+    def __new__(cls, seconds: float, on_chunk: Callable[[bytes], bool] | None = None) -> ShrinkingTimeout:
         timeout = super().__new__(cls, seconds)
-        timeout.ends_at, timeout.heard = time.monotonic() + seconds, heard
+        timeout.ends_at, timeout.on_chunk = time.monotonic() + seconds, on_chunk
         return timeout
 
 
-def left_s(timeout: float | None) -> float | None:
-    """What is left now; raises httpcore's timeout where nothing is."""
+def seconds_left(timeout: float | None) -> float | None:
+    """The seconds left now; raises httpcore's timeout if there are none."""
     if not isinstance(timeout, ShrinkingTimeout):
         return timeout
     left = timeout.ends_at - time.monotonic()
@@ -47,9 +47,9 @@ def left_s(timeout: float | None) -> float | None:
 
 
 class BoundedStream(httpcore.NetworkStream):
-    """A connection whose every use takes no longer than what is left.
+    """A connection of which no use takes longer than the time left.
 
-    Head and body of a request leave together, when the reply is read: two packets cost both sides more CPU than one.
+    Head and body of a request are sent together, when the reply is read: two packets cost both sides more CPU than one.
     """
 
     def __init__(self, stream: httpcore.NetworkStream) -> None:
@@ -59,7 +59,7 @@ class BoundedStream(httpcore.NetworkStream):
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         if self._unsent:
             self._send(timeout)
-        return self._stream.read(max_bytes, left_s(timeout))
+        return self._stream.read(max_bytes, seconds_left(timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._unsent.append(buffer)
@@ -69,8 +69,10 @@ class BoundedStream(httpcore.NetworkStream):
         self._unsent.clear()
         try:
             for start in range(0, len(buffer), _WRITE_SIZE):
-                self._stream.write(buffer[start : start + _WRITE_SIZE], left_s(timeout))
-        except httpcore.WriteError:  # a server may answer and close before it has read all; its answer is read then
+                self._stream.write(buffer[start : start + _WRITE_SIZE], seconds_left(timeout))
+        except (
+            httpcore.WriteError
+        ):  # a server may reply and close before it has read everything; the reply is read next
             return
 
     def close(self) -> None:
@@ -79,14 +81,14 @@ class BoundedStream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        return BoundedStream(self._stream.start_tls(ssl_context, server_hostname, left_s(timeout)))
+        return BoundedStream(self._stream.start_tls(ssl_context, server_hostname, seconds_left(timeout)))
 
     def get_extra_info(self, info: str) -> Json:
         return self._stream.get_extra_info(info)
 
 
 class BoundedBackend(httpcore.SyncBackend):
-    """Opens connections that are bounded."""
+    """Opens bounded connections."""
 
     def connect_tcp(
         self,
@@ -97,9 +99,11 @@ class BoundedBackend(httpcore.SyncBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
-        for address in _addresses(host, port):  # the library's own loop would give each address the full timeout
+        for address in _addresses(host, port):  # httpcore's own loop would give each address the full timeout
             try:
-                return BoundedStream(super().connect_tcp(address, port, left_s(timeout), local_address, socket_options))
+                return BoundedStream(
+                    super().connect_tcp(address, port, seconds_left(timeout), local_address, socket_options)
+                )
             except httpcore.ConnectError as error:
                 failure = error
         raise failure
@@ -107,13 +111,13 @@ class BoundedBackend(httpcore.SyncBackend):
 
 def _addresses(host: str, port: int) -> list[str]:
     try:
-        return [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+        return [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     except OSError as error:
         raise httpcore.ConnectError(f"{host}: {error}") from error
 
 
 class AsyncBoundedStream(httpcore.AsyncNetworkStream):
-    """The same on an event loop; there a write is bounded as a whole already."""
+    """The same on an event loop, where httpcore bounds a write as a whole."""
 
     def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
         self._stream = stream
@@ -122,7 +126,7 @@ class AsyncBoundedStream(httpcore.AsyncNetworkStream):
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         if self._unsent:
             await self._send(timeout)
-        return await self._stream.read(max_bytes, left_s(timeout))
+        return await self._stream.read(max_bytes, seconds_left(timeout))
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._unsent.append(buffer)
@@ -131,7 +135,7 @@ class AsyncBoundedStream(httpcore.AsyncNetworkStream):
         buffer = b"".join(self._unsent)
         self._unsent.clear()
         try:
-            await self._stream.write(buffer, left_s(timeout))
+            await self._stream.write(buffer, seconds_left(timeout))
         except httpcore.WriteError:
             return
 
@@ -141,14 +145,14 @@ class AsyncBoundedStream(httpcore.AsyncNetworkStream):
     async def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.AsyncNetworkStream:
-        return AsyncBoundedStream(await self._stream.start_tls(ssl_context, server_hostname, left_s(timeout)))
+        return AsyncBoundedStream(await self._stream.start_tls(ssl_context, server_hostname, seconds_left(timeout)))
 
     def get_extra_info(self, info: str) -> Json:
         return self._stream.get_extra_info(info)
 
 
 class AsyncBoundedBackend(httpcore.AnyIOBackend):
-    """Opens connections that are bounded."""
+    """Opens bounded connections."""
 
     async def connect_tcp(
         self,
@@ -158,5 +162,5 @@ class AsyncBoundedBackend(httpcore.AnyIOBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        stream = await super().connect_tcp(host, port, left_s(timeout), local_address, socket_options)
+        stream = await super().connect_tcp(host, port, seconds_left(timeout), local_address, socket_options)
         return AsyncBoundedStream(stream)

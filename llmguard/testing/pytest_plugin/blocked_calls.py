@@ -9,7 +9,7 @@ from typing import TypeVar
 import pytest
 
 from llmguard.core.safe_text import safe
-from llmguard.models.network_guard import refusing
+from llmguard.models.network_guard import block_live_calls
 
 T = TypeVar("T")
 FIX = (
@@ -28,7 +28,7 @@ class LiveCallsRefused:
     def __init__(self) -> None:
         self._requests: list[str] = []
         self._open = ExitStack()
-        self._open.enter_context(refusing(self._requests.append))
+        self._open.enter_context(block_live_calls(self._requests.append))
 
     def close(self) -> None:
         self._open.close()

@@ -17,7 +17,7 @@ from llmguard.core.safe_text import safe
 from llmguard.guard.decorator import Guarded
 from llmguard.guard.guard import Guard
 from llmguard.log import OutcomeLog
-from llmguard.models.connections import ConnectionAttempt, listening
+from llmguard.models.connections import ConnectionAttempt, listen_to_connections
 from llmguard.replay.case_result import judge_case
 from llmguard.replay.cases import Case
 from llmguard.replay.cases.files import read_case
@@ -98,7 +98,7 @@ def without_network() -> Iterator[list[str]]:
             refused.append(opening.host)
             raise NetworkRefused(f"the test may not reach {opening.host!r}: it uses the fixture no_network")
 
-    with listening(refuse):
+    with listen_to_connections(refuse):
         yield refused
     if refused:
         pytest.fail(f"{len(refused)} connection(s) refused by no_network; the first: to {refused[0]!r}", pytrace=False)
