@@ -60,9 +60,7 @@ def test_every_recorded_error_has_its_kind() -> None:
         exchange = HTTPExchange(row["status"], {}, body_of(row))
         details = parse_error_details(exchange.body)
         found = failure_from_status(exchange, details, datetime(2026, 11, 23, tzinfo=UTC))
-        expected = {"model_not_found": "not_found", "tool_use_failed": "malformed"}.get(
-            details.code[0], "bad_request"
-        )
+        expected = {"model_not_found": "not_found", "tool_use_failed": "malformed"}.get(details.code[0], "bad_request")
         assert (found.kind, found.status) == (expected, row["status"]), row["id"]
         features = RequestFeatures(row["request"]["model"], request().sampling, has_schema=False)
         assert ServerCapabilities("json_schema").simplify(row["status"], details, features) is None, row["id"]
