@@ -91,6 +91,20 @@ def test_samples_that_do_not_agree_are_not_accepted_and_their_candidate_is_kept(
     assert outcome.agreement == pytest.approx(1 / 3)
 
 
+def test_a_vote_of_repaired_samples_is_recovered_and_lists_each_repair_once() -> None:
+    """Whoever reads the outcome sees that the value was not what the model wrote."""
+    ann, repaired = '{"id": 1, "name": "Ann"}', '{"id": 1, "name": "Ann",}'
+    outcome = told(policy_of(said(repaired, ann, repaired), SelfConsistency(), ORDER))
+    assert (outcome.status, [repair.rule for repair in outcome.repairs]) == ("recovered", ["trailing_comma"])
+
+
+def test_repairs_of_a_sample_that_lost_are_not_those_of_the_vote() -> None:
+    """The value that won was written as it is."""
+    ann, other = '{"id": 1, "name": "Ann"}', '{"id": 2, "name": "Ann",}'
+    outcome = told(policy_of(said(ann, other, ann, ann, ann), SelfConsistency(), ORDER))
+    assert (outcome.status, outcome.agreement, outcome.repairs) == ("accepted", 0.8, ())
+
+
 def test_what_the_samples_disagree_on_is_a_violation_with_path_and_values() -> None:
     """Whoever reads the failure sees the field, the leader and the others."""
     replies = ['{"id": 1, "name": "Ann"}', '{"id": 2, "name": "Ann"}', '{"id": 3, "name": "Ann"}']

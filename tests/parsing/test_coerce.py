@@ -70,6 +70,23 @@ def test_a_reply_without_a_value_has_its_kind_of_failure(text: str, finish_reaso
 
 
 @pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("<think>six times seven</think>42", 42),
+        ("<think>6 * 7 = 40?</think>\n42", 42),
+        ("First 40.</think>\n\n42", 42),
+        ("<think>41</think>```\n42\n```", 42),
+        ("<think>40</think><think>41</think>42", 42),
+        ("<think>42</think>", None),
+        ("<think>42", None),
+    ],
+)
+def test_a_bare_value_after_a_thought_is_read(text: str, value: int | None) -> None:
+    """A number without brackets counts where it is the whole reply but for thoughts; one inside a thought does not."""
+    assert reading(text, INTEGER).value == value
+
+
+@pytest.mark.parametrize(
     "text",
     [
         '```json\n{"name": "Ada", "age": 36}\n```',
