@@ -174,6 +174,22 @@ def test_a_medoid_that_too_few_stand_behind_is_not_accepted() -> None:
     assert outcome.vote.refused is False
 
 
+def at_most_two(value: Json, inputs: Json) -> str | None:
+    return None if sum(value.values()) <= 2 else "more than two are on"
+
+
+def test_a_medoid_is_not_accepted_because_the_assembled_value_would_be() -> None:
+    """Two of three agree on each field, so the assembled value has support enough; its stand-in differs in one field."""
+    switch = {"enum": [0, 1]}
+    schema = {"properties": {"a": switch, "b": switch, "c": switch}, "required": ["a", "b", "c"]}
+    replies = ['{"a": 1, "b": 1, "c": 0}', '{"a": 1, "b": 0, "c": 1}', '{"a": 0, "b": 1, "c": 1}']
+    votes = SelfConsistency(n_max=3, stop=Fixed(3))
+    assembled = told(policy_of(said(*replies), votes, schema))
+    assert (assembled.status, assembled.value) == ("accepted", {"a": 1, "b": 1, "c": 1})
+    outcome = told(policy_of(said(*replies), votes, schema, checks=(check(at_most_two),)))
+    assert (outcome.status, outcome.vote.source, outcome.vote.accepted) == ("rejected", "medoid", False)
+
+
 def test_a_voted_value_that_no_sample_can_stand_in_for_is_refused_with_its_check() -> None:
     """All samples failed on their own: the first failure says why."""
     outcome = told(
