@@ -525,6 +525,16 @@ def test_a_database_of_something_else_is_refused(tmp_path: Path) -> None:
         OutcomeLog.open(f"sqlite:///{tmp_path}/app.db")
 
 
+def test_of_a_foreign_database_the_first_four_tables_are_listed(tmp_path: Path) -> None:
+    """Enough to know it by, however many it has."""
+    with sqlite3.connect(tmp_path / "app.db") as plain:
+        for name in "fbdeac":
+            plain.execute(f"CREATE TABLE {name} (id)")
+    plain.close()
+    with pytest.raises(LogError, match=r"holds the tables a, b, c, d\."):
+        OutcomeLog.open(f"sqlite:///{tmp_path}/app.db")
+
+
 def test_the_log_of_a_newer_llmguard_is_refused(url: str, tmp_path: Path) -> None:
     """Its revision is named."""
     OutcomeLog.open(url).close()
