@@ -591,7 +591,7 @@ def test_an_alarm_is_no_case(certified: Desk, folder: Path) -> None:
     """There is no call to replay, whatever is said to be expected; in bulk it is left out, and told."""
     drifted(certified)
     alarm = as_json("cli_desk:loan", "--watch", status=1)["outcome"]
-    said = f"{alarm!r} is a drift alarm and no call: nothing was asked, so there is nothing to replay."
+    said = f"{alarm!r} is a drift alarm, not a call: nothing was asked, so there is nothing to replay."
     for expect in ((), ("--expect", "accepted")):
         refusal = run("promote", alarm, *expect)
         assert (refusal.exit_code, refusal.stdout) == (2, "")
