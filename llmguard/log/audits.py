@@ -1,4 +1,4 @@
-"""Reviewed calls as a certificate, a drift alarm and a report on judges need them: outcome and newest review in one."""
+"""Finished calls with their newest review, as certificates, drift alarms and reports on judges need them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from llmguard.voting.votes import INVALID, Ballot
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
-    """One finished call and what came of its review.
+    """One finished call and its newest review.
 
-    `accepted`: its value was handed out automatically; `certificate`: under which certificate, or None.
-    `started_at`: seconds since the epoch. `judgements` are of the value that the review judges; `review` is the newest.
+    `accepted`: its value was accepted automatically; `certificate`: under which certificate, or None. `started_at`: seconds
+    since the epoch. `judgements` are of the value that the review is about.
     """
 
     item: AuditedItem
@@ -32,7 +32,7 @@ class Audit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinishedCall:
-    """A call that has an outcome, as a log gives it."""
+    """A call that has an outcome, with all its reviews."""
 
     call_id: str
     started_at: float
@@ -44,7 +44,7 @@ def audit_of(call: FinishedCall) -> Audit:
     """The call with its newest review."""
     outcome = call.outcome
     newest = in_order(call.reviews)[-1:]
-    of_another_value = outcome.status == "fallback" and outcome.candidate  # the fallback's, not the model's
+    of_another_value = outcome.status == "fallback" and outcome.candidate  # judges saw the fallback's value
     return Audit(
         item=_item(call.call_id, outcome, newest),
         call_id=call.call_id,
@@ -57,8 +57,8 @@ def audit_of(call: FinishedCall) -> Audit:
 
 
 def _item(call_id: str, outcome: Outcome[Json], newest: Sequence[Review]) -> AuditedItem:
-    """Where there is no candidate, or schema, checks or judges objected to it, nobody would have accepted it: such an
-    item has no score. It keeps its samples: a looser plan would have gone on, to another value that nobody refused."""
+    """A missing candidate, or one that schema, checks or judges refused, would not be accepted under any plan: such an item
+    has no score. It keeps its samples: a looser plan would have continued, to another value that might pass."""
     refused = outcome.vote is not None and outcome.vote.refused
     return AuditedItem(
         id=call_id,
@@ -74,23 +74,23 @@ def _item(call_id: str, outcome: Outcome[Json], newest: Sequence[Review]) -> Aud
 
 
 def _verdict(outcome: Outcome[Json], newest: Sequence[Review]) -> Verdict | None:
-    """A call without a candidate gives a reviewer nothing to judge, or only what a rule answered. It is not a review that
-    was left undone, of which too many void a certificate."""
+    """A call without a candidate gives a reviewer nothing to review, or only a fallback's value. It counts as unsure and not
+    as a review that was not done: too many of those void a certificate."""
     if not outcome.candidate:
         return "unsure"
     return newest[0].verdict if newest else None
 
 
 def _sample_votes(outcome: Outcome[Json]) -> tuple[Ballot, ...]:
-    """The samples up to where time or budget cut the drawing off: what was not drawn dissents from nothing."""
+    """The samples before the deadline or the budget ended the vote: a sample that was not taken disagrees with nothing."""
     samples = outcome.vote.samples if outcome.vote else ()
-    drawn = takewhile(lambda sample: sample.failure not in ("deadline", "budget"), samples)
-    return tuple(sample.value if sample.valid else INVALID for sample in drawn)
+    in_time = takewhile(lambda sample: sample.failure not in ("deadline", "budget"), samples)
+    return tuple(sample.value if sample.valid else INVALID for sample in in_time)
 
 
 def judged_pairs(audits: Iterable[Audit]) -> dict[str, list[tuple[Verdict, Verdict]]]:
-    """For each judge by the name of its check: its verdicts beside people's, for `certify.cohens_kappa`. Calls that
-    nobody has reviewed are left out."""
+    """For each judge, by the name of its check: its verdict and the reviewer's, for `certification.cohens_kappa`. Calls
+    without a review are left out."""
     pairs: dict[str, list[tuple[Verdict, Verdict]]] = {}
     for audit in audits:
         if audit.review is None:

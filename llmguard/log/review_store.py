@@ -19,9 +19,9 @@ from llmguard.log.reviews import (
     ReviewedCall,
     ReviewInput,
     UnsetCorrection,
-    checked,
+    check_review,
     in_order,
-    not_yet_there,
+    new_reviews,
 )
 
 AuditFilter: TypeAlias = Literal["audited", "reviewed"]
@@ -86,10 +86,10 @@ class ReviewStore(ABC):
         blind: bool = False,
         at: float | None = None,
     ) -> Review:
-        """A person's word on an outcome, which is on the disk when this returns. All are kept; the newest counts.
+        """Save a person's review of an outcome, durably on return. All reviews are kept; the newest counts.
 
-        What is judged is the model's candidate (`outcome.candidate`), whatever rung answered; without one, the value that
-        was handed out. An outcome that has neither can be reviewed too: the correction then says what it should have been.
+        It is about the model's candidate (`outcome.candidate`), whatever rung answered; without one, about the value that
+        was returned. An outcome that has neither can be reviewed too: the correction then says what it should have been.
 
         Args:
             verdict: "right", "wrong" or "unsure", of the whole value.
@@ -99,61 +99,62 @@ class ReviewStore(ABC):
             at: seconds since the epoch; None: now.
 
         Raises:
-            LogError: there is no such call, or a correction where the log does not know the guard's schema.
-            UsageError: what was said cannot stand; the message says how to mend it.
+            LogError: the call is unknown, or there is a correction and the log does not know the guard's schema.
+            UsageError: an argument is invalid; the message says how to correct it.
         """
-        word = ReviewInput(verdict, correction, fields, reviewer, comment, blind)
-        review = self.checked_review(call_id, word, at)
+        review_input = ReviewInput(verdict, correction, fields, reviewer, comment, blind)
+        review = self.checked_review(call_id, review_input, at)
         self._save_reviews([review])
         return review
 
-    def checked_review(self, call_id: str, word: ReviewInput, at: float | None = None) -> Review:
-        """The review that `review` would keep, and its errors; nothing is written."""
-        found = self._look_up(call_id)
-        if found is None:
+    def checked_review(self, call_id: str, review_input: ReviewInput, at: float | None = None) -> Review:
+        """The review that `review` would save, or its error; nothing is written."""
+        summary = self._look_up(call_id)
+        if summary is None:
             raise self._unknown(call_id)
-        explained = self.explain(found.fingerprint) if word.correction is not UNSET else None
-        described = explained["description"].get("schema") if explained else None
-        call = ReviewedCall(call_id=found.call_id, guard=found.guard, outcome=found.outcome, described=described)
-        return checked(word, call, new_review_id(), time.time() if at is None else at)
+        explained = self.explain(summary.fingerprint) if review_input.correction is not UNSET else None
+        description = explained["description"].get("schema") if explained else None
+        call = ReviewedCall(
+            call_id=summary.call_id, guard=summary.guard, outcome=summary.outcome, schema_description=description
+        )
+        return check_review(review_input, call, new_review_id(), time.time() if at is None else at)
 
     def add_reviews(self, reviews: Sequence[Review]) -> int:
-        """Keeps those that the log does not have yet, and says how many. Two are the same if they say the same of one
-        call by one reviewer; given twice, a file of reviews adds nothing the second time."""
-        kept = self._reviews({review.call_id for review in reviews})
-        new = not_yet_there(reviews, kept)
+        """Save those that the store does not have, and return how many. Two reviews are the same if they say the same of
+        one call and are by one reviewer, so a file of reviews may be given twice."""
+        new = new_reviews(reviews, self._reviews({review.call_id for review in reviews}))
         if new:
             self._save_reviews(new)
         return len(new)
 
     def reviews_of(self, call_id: str) -> list[Review]:
-        """What people said of this call, oldest first: the last one counts."""
+        """All reviews of a call, oldest first: the last one counts."""
         return in_order(self._reviews([call_id]))
 
     # --------------------------------------------------------------------------------------------- audits
 
     def audited(self, guard: str, certified: str, *, since: float | None = None) -> list[Audit]:
-        """The finished calls of a guard that were drawn for audit, reviewed or not, by start: all that were decided by a
-        guard whose certified part (`policy.certified_part`) is this one. `since`: seconds since the epoch."""
+        """The finished calls of a guard that were drawn for audit, reviewed or not, by start: those that were decided by
+        a guard whose certified part (`policy.certified_part`) is this one. `since`: seconds since the epoch."""
         return [audit_of(call) for call in self._decided(guard, certified, since, "audited")]
 
     def reviewed(self, guard: str, certified: str | None = None, *, since: float | None = None) -> list[Audit]:
-        """The finished calls of a guard that somebody reviewed, whyever, by start; `item.reason` says which were drawn.
-        `judged_pairs` sets the verdicts of its judges beside people's."""
+        """The finished calls of a guard that have a review, by start; `item.reason` says which were drawn for audit.
+        `judged_pairs` compares the verdicts of its judges with those of reviewers."""
         if certified is None:
             return [audit_of(call) for call in self._finished(guard, None, since, "reviewed")]
         return [audit_of(call) for call in self._decided(guard, certified, since, "reviewed")]
 
     def _decided(self, guard: str, certified: str, since: float | None, which: AuditFilter) -> list[FinishedCall]:
-        """Begun and decided by such a guard: one that was resumed by a changed guard says nothing of either."""
+        """Begun and finished by such a guard: a call that a changed guard resumed is evidence about neither."""
         fingerprints = self._certified(guard, certified)
-        found = self._finished(guard, fingerprints, since, which)
-        return [call for call in found if call.outcome.fingerprint in fingerprints]
+        calls = self._finished(guard, fingerprints, since, which)
+        return [call for call in calls if call.outcome.fingerprint in fingerprints]
 
     def _certified(self, guard: str, certified: str) -> list[str]:
         """The fingerprints with this certified part."""
-        described = self._descriptions(guard).items()
-        return [fingerprint for fingerprint, description in described if certified_part(description) == certified]
+        descriptions = self._descriptions(guard).items()
+        return [fingerprint for fingerprint, description in descriptions if certified_part(description) == certified]
 
 
 def new_review_id() -> str:

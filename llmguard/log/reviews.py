@@ -1,4 +1,4 @@
-"""What a person says of an outcome: checked against the record before it is kept, and its row in the log."""
+"""A person's review of an outcome: checked against the record before it is saved, and its row in the log."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 
 class UnsetCorrection(Enum):
-    """What stands for a correction that was not given; None is one: to null."""
+    """In place of a correction that was not given; None is a correction to null."""
 
     UNSET = "unset"
 
@@ -35,7 +35,7 @@ UNSET: Final = UnsetCorrection.UNSET
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Review:
-    """One person's word on one call: `verdict` is of the whole value, `fields` of parts of it by JSON Pointer.
+    """One person's review of one call: `verdict` is of the whole value, `fields` of parts of it by JSON Pointer.
 
     `correction` is what the value should have been, as a tuple of one, or empty. `blind`: the reviewer did not see how
     sure the model was. `at`: seconds since the epoch; the newest review of a call counts.
@@ -53,14 +53,14 @@ class Review:
 
     @property
     def content(self) -> str:
-        """Names what was said, by whom and of what, but not when."""
+        """A digest of all but the time and the id: the same review given twice has it twice."""
         return digest([self.call_id, self.verdict, self.correction, self.fields, self.reviewer, self.comment])
 
 
 @dataclass(frozen=True, slots=True)
 class ReviewInput:
-    """What a reviewer says, as it came in: nothing in it is checked yet. `seen`: the value that was shown to them, if it
-    came back with the review."""
+    """A review as it came in, before any check. `displayed`: the value that the reviewer was shown, if it came back with the
+    review."""
 
     verdict: str
     correction: Json | UnsetCorrection = UNSET
@@ -68,23 +68,23 @@ class ReviewInput:
     reviewer: str = ""
     comment: str = ""
     blind: bool = False
-    seen: Json | UnsetCorrection = UNSET
+    displayed: Json | UnsetCorrection = UNSET
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReviewedCall:
-    """The call that is reviewed. `outcome` None: it runs. `described`: its guard's schema as the log keeps it, if it
-    does."""
+    """The call that is reviewed. `outcome` is None while it runs. `schema_description`: its guard's schema as the log
+    keeps it (`schema.describe`), or None."""
 
     call_id: str
     guard: str
     outcome: Outcome[Json] | None
-    described: Json = None
+    schema_description: Json = None
 
 
 def judged_value(outcome: Outcome[Json]) -> tuple[Json, ...]:
-    """What a review of it judges, as a tuple of one: the model's candidate, whatever rung answered; where there is none,
-    the value that was handed out or is provisional; else empty."""
+    """The value that a review of this outcome is about, as a tuple of one: the model's candidate, whatever rung answered;
+    without a candidate, the value that was returned or is provisional; else empty."""
     if outcome.candidate or (outcome.json is None and not outcome.has_value):
         return outcome.candidate
     return (outcome.json,)
@@ -93,120 +93,127 @@ def judged_value(outcome: Outcome[Json]) -> tuple[Json, ...]:
 # ------------------------------------------------------------------------------------------------- checked
 
 
-def checked(word: ReviewInput, call: ReviewedCall, review_id: str, at: float) -> Review:
-    """The review, free of secrets; UsageError says which part of the word cannot stand, and how to mend it."""
+def check_review(review_input: ReviewInput, call: ReviewedCall, review_id: str, at: float) -> Review:
+    """The review, free of secrets; UsageError names the part that is invalid, and how to correct it."""
     if call.outcome is None:
         raise UsageError(
             f"call {call.call_id!r} is not decided yet, so there is nothing to review. Wait for its outcome."
         )
-    _refuse_types(word, at)
-    judged = tuple(map(_without_secrets, judged_value(call.outcome)))
-    _refuse_another_value(word.seen, judged)
-    verdict = _verdict(word.verdict, "verdict")
+    _refuse_types(review_input, at)
+    value = tuple(map(_without_secrets, judged_value(call.outcome)))
+    _refuse_another_value(review_input.displayed, value)
+    verdict = _verdict(review_input.verdict, "verdict")
     return Review(
         id=review_id,
         call_id=call.call_id,
         verdict=verdict,
-        correction=_correction(word.correction, verdict, call, judged),
-        fields=_fields(word.fields or {}, judged),
-        reviewer=redact_text(searchable(word.reviewer)),
-        comment=redact_text(searchable(word.comment)),
-        blind=word.blind,
+        correction=_correction(review_input.correction, verdict, call, value),
+        fields=_field_verdicts(review_input.fields or {}, value),
+        reviewer=redact_text(searchable(review_input.reviewer)),
+        comment=redact_text(searchable(review_input.comment)),
+        blind=review_input.blind,
         at=float(at),
     )
 
 
-def _refuse_types(word: ReviewInput, at: float) -> None:
+def _refuse_types(review_input: ReviewInput, at: float) -> None:
     for name in ("reviewer", "comment"):
-        if not isinstance(found := getattr(word, name), str):
-            raise UsageError(f"{name} is text, found {type(found).__name__}.")
-    if not isinstance(word.blind, bool):
-        raise UsageError(f"blind is true or false, found {word.blind!r}.")
+        if not isinstance(text := getattr(review_input, name), str):
+            raise UsageError(f"{name}: expected text, got {type(text).__name__}.")
+    if not isinstance(review_input.blind, bool):
+        raise UsageError(f"blind: expected true or false, got {review_input.blind!r}.")
     if isinstance(at, bool) or not isinstance(at, int | float) or not math.isfinite(at):
-        raise UsageError(f"at is a time in seconds since the epoch, found {at!r}.")
-    if word.fields is not None and not isinstance(word.fields, Mapping):
+        raise UsageError(f"at: expected a time in seconds since the epoch, got {at!r}.")
+    if review_input.fields is not None and not isinstance(review_input.fields, Mapping):
         raise UsageError(
-            f'fields maps JSON Pointers to verdicts, as in {{"/total": "wrong"}}; found {word.fields!r:.80}.'
+            'fields: expected JSON Pointers with verdicts, as in {"/total": "wrong"};'
+            f" got {review_input.fields!r:.80}."
         )
 
 
-def _refuse_another_value(seen: Json | UnsetCorrection, judged: tuple[Json, ...]) -> None:
-    """Whoever mends the candidate where it stands would be taken to judge what the log holds."""
-    if seen is not UNSET and not any(same_json(seen, value) for value in judged):
+def _refuse_another_value(displayed: Json | UnsetCorrection, value: tuple[Json, ...]) -> None:
+    """A reviewer who edited the candidate in place would otherwise be taken to review what the log holds."""
+    if displayed is not UNSET and not any(same_json(displayed, each) for each in value):
         raise UsageError("candidate is not what the log holds. What it should have been goes into correction.")
 
 
-def _verdict(found: object, of: str) -> Verdict:
-    if found not in VERDICTS:
-        raise UsageError(f"{of} {found!r:.80} is none: it is right, wrong or unsure{hint(found, VERDICTS)}.")
-    return found
+def _verdict(verdict: object, of: str) -> Verdict:
+    if verdict not in VERDICTS:
+        raise UsageError(f"{of} {verdict!r:.80}: expected right, wrong or unsure{hint(verdict, VERDICTS)}.")
+    return verdict
 
 
 def _correction(
-    given: Json | UnsetCorrection, verdict: Verdict, call: ReviewedCall, judged: tuple[Json, ...]
+    correction: Json | UnsetCorrection, verdict: Verdict, call: ReviewedCall, value: tuple[Json, ...]
 ) -> tuple[Json, ...]:
-    if given is UNSET:
+    if correction is UNSET:
         return ()
     try:
-        plain = decode(encode(given))
+        plain = decode(encode(correction))
     except EncodingError as error:
-        raise UsageError(f"correction is no JSON value: {error}. Give the value as the guard would have to.") from None
+        raise UsageError(
+            f"correction is not a JSON value: {error}. Give the value as the guard would have to."
+        ) from None
     _refuse_misfit(plain, call)
-    correction = _without_secrets(plain)
-    _refuse_contradiction(verdict, any(same_json(correction, value) for value in judged))
-    return (correction,)
+    saved = _without_secrets(plain)
+    _refuse_contradiction(verdict, any(same_json(saved, each) for each in value))
+    return (saved,)
 
 
 def _refuse_misfit(correction: Json, call: ReviewedCall) -> None:
-    if call.described is None:
+    if call.schema_description is None:
         raise LogError(
             f"the log does not know the schema by which guard {call.guard!r} decided call {call.call_id!r}, so a correction"
             " cannot be checked. Give the verdict without it."
         )
-    found = _schema(encode(call.described)).violations(correction)
-    if found:
-        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-        raise UsageError(f"correction does not fit the schema of guard {call.guard!r}: {found[0]}{more}. Correct it.")
+    violations = _schema(encode(call.schema_description)).violations(correction)
+    if violations:
+        more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
+        raise UsageError(
+            f"correction does not fit the schema of guard {call.guard!r}: {violations[0]}{more}. Correct it."
+        )
 
 
-@lru_cache(maxsize=32)
-def _schema(described: bytes) -> Schema:
+@lru_cache(maxsize=32)  # a file of reviews is of one guard or of a few
+def _schema(description: bytes) -> Schema:
     """Compiled once for many reviews of one guard."""
-    return from_description(decode(described), where="the guard's schema in the log")
+    return from_description(decode(description), where="the guard's schema in the log")
 
 
-def _refuse_contradiction(verdict: Verdict, is_what_was_said: bool) -> None:
+def _refuse_contradiction(verdict: Verdict, is_same_value: bool) -> None:
+    """`is_same_value`: the correction is the value that is reviewed."""
     if verdict == "unsure":
         raise UsageError(
-            "a correction says what is right, and the verdict is unsure. Leave out the one or mend the other."
+            "a correction says what is right, and the verdict is unsure. Leave one out, or change the other."
         )
-    if verdict == "right" and not is_what_was_said:
+    if verdict == "right" and not is_same_value:
         raise UsageError(
-            "the verdict is right, and the correction is another value than the one judged. Say wrong, or leave it out."
+            "the verdict is right, and the correction is another value than the one reviewed. Say wrong, or leave it out."
         )
-    if verdict == "wrong" and is_what_was_said:
-        raise UsageError("the verdict is wrong, and the correction is the very value judged. Say right, or correct it.")
+    if verdict == "wrong" and is_same_value:
+        raise UsageError("the verdict is wrong, and the correction is the value reviewed. Say right, or correct it.")
 
 
-def _fields(given: Mapping[str, str], judged: tuple[Json, ...]) -> dict[str, Verdict]:
-    known = dict.fromkeys(pointer for value in judged for pointer in pointers(value)) if given else {}
-    for pointer in given:
-        if not judged:
-            raise UsageError(f"fields: {pointer!r:.80} is judged in a call that gave no value. Leave out fields.")
+def _field_verdicts(verdicts: Mapping[str, str], value: tuple[Json, ...]) -> dict[str, Verdict]:
+    known = dict.fromkeys(pointer for each in value for pointer in pointers(each)) if verdicts else {}
+    for pointer in verdicts:
+        if not value:
+            raise UsageError(f"fields: {pointer!r:.80} is part of a value, and the call has none. Leave out fields.")
         if pointer == "":
-            raise UsageError("fields: '' is the whole value, which the verdict judges. Name a part, such as '/total'.")
+            raise UsageError("fields: '' is the whole value, which verdict is about. Name a part, such as '/total'.")
         if pointer not in known:
             raise UsageError(
-                f"fields: there is nothing at {pointer!r:.80} in the value that is judged{hint(pointer, known)}."
+                f"fields: there is nothing at {pointer!r:.80} in the value that is reviewed{hint(pointer, known)}."
                 " A field is named by a JSON Pointer, such as '/lines/0/amount'."
             )
     return {
-        str(_without_secrets(pointer)): _verdict(said, f"fields: {pointer!r:.80}:") for pointer, said in given.items()
+        str(_without_secrets(pointer)): _verdict(verdict, f"fields: {pointer!r:.80}:")
+        for pointer, verdict in verdicts.items()
     }
 
 
 def pointers(value: Json) -> Iterator[str]:
-    """The JSON Pointers of all parts of a value, without the whole: parts before what is in them.
+    """The JSON Pointers of all parts of a value, without the whole; each part stands before its own parts.
 
     >>> list(pointers({"total": 3, "lines": [{"amount": 3}]}))
     ['/total', '/lines', '/lines/0', '/lines/0/amount']
@@ -231,22 +238,22 @@ def _without_secrets(value: Json) -> Json:
 # ------------------------------------------------------------------------------------------------- many at once
 
 
-def not_yet_there(reviews: Sequence[Review], kept: Iterable[Review]) -> list[Review]:
-    """Those of `reviews` that the log does not have: whoever says the same of a call twice in a row says it once, and
-    whoever comes back to an earlier word has said three things."""
-    there = Counter(review.content for review in kept)
-    found: list[Review] = []
-    said_last: dict[tuple[str, str], str] = {}
+def new_reviews(reviews: Sequence[Review], saved: Iterable[Review]) -> list[Review]:
+    """Those of `reviews` that are not saved yet. A reviewer who repeats a review of a call says it once; one who says
+    right, then wrong, then right again has said three things."""
+    left = Counter(review.content for review in saved)
+    new: list[Review] = []
+    previous: dict[tuple[str, str], str] = {}
     for review in reviews:
         by, content = (review.call_id, review.reviewer), review.content
-        if said_last.get(by) == content:
+        if previous.get(by) == content:
             continue
-        said_last[by] = content
-        if there[content]:
-            there[content] -= 1
+        previous[by] = content
+        if left[content]:
+            left[content] -= 1
         else:
-            found.append(review)
-    return found
+            new.append(review)
+    return new
 
 
 def in_order(reviews: Iterable[Review]) -> list[Review]:

@@ -1,4 +1,4 @@
-"""Openings, answers and outcomes as rows of the tables, and back."""
+"""Starts, answers and outcomes of calls as rows of the tables, and back."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ Value: TypeAlias = str | bytes | int | float | None
 Values: TypeAlias = tuple[Value, ...]
 
 RUNNING = "running"
-"""The status that lists show for a call that is not decided yet, in a process that lives."""
+"""The status that lists show for a call without an outcome whose process lives."""
 
 MAX_INTEGER = 2**63 - 1
-"""What a column holds; a server may send any number of tokens."""
+"""The largest integer of a column (SQLite and PostgreSQL, 8 bytes); a server may report any number of tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """One call as lists show it. `failures`, `rules` and `models` are those of all its attempts, each once, sorted.
 
-    `status` is an outcome's, or `running`. Times are seconds since the epoch; `cost_usd` is what the provider said, if
-    it said so for every request.
+    `status` is an outcome's, or `running`. Times are seconds since the epoch; `cost_usd` is what the provider reported, if
+    it did for every request.
     """
 
     id: str
@@ -79,7 +79,7 @@ def opening_values(opening: CallStart, owner: str) -> Values:
         meta = redact(encode(opening.meta)).decode() if opening.meta else "{}"
     except EncodingError as error:
         raise UsageError(
-            f"meta= is no JSON value: {error}. Give text, numbers, lists or dicts with text as keys."
+            f"meta= is not a JSON value: {error}. Give text, numbers, lists or dicts with text as keys."
         ) from None
     return (
         searchable(opening.id),
@@ -94,18 +94,18 @@ def opening_values(opening: CallStart, owner: str) -> Values:
 
 
 def unknown_opening_values(call_id: str, outcome: Outcome[Json], at: float, owner: str) -> Values:
-    """For an outcome whose opening is not in the log (yet): it began in another process, before a fork."""
+    """For an outcome whose start is not in the log (yet): the call began in another process, before a fork."""
     return searchable(call_id), searchable(outcome.guard), searchable(outcome.fingerprint), None, "", "{}", at, owner
 
 
 def outcome_values(outcome: Outcome[Json], finished_at: float | None) -> Values:
     """In the order of `tables.OUTCOME`."""
-    said = search_words(outcome)
+    words = search_words(outcome)
     return (
         finished_at,
         outcome.status,
         searchable(outcome.source),
-        *(f" {' '.join(found)} " if found else "" for found in said),  # spaces on either side: to be found by LIKE
+        *(f" {' '.join(each)} " if each else "" for each in words),  # with spaces around each word, for LIKE
         len(outcome.attempts),
         min(outcome.usage.input_tokens, MAX_INTEGER),
         min(outcome.usage.output_tokens, MAX_INTEGER),
@@ -120,7 +120,7 @@ def outcome_values(outcome: Outcome[Json], finished_at: float | None) -> Values:
 
 
 def search_words(outcome: Outcome[Json]) -> tuple[list[str], list[str], list[str]]:
-    """What can be looked for: failures, rules that were violated, and models, of all attempts, each once, sorted."""
+    """Failures, violated rules and models of all attempts, each once, sorted: what conditions search for."""
     failures, models = set[str](), set[str]()
     rules = {violation.rule for violation in (*outcome.violations, *outcome.flags)}
     for attempt in outcome.attempts:
@@ -132,25 +132,25 @@ def search_words(outcome: Outcome[Json]) -> tuple[list[str], list[str], list[str
     return _sorted(failures), _sorted(rules), _sorted(models)
 
 
-def _sorted(found: set[str]) -> list[str]:
-    """As single words, without spaces in them."""
-    return sorted({searchable(word).replace(" ", "_") for word in found if word}) if found else []
+def _sorted(words: set[str]) -> list[str]:
+    """Without spaces in them, since the column separates them by spaces."""
+    return sorted({searchable(word).replace(" ", "_") for word in words if word}) if words else []
 
 
 def cost_of(outcome: Outcome[Json]) -> float | None:
-    """What the providers said, if they said so for every request."""
+    """US dollars as the providers reported them, if they did for every request."""
     costs = [attempt.cost_usd for attempt in outcome.attempts]
     return None if None in costs or not costs else sum(cast("list[float]", costs))
 
 
 def encoded_outcome(outcome: Outcome[Json]) -> bytes:
-    """The outcome; one that cannot be encoded keeps its status and says why, as it must not be lost to the log."""
+    """The outcome. One that cannot be encoded keeps its status and says why: no call may be missing in the log."""
     try:
         return encode_outcome(outcome)
     except EncodingError as error:
-        said = Violation("", "encoding", f"the outcome cannot be encoded: {error}")
+        violation = Violation("", "encoding", f"the outcome cannot be encoded: {error}")
         return encode_outcome(
-            Outcome(status=outcome.status, source=outcome.source, violations=(said,), usage=outcome.usage)
+            Outcome(status=outcome.status, source=outcome.source, violations=(violation,), usage=outcome.usage)
         )
 
 
@@ -222,12 +222,12 @@ def step_of(row: Json) -> Step:
 def record_of(call: Json, steps: Iterable[Json], owner_is_gone: bool) -> Record:
     """A whole record; a call whose process died has the outcome `interrupted`, with the answers that were paid for."""
     opening = opening_of(call)
-    heard = tuple(step_of(step) for step in steps)
+    answered = tuple(step_of(step) for step in steps)
     if call.outcome is not None:
-        outcome: Outcome[Json] | None = with_texts(decode_outcome(call.outcome), heard)
+        outcome: Outcome[Json] | None = with_texts(decode_outcome(call.outcome), answered)
     else:
-        outcome = interrupted_call(opening, heard) if owner_is_gone else None
-    return Record(opening, heard, outcome)
+        outcome = interrupted_call(opening, answered) if owner_is_gone else None
+    return Record(opening, answered, outcome)
 
 
 def interrupted_call(opening: CallStart, steps: Iterable[Step]) -> Outcome[Json]:
@@ -266,7 +266,7 @@ def row_of(call: Json) -> Row:
 
 
 def row_of_record(record: Record, finished_at: float | None, review: str = "") -> Row:
-    """The same of a record in memory."""
+    """`row_of` for a record in memory."""
     opening = record.opening
     outcome: Outcome[Json] = record.outcome or Outcome(status=cast("Json", RUNNING))
     failures, rules, models = map(tuple, search_words(outcome))

@@ -125,7 +125,7 @@ def test_a_key_with_an_equals_sign_can_be_judged() -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("ID", "bad"), "verdict 'bad' is none: it is right, wrong or unsure."),
+        (("ID", "bad"), "verdict 'bad': expected right, wrong or unsure."),
         (("ID", "rihgt"), "(did you mean 'right'?)"),
         (("ID", "wrong", "--correction", "{total: 5}"), "--correction (a text needs quotes): the text is not JSON"),
         (("ID", "wrong", "--correction", '{"total": 1, "total": 2}'), "the same key stands twice"),

@@ -214,32 +214,32 @@ def test_a_review_is_on_the_disk_when_it_returns(tmp_path: Path, monkeypatch: py
 # ------------------------------------------------------------------------------------------------- what is refused
 
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
-    ("maybe", {}, r"verdict 'maybe' is none: it is right, wrong or unsure\."),
+    ("maybe", {}, r"verdict 'maybe': expected right, wrong or unsure\."),
     ("wrnog", {}, r"did you mean 'wrong'"),
-    (None, {}, r"verdict None is none"),  # type: ignore[list-item]
+    (None, {}, r"verdict None: expected"),  # type: ignore[list-item]
     (
         "wrong",
         {"correction": {"total": -1}},
         r"guard 'triage': /total: must be at least 0; got -1 \[minimum\]\. Correct it",
     ),
     ("wrong", {"correction": {"total": -1, "lines": 3}}, r"\(and 1 more\)"),
-    ("wrong", {"correction": {"total": float("nan")}}, r"correction is no JSON value: NaN at '/total'"),
-    ("wrong", {"correction": {1, 2}}, r"correction is no JSON value: set"),
-    ("wrong", {"correction": VALUE}, r"the correction is the very value judged"),
-    ("wrong", {"correction": VALUE | {"total": 4.0}}, r"the correction is the very value judged"),
+    ("wrong", {"correction": {"total": float("nan")}}, r"correction is not a JSON value: NaN at '/total'"),
+    ("wrong", {"correction": {1, 2}}, r"correction is not a JSON value: set"),
+    ("wrong", {"correction": VALUE}, r"the correction is the value reviewed"),
+    ("wrong", {"correction": VALUE | {"total": 4.0}}, r"the correction is the value reviewed"),
     ("right", {"correction": {"total": 5}}, r"the verdict is right, and the correction is another value"),
     ("unsure", {"correction": {"total": 5}}, r"the verdict is unsure"),
     ("wrong", {"fields": {"/totl": "wrong"}}, r"nothing at '/totl' .* \(did you mean '/total'\?\)"),
     ("wrong", {"fields": {"total": "wrong"}}, r"nothing at 'total' .* \(did you mean '/total'\?\)"),
     ("wrong", {"fields": {"/lines/2": "wrong"}}, r"nothing at '/lines/2'"),
     ("wrong", {"fields": {"": "wrong"}}, r"'' is the whole value"),
-    ("wrong", {"fields": {"/total": "false"}}, r"fields: '/total': 'false' is none: it is right, wrong or unsure"),
-    ("wrong", {"fields": ["/total"]}, r"fields maps JSON Pointers to verdicts"),
-    ("wrong", {"reviewer": None}, r"reviewer is text, found NoneType"),
-    ("wrong", {"comment": 3}, r"comment is text, found int"),
-    ("wrong", {"blind": "yes"}, r"blind is true or false, found 'yes'"),
-    ("wrong", {"at": float("nan")}, r"at is a time in seconds since the epoch, found nan"),
-    ("wrong", {"at": True}, r"at is a time in seconds since the epoch, found True"),
+    ("wrong", {"fields": {"/total": "false"}}, r"fields: '/total': 'false': expected right, wrong or unsure"),
+    ("wrong", {"fields": ["/total"]}, r"fields: expected JSON Pointers with verdicts"),
+    ("wrong", {"reviewer": None}, r"reviewer: expected text, got NoneType"),
+    ("wrong", {"comment": 3}, r"comment: expected text, got int"),
+    ("wrong", {"blind": "yes"}, r"blind: expected true or false, got 'yes'"),
+    ("wrong", {"at": float("nan")}, r"at: expected a time in seconds since the epoch, got nan"),
+    ("wrong", {"at": True}, r"at: expected a time in seconds since the epoch, got True"),
 ]
 
 
@@ -297,7 +297,7 @@ def test_a_call_that_gave_nothing_can_be_reviewed(any_log: Log) -> None:
     any_log.guard("f1", "triage", description())
     any_log.begin(opening("1"))
     any_log.finish("1", replace(outcome("1", "rejected"), value=None, json=None), 1.0)
-    with pytest.raises(UsageError, match="'/total' is judged in a call that gave no value"):
+    with pytest.raises(UsageError, match="'/total' is part of a value, and the call has none"):
         any_log.review("1", "wrong", fields={"/total": "wrong"})
     assert any_log.review("1", "wrong", correction={"total": 3}).correction == ({"total": 3},)
 
@@ -317,8 +317,8 @@ def test_a_reviewer_who_saw_another_value_is_refused(invoices: Log) -> None:
     """What came back with the review is what is judged, or else something was mixed up."""
     for seen in (VALUE | {"total": 5}, None):
         with pytest.raises(UsageError, match="candidate is not what the log holds"):
-            invoices.checked_review("1", ReviewInput("right", seen=seen))
-    assert invoices.checked_review("1", ReviewInput("right", seen=VALUE)).verdict == "right"
+            invoices.checked_review("1", ReviewInput("right", displayed=seen))
+    assert invoices.checked_review("1", ReviewInput("right", displayed=VALUE)).verdict == "right"
 
 
 # ------------------------------------------------------------------------------------------------- many at once

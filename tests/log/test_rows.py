@@ -271,7 +271,7 @@ def test_meta_that_cannot_be_searched_is_said(any_log: OutcomeLog | MemoryLog, k
 
 def test_meta_that_is_no_json_is_refused_before_the_call(log: OutcomeLog) -> None:
     """The message names the value and the mend."""
-    with pytest.raises(UsageError, match="meta= is no JSON value: object at '/user'"):
+    with pytest.raises(UsageError, match="meta= is not a JSON value: object at '/user'"):
         log.begin(opening("1", meta={"user": object()}))
 
 

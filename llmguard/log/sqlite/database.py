@@ -1,7 +1,7 @@
 """The database of a log: its address, its tables brought up to date, and connections to it.
 
-A new database is made from `tables()` and stamped with the newest revision, without Alembic, whose import costs more
-than a hundred calls do. Alembic runs when an older database is met. A test holds that both ways give the same schema.
+A new database is made from `tables()` and marked with the newest revision, without Alembic, whose import costs more than a
+hundred calls. Alembic runs only on an older database. A test asserts that both ways give the same schema.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
 REVISIONS = ("0001", "0002")
-"""The migrations, oldest first; the last one is what `tables()` makes."""
+"""The migrations, oldest first; `tables()` makes the last one."""
 
 BUSY_S = 5.0
-"""Seconds to wait for another process that is writing."""
+"""Seconds to wait for another process that is writing; it writes a batch in milliseconds."""
 
 CHECKPOINT_PAGES = 4_000
 """Pages of 4 KB in the write-ahead log before they go to the database; SQLite's 1,000 cost 10 µs more per call."""
@@ -56,23 +56,27 @@ def path_of(url: str) -> Path:
     """The file of a log's URL, made absolute, so that a change of folder does not move the log.
 
     Raises:
-        UsageError: no URL, or none of a SQLite file.
+        UsageError: it is not a URL, or not of a SQLite file.
     """
     import sqlalchemy as sa
 
-    shown = redact_text(url)
+    displayed = redact_text(url)
     try:
         parsed = sa.make_url(url)
     except sa.exc.ArgumentError:
         raise UsageError(
-            f"log URL {shown!r} is not understood. Write sqlite:///llmguard.db, or sqlite:////var/log/llmguard.db."
+            f"log URL {displayed!r} is not understood. Write sqlite:///llmguard.db, or sqlite:////var/log/llmguard.db."
         ) from None
     if parsed.get_backend_name() != "sqlite" or parsed.get_driver_name() != "pysqlite":
-        raise UsageError(f"log URL {shown!r} is of {parsed.drivername!r}. This version logs to SQLite: sqlite:///FILE.")
+        raise UsageError(
+            f"log URL {displayed!r} is of {parsed.drivername!r}. This version logs to SQLite: sqlite:///FILE."
+        )
     if not parsed.database or parsed.database == ":memory:":
-        raise UsageError(f"log URL {shown!r} names no file. Write sqlite:///llmguard.db, or give log=None for memory.")
+        raise UsageError(
+            f"log URL {displayed!r} names no file. Write sqlite:///llmguard.db, or give log=None for memory."
+        )
     if parsed.query or parsed.database.startswith("file:") or "\0" in parsed.database:
-        raise UsageError(f"log URL {shown!r} has parameters, which the log sets itself. Write sqlite:///FILE.")
+        raise UsageError(f"log URL {displayed!r} has parameters, which the log sets itself. Write sqlite:///FILE.")
     return Path(os.path.abspath(parsed.database))
 
 
@@ -86,19 +90,19 @@ class Database:
     engine: sa.Engine
 
     def writer_connection(self) -> Connection:
-        """A connection of one's own, for the one writer."""
+        """A new connection, for the writer."""
         pooled = self.engine.raw_connection()
         connection = cast(Connection, pooled.driver_connection)
         pooled.detach()
         return connection
 
     def set_durable(self, connection: Connection, durable: bool) -> None:
-        """Whether its next commits wait for the disk. As a script, since what SQLite has parsed before it does not heed."""
+        """Whether the next commits wait for the disk. As a script: statements that are already prepared would ignore it."""
         connection.executescript(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
 
     @contextmanager
     def snapshot(self) -> Iterator[sa.Connection]:
-        """A connection for one look at one state of the log."""
+        """A connection that reads one state of the log."""
         with self.engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA query_only=ON")
             connection.exec_driver_sql("BEGIN")
@@ -108,19 +112,19 @@ class Database:
                 connection.exec_driver_sql("ROLLBACK")
 
     def identity(self) -> tuple[int, int] | None:
-        """Names the file that is at the path now; None where there is none."""
+        """Device and inode of the file that is at the path now; None where there is none."""
         try:
-            found = os.stat(self.file)
+            status = os.stat(self.file)
         except FileNotFoundError:
             return None
-        return found.st_dev, found.st_ino
+        return status.st_dev, status.st_ino
 
 
 def open_database(path: Path) -> Database:
     """The database at `path`, made if there is none, brought up to date if it is older.
 
     Raises:
-        LogError: it cannot be opened or written, or it is not a log, or that of a newer llmguard.
+        LogError: it cannot be opened or written, is not a log, or is the log of a newer llmguard.
     """
     import sqlalchemy as sa
 
@@ -153,20 +157,20 @@ def _prepare(connection: sqlite3.Connection, _: object) -> None:
 
 
 def _set_wal(connection: sa.Connection) -> None:
-    """The switch does not wait for another process that is switching, so it is tried again."""
+    """SQLite does not wait here for another process that switches too, so it is tried again."""
     import sqlalchemy as sa
 
     until = time.monotonic() + BUSY_S
     while True:
         try:
-            found = connection.exec_driver_sql("PRAGMA journal_mode=WAL").scalar_one()
+            journal_mode = connection.exec_driver_sql("PRAGMA journal_mode=WAL").scalar_one()
             break
         except sa.exc.OperationalError as error:
             if "locked" not in str(error.orig) or time.monotonic() > until:
                 raise
             time.sleep(0.01)
-    if found != "wal":
-        raise OSError(f"its file system cannot share memory between processes (journal mode {found!r})")
+    if journal_mode != "wal":
+        raise OSError(f"its file system cannot share memory between processes (journal mode {journal_mode!r})")
 
 
 def _made_or_found(connection: sa.Connection, path: Path) -> str:
@@ -193,8 +197,10 @@ def _make(connection: sa.Connection) -> str:
 
 def _revision(connection: sa.Connection, names: set[str], path: Path) -> str:
     if not {"alembic_version", "calls", "steps"} <= names:
-        shown = ", ".join(sorted(names)[:4])
-        raise LogError(f"{str(path)!r} is no log: it holds the tables {shown}. Give the log a file of its own.")
+        first_names = ", ".join(sorted(names)[:4])
+        raise LogError(
+            f"{str(path)!r} is not a log: it holds the tables {first_names}. Give the log a file of its own."
+        )
     revision = str(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one_or_none())
     if revision not in REVISIONS:
         raise LogError(
@@ -215,18 +221,18 @@ def _upgrade(database: Database) -> None:
 
 
 def _unopenable(path: Path, error: Exception) -> str:
-    said = str(getattr(error, "orig", None) or error)
-    return f"the log {str(path)!r} cannot be opened for writing: {said}. {_mend(path, said)}"
+    reason = str(getattr(error, "orig", None) or error)
+    return f"the log {str(path)!r} cannot be opened for writing: {reason}. {_remedy(path, reason)}"
 
 
-def _mend(path: Path, said: str) -> str:
+def _remedy(path: Path, reason: str) -> str:
     if not path.parent.is_dir():
         return f"Make the folder {str(path.parent)!r}, or give another file."
-    if "not a database" in said or "malformed" in said:
+    if "not a database" in reason or "malformed" in reason:
         return "Move the file away, and a new log is made in its place; `sqlite3 FILE .recover` may save its rows."
-    if "locked" in said:
+    if "locked" in reason:
         return "Another program holds it: end that, or give another file."
-    if "full" in said or "No space" in said:
+    if "full" in reason or "No space" in reason:
         return "Make room on the disk, or give a file on another one."
     return "See that file and folder are yours to write and on a local disk, or give another file."
 
@@ -241,5 +247,5 @@ def has_wal_reset_bug(version: tuple[int, ...] = sqlite3.sqlite_version_info) ->
     >>> has_wal_reset_bug((3, 51, 2)), has_wal_reset_bug((3, 51, 3)), has_wal_reset_bug((3, 50, 7))
     (True, False, False)
     """
-    backported = any(version[:2] == mended[:2] and version >= mended for mended in ((3, 44, 6), (3, 50, 7)))
+    backported = any(version[:2] == fixed[:2] and version >= fixed for fixed in ((3, 44, 6), (3, 50, 7)))
     return (3, 7, 0) <= version < (3, 51, 3) and not backported

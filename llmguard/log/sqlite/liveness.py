@@ -1,16 +1,16 @@
 """Which process a call belongs to, and whether that process is gone.
 
-A process is named by its kernel's boot id, its PID namespace, its PID and its start time, so that a PID that was given
-to another process is not taken for the first one. Nobody has to renew anything: the kernel knows who lives.
+A process is named by its kernel's boot id, its PID namespace, its PID and its start time, so that a reused PID is not
+taken for the process that had it before. There is no heartbeat: the kernel knows which processes live.
 
-What is judged, and what is left alone:
+What counts as gone:
 
-- another boot id: gone. A SQLite log in WAL form is shared memory, so all who have it open run on one kernel.
+- another boot id: gone. SQLite's WAL is shared memory, so all processes that have a log open run on one kernel.
 - the same PID namespace: gone if there is no such process, if it is a zombie, or if it started at another time.
-- another PID namespace (a container beside this one): not judged, as its processes cannot be seen from here. Such
-  calls stay `running` until their own side opens the log, or `OutcomeLog.mark_interrupted(foreign_before=…)` is told.
-- without /proc (macOS): gone if the PID is free; a PID that was given away again hides a death, and never marks a
-  live call. On Windows nothing is judged: there `os.kill(pid, 0)` would send a Ctrl-C.
+- another PID namespace (another container): unknown, as its processes cannot be seen from here. Such calls stay
+  `running` until a process of that container opens the log, or until `OutcomeLog.mark_interrupted(foreign_before=...)`.
+- without /proc (macOS): gone if the PID is free. A reused PID hides a death; it never marks a live call.
+- on Windows: unknown, because `os.kill(pid, 0)` would send a Ctrl-C there.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def this_process() -> str:
 
 
 def is_gone(owner: str) -> bool:
-    """Whether the process of this name certainly lives no more. False where that cannot be known."""
+    """Whether the process of this name is certainly gone. False where that cannot be known."""
     boot, namespace, pid, start = _parts(owner)
     if not pid or owner == this_process():
         return False
@@ -75,7 +75,7 @@ def _pid_is_free(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return True
-    except OSError:  # there is one, and it is somebody else's
+    except OSError:  # there is one, of another user
         return False
     return False
 

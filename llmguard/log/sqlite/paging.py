@@ -1,7 +1,7 @@
-"""The log read in passing: whole records by pages, oldest first, so that a log of any size is read in little memory.
+"""Whole records page by page, oldest first, so that a log of any size is read in little memory.
 
 A page is found by where the one before it ended (start, then id), never by counting rows: it costs the same at the end of
-a log as at its beginning, and calls that come in meanwhile move nothing. Two queries a page: the calls, and their steps.
+a log as at its beginning, and calls that are added meanwhile move nothing. Two SQL queries a page: calls, and their steps.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ if TYPE_CHECKING:
 
 
 def positions_after(
-    connection: sa.Connection, asked: Query, shown: sa.ColumnElement[str], after: PagePosition | None, limit: int
+    connection: sa.Connection, query: Query, status: sa.ColumnElement[str], after: PagePosition | None, limit: int
 ) -> list[PagePosition]:
-    """The next calls that are asked for, by start. `shown` is the status as lists show it."""
+    """The next calls of a query, by start. `status` is the status as lists show it."""
     import sqlalchemy as sa
 
     calls = tables().calls
     order = (calls.c.started_at, calls.c.id)
-    found = sa.select(*order).where(*clauses(asked, calls, shown)).order_by(*order).limit(limit)
+    select = sa.select(*order).where(*clauses(query, calls, status)).order_by(*order).limit(limit)
     if after is not None:
-        found = found.where(sa.tuple_(*order) > sa.tuple_(sa.literal(after.started_at), sa.literal(after.id)))
-    return [PagePosition(row.started_at, row.id) for row in connection.execute(found)]
+        select = select.where(sa.tuple_(*order) > sa.tuple_(sa.literal(after.started_at), sa.literal(after.id)))
+    return [PagePosition(row.started_at, row.id) for row in connection.execute(select)]
 
 
 def records_at(connection: sa.Connection, ids: Sequence[str], *, evidence: bool) -> list[Record]:
-    """The records with these ids, in their order; ids that are not in the log are passed over. Without `evidence` the
-    replies' bodies, which nothing is decided by, stay on the disk."""
+    """The records with these ids, in their order, without unknown ids. Without `evidence` the replies' bodies, which decide
+    nothing, are not read."""
     calls = tables().calls
-    wanted = [searchable(each) for each in ids]
-    found = {row.id: row for row in connection.execute(calls.select().where(calls.c.id.in_(wanted)))}
-    steps = _steps_of(connection, wanted, evidence)
-    rows = (found[each] for each in wanted if each in found)
+    stored_ids = [searchable(each) for each in ids]
+    calls_by_id = {row.id: row for row in connection.execute(calls.select().where(calls.c.id.in_(stored_ids)))}
+    steps = _steps_of(connection, stored_ids, evidence)
+    rows = (calls_by_id[each] for each in stored_ids if each in calls_by_id)
     return [record_of(row, steps[row.id], row.status is None and is_gone(row.owner)) for row in rows]
 
 
@@ -54,8 +54,8 @@ def _steps_of(connection: sa.Connection, ids: Collection[str], evidence: bool) -
     steps = tables().steps
     raw = steps.c.raw if evidence else sa.literal(b"").label("raw")
     columns = (steps.c.call_id, steps.c.address, steps.c.digest, steps.c.answer, raw, steps.c.waited_s)
-    asked = sa.select(*columns).where(steps.c.call_id.in_(ids)).order_by(steps.c.call_id, steps.c.seq)
-    found: defaultdict[str, list[Json]] = defaultdict(list)
-    for row in connection.execute(asked):
-        found[row.call_id].append(row)
-    return found
+    select = sa.select(*columns).where(steps.c.call_id.in_(ids)).order_by(steps.c.call_id, steps.c.seq)
+    by_call: defaultdict[str, list[Json]] = defaultdict(list)
+    for row in connection.execute(select):
+        by_call[row.call_id].append(row)
+    return by_call

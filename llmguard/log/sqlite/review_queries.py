@@ -1,4 +1,4 @@
-"""Reviews, audited calls and certificates as they are read from the tables."""
+"""SQL queries for reviews, audited calls and certificates."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
 MOST_IDS = 500
-"""Ids named in one question; SQLite takes 999 in its smallest build."""
+"""Ids in one SQL query; older builds of SQLite take 999 parameters (https://sqlite.org/limits.html#max_variable_number)."""
 
 
 def look_up(connection: sa.Connection, call_id: str) -> CallSummary | None:
@@ -42,11 +42,11 @@ def _outcome_of(call: Json) -> Outcome[Json] | None:
 def reviews_in(connection: sa.Connection, call_ids: Iterable[str]) -> list[Review]:
     reviews = tables().reviews
     ids = [searchable(call_id) for call_id in call_ids]
-    found: list[Review] = []
+    all_reviews: list[Review] = []
     for start in range(0, len(ids), MOST_IDS):
-        asked = reviews.select().where(reviews.c.call_id.in_(ids[start : start + MOST_IDS]))
-        found += map(review_from_row, connection.execute(asked))
-    return found
+        select = reviews.select().where(reviews.c.call_id.in_(ids[start : start + MOST_IDS]))
+        all_reviews += map(review_from_row, connection.execute(select))
+    return all_reviews
 
 
 def descriptions_in(connection: sa.Connection, guard: str) -> dict[str, Json]:
@@ -58,18 +58,20 @@ def descriptions_in(connection: sa.Connection, guard: str) -> dict[str, Json]:
 def finished_in(
     connection: sa.Connection, guard: str, fingerprints: Sequence[str] | None, since: float | None, which: AuditFilter
 ) -> list[FinishedCall]:
-    """Two questions, however many calls there are."""
+    """Two SQL queries, however many calls there are."""
     import sqlalchemy as sa
 
     made = tables()
     calls, reviews = made.calls, made.reviews
-    meant = list(_meant(guard, fingerprints, since, which))
+    conditions = list(_conditions(guard, fingerprints, since, which))
     order = (calls.c.started_at, calls.c.id)
-    asked = sa.select(calls.c.id, calls.c.started_at, calls.c.outcome).where(*meant).order_by(*order)
-    said = sa.select(reviews).join(calls, calls.c.id == reviews.c.call_id).where(*meant).order_by(reviews.c.call_id)
+    select = sa.select(calls.c.id, calls.c.started_at, calls.c.outcome).where(*conditions).order_by(*order)
+    select_reviews = (
+        sa.select(reviews).join(calls, calls.c.id == reviews.c.call_id).where(*conditions).order_by(reviews.c.call_id)
+    )
     by_call = {
         call_id: [review_from_row(row) for row in rows]
-        for call_id, rows in groupby(connection.execute(said), lambda row: row.call_id)
+        for call_id, rows in groupby(connection.execute(select_reviews), lambda row: row.call_id)
     }
     return [
         FinishedCall(
@@ -78,11 +80,11 @@ def finished_in(
             outcome=decode_outcome(call.outcome),
             reviews=by_call.get(call.id, ()),
         )
-        for call in connection.execute(asked)
+        for call in connection.execute(select)
     ]
 
 
-def _meant(
+def _conditions(
     guard: str, fingerprints: Sequence[str] | None, since: float | None, which: AuditFilter
 ) -> Iterator[sa.ColumnElement[bool]]:
     import sqlalchemy as sa
@@ -96,13 +98,13 @@ def _meant(
     if since is not None:
         yield calls.c.started_at >= since
     if which == "audited":
-        yield calls.c.review_reason == sa.literal_column("'audit'")  # as the index has it
+        yield calls.c.review_reason == sa.literal_column("'audit'")  # as the index `calls_audited` has it
     else:
         yield calls.c.id.in_(sa.select(made.reviews.c.call_id))
 
 
-def certificates_in(connection: sa.Connection, asked: sa.ColumnElement[bool]) -> list[StoredCertificate]:
+def certificates_in(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> list[StoredCertificate]:
     """The newest first."""
     made = tables().certificates
     order = (made.c.issued_at.desc(), made.c.id)
-    return [certificate_from_row(row) for row in connection.execute(made.select().where(asked).order_by(*order))]
+    return [certificate_from_row(row) for row in connection.execute(made.select().where(condition).order_by(*order))]

@@ -1,7 +1,6 @@
 """The statements of the hot path, compiled once from Core to the SQL of one dialect.
 
-All of them may be executed twice with the same effect as once, so rows that may already be on the disk are written again
-without harm.
+Each may be executed twice with the effect of once, so that a row that may be on the disk already can be written again.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ class Statements:
     """SQL with positional parameters, in the order of the columns named."""
 
     begin: str
-    """OPENING. A call that is there already is taken over: by whoever resumes it."""
+    """OPENING. A call that is there already is taken over by the process that resumes it."""
     finish: str
     """OPENING, OUTCOME: of a call that began before; its opening is used only if there is none."""
     whole: str
     """OPENING, OUTCOME: of a call that was not written before."""
     step: str
-    """STEP. A later answer at the same address, of a resumed call, stands for the first."""
+    """STEP. A later answer at the same address, of a resumed call, replaces the first."""
     guard: str
     """fingerprint, name, description."""
     feedback: str
@@ -35,9 +34,9 @@ class Statements:
     review: str
     """REVIEW."""
     certificate: str
-    """CERTIFICATE. One that is there already, suspended perhaps, stays as it is."""
+    """CERTIFICATE. One that is there already, perhaps suspended, stays as it is."""
     suspend: str
-    """suspended_at, then the certificate's id. The first time stands."""
+    """suspended_at, then the certificate's id. The first time is kept."""
     settle: str
     """OUTCOME, then id and owner: of a call whose process is gone."""
 
@@ -86,7 +85,7 @@ def _upsert(
     update: tuple[str, ...] = (),
     also: Mapping[str, sa.ColumnElement[object]] | None = None,
 ) -> str:
-    """An insert of `columns`; where the key is there already, the columns of `update` are set, and those of `also`."""
+    """An insert of `columns`; where the key exists, the columns of `update` are set instead, and those of `also`."""
     import sqlalchemy as sa
     from sqlalchemy.dialects import postgresql, sqlite
 
@@ -103,5 +102,5 @@ def _upsert(
 def _compiled(sql_dialect: sa.Dialect, statement: sa.Executable, order: tuple[str, ...]) -> str:
     compiled = statement.compile(dialect=sql_dialect)  # type: ignore[attr-defined]
     if tuple(compiled.positiontup) != order:
-        raise AssertionError(f"parameters in another order: {compiled.positiontup}, expected {order}")
+        raise AssertionError(f"expected parameters in the order {order}, got {compiled.positiontup}")
     return str(compiled)

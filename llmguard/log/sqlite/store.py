@@ -1,4 +1,4 @@
-"""The outcome log: every guarded call from its opening to its outcome, in a database."""
+"""The outcome log in a SQLite file: what `OutcomeStore` says, by one writer for each file in a process."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ class OutcomeLog(BaseStore):
     """The log at one URL. All logs of one file in one process share its one writing connection.
 
     `begin` and `step` return at once, and their rows are on the disk within 5 ms; `finish` returns when the outcome and
-    everything before it is on the disk. If that fails, nobody loses a value: `LogWarning`, and the rows are kept and
-    tried again.
+    everything before it is on the disk. If that fails, no call loses its value: the rows are kept and tried again, and
+    there is a `LogWarning`.
     """
 
     def __init__(self, database: Database, statements: Statements, writer: Writer) -> None:
@@ -78,11 +78,11 @@ class OutcomeLog(BaseStore):
 
     @classmethod
     def open(cls, url: str) -> OutcomeLog:
-        """The log at `sqlite:///FILE`, made if it is not there. Calls whose process died are marked interrupted.
+        """The log at `sqlite:///FILE`, made if it does not exist. Calls whose process died are marked interrupted.
 
         Raises:
-            UsageError: the URL names no SQLite file.
-            LogError: the file cannot be opened or written, or is no log.
+            UsageError: the URL is not of a SQLite file.
+            LogError: the file cannot be opened or written, or is not a log.
         """
         log = _shared(path_of(url))
         log.mark_interrupted()
@@ -99,42 +99,42 @@ class OutcomeLog(BaseStore):
     # --------------------------------------------------------------------------------------------- writing
 
     def guard(self, fingerprint: str, name: str, description: Json) -> None:
-        """What decided the outcomes of this fingerprint; kept once, so that an old outcome can be explained."""
+        """Save once what decides the outcomes of this fingerprint, so that an old outcome can be explained."""
         if fingerprint not in self._guards:
             self._guards.add(fingerprint)
             values = (searchable(fingerprint), searchable(name), redact(encode(description)))
             self._writer.put(Entry(self._statements.guard, values))
 
     def begin(self, opening: CallStart) -> None:
-        """The intent. A call that is in the log already, interrupted or undecided, is taken over by this process."""
+        """Save the start. A call that is in the log already, interrupted or undecided, is taken over by this process."""
         entry = Entry(self._statements.begin, opening_values(opening, self._writer.owner))
         self._openings[opening.id] = entry
         self._writer.put(entry)
 
     def step(self, call_id: str, step: Step) -> None:
-        """An answer, as it comes."""
+        """Save an answer when it arrives."""
         self._writer.put(Entry(self._statements.step, step_values(call_id, step, time.time_ns())))
 
     def finish(self, call_id: str, outcome: Outcome[Json], finished_at: float) -> None:
-        """The outcome, which is on the disk when this returns."""
+        """Save the outcome, which is on the disk when this returns."""
         self._writer.wait_for(self._ending(call_id, outcome, finished_at))
 
     async def afinish(self, call_id: str, outcome: Outcome[Json], finished_at: float) -> None:
-        """`finish` on the running event loop, which goes on meanwhile. If the caller is cancelled, the row is not lost."""
+        """`finish` without blocking the running event loop. If the caller is cancelled, the row is not lost."""
         loop = asyncio.get_running_loop()
         written: asyncio.Future[None] = loop.create_future()
 
-        def tell() -> None:
+        def on_written() -> None:
             try:
                 loop.call_soon_threadsafe(_settle, written)
-            except RuntimeError:  # the loop is closed: nobody waits any more
+            except RuntimeError:  # the loop is closed, and no one waits any more
                 return
 
-        self._writer.put_urgently(self._ending(call_id, outcome, finished_at, tell))
+        self._writer.put_urgently(self._ending(call_id, outcome, finished_at, on_written))
         await asyncio.shield(written)
 
     def feedback(self, call_id: str, key: str, value: Json, at: float) -> None:
-        """A word of a user about an outcome; the same key at another time is another word. On the disk on return.
+        """Save a user's feedback about an outcome; the same key at another time is another row. On the disk on return.
 
         Raises:
             LogError: there is no such outcome.
@@ -145,14 +145,15 @@ class OutcomeLog(BaseStore):
         self._writer.wait_for(Entry(self._statements.feedback, values, durable=True))
 
     def keep_certificate(self, certificate: Certificate, at: float) -> None:
-        """On the disk on return; kept again, one that was suspended stays so. `at`: seconds since the epoch, now."""
+        """Save a certificate, on the disk on return; saved again, a suspended one stays suspended. `at`: now, in seconds since
+        the epoch."""
         self._writer.wait_for(Entry(self._statements.certificate, certificate_values(certificate, at), durable=True))
 
     def suspend(self, certificate_id: str, at: float) -> bool:
-        """No call is accepted by it any more, from this return on. False where there is none, or it is suspended."""
+        """No call is accepted under it from this return on. False where it is unknown, or suspended already."""
         with self._snapshot() as connection:
-            found = certificates_in(connection, tables().certificates.c.id == certificate_id)
-        if not found or found[0].suspended_at is not None:
+            stored = certificates_in(connection, tables().certificates.c.id == certificate_id)
+        if not stored or stored[0].suspended_at is not None:
             return False
         self._writer.wait_for(Entry(self._statements.suspend, (at, certificate_id), durable=True))
         return True
@@ -162,18 +163,18 @@ class OutcomeLog(BaseStore):
         self._write_all(entries)
 
     def _write_all(self, entries: list[Entry]) -> None:
-        """On the disk on return, in as few transactions as may be."""
+        """On the disk on return, in as few transactions as possible."""
         for entry in entries[:-1]:
             self._writer.put(entry)
         for entry in entries[-1:]:
             self._writer.wait_for(entry)
 
     def flush(self) -> bool:
-        """Writes what is queued; False where the log cannot be written now."""
+        """Write what is queued; False where the log cannot be written now."""
         return self._writer.flush()
 
     def close(self) -> None:
-        """Writes what is queued and closes the connection. Whoever uses the log later opens it again."""
+        """Write what is queued and close the connection. The log opens again when it is used."""
         self._writer.close()
 
     def _ending(
@@ -187,7 +188,7 @@ class OutcomeLog(BaseStore):
     # --------------------------------------------------------------------------------------------- reading
 
     def get(self, call_id: str) -> Record | None:
-        """The whole record; `outcome` is None while the call runs. None where there is no such call."""
+        """The whole record; `outcome` is None while the call runs. None for an unknown call."""
         made = tables()
         with self._snapshot() as connection:
             call = connection.execute(made.calls.select().where(made.calls.c.id == searchable(call_id))).one_or_none()
@@ -196,15 +197,15 @@ class OutcomeLog(BaseStore):
             return record_of(call, _steps(connection, made, call.id), call.status is None and is_gone(call.owner))
 
     def ids(self, prefix: str, limit: int = 10) -> list[str]:
-        """The ids that begin so, for people who type the first digits."""
+        """The ids that begin with `prefix`, for people who type the first digits."""
         import sqlalchemy as sa
 
         calls = tables().calls
         begin = searchable(prefix)
-        within = calls.c.id.between(begin, begin + LAST_CHARACTER)  # which an index answers, as it does no LIKE
-        asked = sa.select(calls.c.id).where(within, calls.c.id.startswith(begin, autoescape=True))
+        within = calls.c.id.between(begin, begin + LAST_CHARACTER)  # uses an index, which LIKE does not
+        select = sa.select(calls.c.id).where(within, calls.c.id.startswith(begin, autoescape=True))
         with self._snapshot() as connection:
-            return list(connection.execute(asked.order_by(calls.c.id).limit(limit)).scalars())
+            return list(connection.execute(select.order_by(calls.c.id).limit(limit)).scalars())
 
     def _find(self, query: Query, limit: int | None, newest_first: bool) -> list[Row]:
         calls = tables().calls
@@ -254,27 +255,29 @@ class OutcomeLog(BaseStore):
         return stats_by_name(tallies)
 
     def explain(self, fingerprint: str) -> Json:
-        """`{"name": ..., "description": ...}` of the guard with this fingerprint; None where it is not known."""
+        """`{"name": ..., "description": ...}` of the guard with this fingerprint; None for an unknown one."""
         guards = tables().guards
         with self._snapshot() as connection:
-            found = connection.execute(guards.select().where(guards.c.fingerprint == fingerprint)).one_or_none()
-        return None if found is None else {"name": found.name, "description": decode(found.description)}
+            row = connection.execute(guards.select().where(guards.c.fingerprint == fingerprint)).one_or_none()
+        return None if row is None else {"name": row.name, "description": decode(row.description)}
 
     def feedback_of(self, call_id: str) -> list[Json]:
         """`{"key": ..., "value": ..., "at": ...}`, oldest first."""
-        given = tables().feedback
+        feedback = tables().feedback
         with self._snapshot() as connection:
-            rows = connection.execute(given.select().where(given.c.call_id == searchable(call_id)).order_by(given.c.at))
+            rows = connection.execute(
+                feedback.select().where(feedback.c.call_id == searchable(call_id)).order_by(feedback.c.at)
+            )
             return [{"key": row.key, "value": decode(row.value), "at": row.at} for row in rows]
 
     def certificates(self, guard: str, certified: str | None = None) -> list[StoredCertificate]:
-        """Those of a guard, the newest first; of one fingerprint, if it is named."""
+        """A guard's certificates, the newest first; only those of one fingerprint where `certified` is given."""
         made = tables().certificates
-        asked = made.c.guard == searchable(guard)
+        condition = made.c.guard == searchable(guard)
         if certified is not None:
-            asked &= made.c.fingerprint == searchable(certified)
+            condition &= made.c.fingerprint == searchable(certified)
         with self._snapshot() as connection:
-            return certificates_in(connection, asked)
+            return certificates_in(connection, condition)
 
     def _reviews(self, call_ids: Iterable[str]) -> list[Review]:
         with self._snapshot() as connection:
@@ -299,20 +302,20 @@ class OutcomeLog(BaseStore):
 
     @cached_property
     def secret(self) -> bytes:
-        """32 random bytes that were made with the log: they draw the outcomes to review."""
+        """32 random bytes that were made with the log: they draw the audits."""
         import sqlalchemy as sa
 
         meta = tables().meta
         with self._snapshot() as connection:
             return bytes.fromhex(connection.execute(sa.select(meta.c.value).where(meta.c.key == "secret")).scalar_one())
 
-    # --------------------------------------------------------------------------------------------- the living and the dead
+    # --------------------------------------------------------------------------------------------- calls whose process is gone
 
     def mark_interrupted(self, *, foreign_before: float | None = None) -> int:
-        """Gives every undecided call whose process is gone the outcome `interrupted`, with the answers it paid for.
+        """Give every undecided call whose process is gone the outcome `interrupted`, with the answers it paid for.
 
-        `foreign_before`: also calls begun before this time by processes in another container, which cannot be judged
-        from here. Returns how many calls were marked.
+        `foreign_before`: also calls begun before this time by processes in another container, which cannot be seen from
+        here. Returns how many calls were marked.
         """
         with self._snapshot() as connection:
             undecided = [row for row in _undecided(connection) if _is_over(row, foreign_before)]
@@ -326,7 +329,7 @@ class OutcomeLog(BaseStore):
         return Entry(self._statements.settle, (*values, call.id, call.owner), durable=True)
 
     def _gone(self, connection: sa.Connection) -> list[str]:
-        """The owners of undecided calls that live no more and are not settled yet."""
+        """The owners of undecided calls that are gone, and whose calls are not marked yet."""
         import sqlalchemy as sa
 
         calls = tables().calls
@@ -344,7 +347,7 @@ class OutcomeLog(BaseStore):
 
     @contextmanager
     def _snapshot(self) -> Iterator[sa.Connection]:
-        """A connection that sees all that this process has logged."""
+        """A connection that reads all that this process has logged."""
         import sqlalchemy as sa
 
         self._writer.flush()
@@ -432,15 +435,15 @@ _lock = threading.Lock()
 
 
 def _shared(path: Path) -> OutcomeLog:
-    """A log on the one writer of its file in this process."""
+    """The log of a file, with the one writer of that file in this process."""
     with _lock:
         real = Path(os.path.realpath(path))
-        found = _writers.get(real)
-        if found is None or not found[2].is_connected:
+        shared = _writers.get(real)
+        if shared is None or not shared[2].is_connected:
             database = open_database(real)
             statements = compile_statements(database.engine.dialect)
-            found = _writers[real] = found or (database, statements, Writer(database, statements))
-    return OutcomeLog(*found)
+            shared = _writers[real] = shared or (database, statements, Writer(database, statements))
+    return OutcomeLog(*shared)
 
 
 def _forget() -> None:
@@ -449,7 +452,7 @@ def _forget() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    # No fork while a database is being opened: SQLite's state in this process would be copied half-made.
+    # No fork while a database is being opened: the child would inherit a half-made state of SQLite.
     os.register_at_fork(
         before=lambda: _lock.acquire(),
         after_in_parent=lambda: _lock.release(),

@@ -1,16 +1,16 @@
 """The tables of the log, in SQLAlchemy Core: one definition for every database.
 
 Evidence is kept as bytes (JSON as it was encoded, a reply as it was received). The other columns are derived from it,
-so that calls can be found and counted without decoding them. NUL and lone surrogates, which a database may not take in
-text, are escaped there.
+so that calls can be found and counted without decoding them. NUL and lone surrogates, which databases refuse in text, are
+escaped there.
 
 | table | one row for each | |
 |---|---|---|
 | `calls` | guarded call | its opening, and once it is decided its outcome; `status` is null until then |
 | `steps` | answer | by arrival (`seq`: ns since the epoch), with the reply's body as it was received (`raw`) |
 | `guards` | fingerprint | prompt, schema, policy: what explains an old outcome |
-| `reviews` | judgement of a person | |
-| `feedback` | word of a user | |
+| `reviews` | review by a person | |
+| `feedback` | feedback of a user | |
 | `certificates` | certificate | |
 | `meta` | fact about the log | `secret`: 32 random bytes in hexadecimal, for the audit draw |
 """

@@ -1,17 +1,18 @@
 """Rows to the database by one connection a process, several at a time; no call is acknowledged before its commit.
 
-Whoever waits for an outcome writes it, and all that is queued, in one transaction: in single-threaded use no thread is
-switched. Who comes while another is writing is served by the writer's thread, together with all who came meanwhile.
-That daemon thread also writes what coroutines await, and, LINGER_S after they came, the intents and answers that nobody
-waits for. Where nobody waits, the commit does not wait for the disk either: it survives the end of the process, if not
-that of the machine, and goes to the disk with the next outcome.
+A thread that waits for an outcome writes it, and all that is queued, in one transaction: in single-threaded use there is no
+thread switch. While one thread writes, the outcomes of others are written by the writer's thread, in one transaction.
+That daemon thread also writes what coroutines await, and, LINGER_S after they were queued, the starts and answers that no
+one waits for. Their commit does not wait for the disk either: it survives the end of the process, though not of the
+machine, and reaches the disk with the next outcome.
 
-What cannot be written stays in the queue, in order, and is tried again; this is said aloud, once each time it begins.
-Rows may be written twice (a commit that Ctrl-C interrupted, a repeated try): every statement has the same effect then.
+What cannot be written stays in the queue, in order, and is tried again; a warning is given once, each time this begins.
+Rows may be written twice (a commit that Ctrl-C interrupted, a repeated try): every statement then has the same effect.
 
-Before a fork the gate is taken and the connection is closed, so that the child inherits no transaction, no connection,
-and no lock that SQLite believes to hold and the child does not (https://sqlite.org/howtocorrupt.html, 2.6). The child
-forgets the queue, which is its parent's, and opens a connection of its own when it has something to write.
+Before a fork the write lock is taken and the connection is closed, so that the child inherits no transaction, no
+connection, and no file lock that SQLite believes to hold and the child does not
+(https://sqlite.org/howtocorrupt.html, 2.6). The child drops the queue, which is its parent's, and opens a connection of
+its own when it has something to write.
 """
 
 from __future__ import annotations
@@ -33,23 +34,23 @@ from llmguard.log.sqlite.liveness import this_process
 from llmguard.log.sqlite.statements import Statements
 
 LINGER_S = 0.004
-"""How long an intent or an answer may wait to be written with others; with the commit it stays under 5 ms."""
+"""How long a start or an answer may wait to be written with others; with the commit it stays under 5 ms."""
 BATCH = 2_000
-"""Rows of one transaction."""
+"""Rows of one transaction: it takes milliseconds, so that other processes need not wait long."""
 RETRY_S = 1.0
-"""Between two tries while the log cannot be written. Calls that end meanwhile do not wait."""
+"""Between two tries while the log cannot be written. Calls that finish meanwhile do not wait."""
 
 logger = logging.getLogger("llmguard")
 
 
 class LogWarning(UserWarning):
-    """The log cannot be written at the moment. Calls go on; what they came to is kept in memory."""
+    """The log cannot be written at the moment. Calls continue; their outcomes are kept in memory."""
 
 
 class Entry:
-    """One row to write. `opening` is, for an outcome, the entry of the call's opening; where both are written at once
-    they are one row. `durable`: its commit waits for the disk. `on_written` is called, in any thread and perhaps twice, when
-    the row is on the disk or has to wait for better times."""
+    """One row to write. `opening` is, for an outcome, the entry of the call's start: if both are written at once, they are
+    one row. `durable`: its commit waits for the disk. `on_written` is called, in any thread and perhaps twice, when the
+    row is on the disk or cannot be written now."""
 
     __slots__ = ("at", "done", "durable", "on_written", "opening", "sql", "values")
 
@@ -68,7 +69,7 @@ class Entry:
 
 
 class Writer:
-    """The queue of one database, and its way to the disk. Who reads holds `read_lock`, so that no fork comes between."""
+    """The queue of one database, and how it is written. Readers hold `read_lock`, so that no fork happens meanwhile."""
 
     def __init__(self, database: Database, statements: Statements) -> None:
         self.database, self.statements = database, statements
@@ -76,7 +77,7 @@ class Writer:
         _writers.add(self)
 
     def _begin_process(self) -> None:
-        """The state at the start of a process, a forked one too."""
+        """The state at the start of a process, also of a forked one."""
         self.owner = this_process()
         self.write_lock, self.read_lock, self._starting = threading.Lock(), threading.Lock(), threading.Lock()
         self._entries: deque[Entry] = deque()
@@ -95,7 +96,7 @@ class Writer:
     # --------------------------------------------------------------------------------------------- from any thread
 
     def put(self, entry: Entry) -> None:
-        """Have it written soon; nobody waits."""
+        """Have it written soon; no one waits."""
         self._entries.append(entry)
         if self._asleep or self._thread is None:
             self._wake()
@@ -110,7 +111,7 @@ class Writer:
         self._wake()
 
     def wait_for(self, entry: Entry) -> None:
-        """Returns when the row is on the disk, or the log is known to be out of order."""
+        """Returns when the row is on the disk, or the log cannot be written now."""
         if self.write_lock.locked():
             written = threading.Lock()
             written.acquire()
@@ -122,7 +123,7 @@ class Writer:
         try:
             self._write_until(entry)
         finally:
-            if not entry.done:  # a failing disk, or Ctrl-C: the writer's thread goes on with it
+            if not entry.done:  # a failing disk, or Ctrl-C: the writer's thread continues
                 self._wake()
             if self._notices:
                 self._give_notices()
@@ -138,13 +139,13 @@ class Writer:
         return last.done
 
     def _write_until(self, entry: Entry) -> None:
-        if not self._failing:  # else the gate may be held for as long as another process is waited for
+        if not self._failing:  # else the lock may be held while another process is waited for
             with self.write_lock:
                 while not entry.done and not self._failing and self._commit():
                     pass
 
     def close(self) -> None:
-        """A last try to write what is queued; then thread and connection end. What is put later starts them again."""
+        """A last try to write what is queued; then thread and connection end. A later row starts them again."""
         with self.write_lock:
             self._retry_at = 0.0
             while self._entries and self._commit():
@@ -165,7 +166,7 @@ class Writer:
         """Rows that are not on the disk yet."""
         return len(self._entries)
 
-    # --------------------------------------------------------------------------------------------- behind the gate
+    # --------------------------------------------------------------------------------------------- under the write lock
 
     def _commit(self) -> bool:
         """Write the next batch; False where there is none, or it cannot be written now."""
@@ -213,7 +214,7 @@ class Writer:
             self._notices.append(partial(logger.warning, "the log %s is written again", self.database.path))
 
     def _handle_error(self, error: Exception, entries: list[Entry]) -> bool:
-        """After an error: whether something was written all the same."""
+        """After an error; whether something was written nevertheless."""
         self._roll_back()
         if _is_fault_of_a_row(error):
             return self._write_one_by_one(entries)
@@ -227,7 +228,7 @@ class Writer:
         return False
 
     def _write_one_by_one(self, entries: list[Entry]) -> bool:
-        """One of them can never be written. It is left out, so that it does not block the others for ever."""
+        """One of them can never be written. It is left out, so that it does not block the others."""
         for entry in entries:
             try:
                 self._write(self._connected(), [entry])
@@ -240,11 +241,11 @@ class Writer:
         return True
 
     def _release_waiters(self) -> None:
-        """Nobody is to wait for better times."""
+        """No one waits while the log cannot be written."""
         while self._awaited:
             try:
                 entry = self._awaited.popleft()
-            except IndexError:  # another thread excused it
+            except IndexError:  # another thread released it
                 return
             if entry.on_written is not None:
                 entry.on_written()
@@ -257,7 +258,7 @@ class Writer:
             logger.debug("rolling back: %s", error)
 
     def _connected(self) -> Connection:
-        """The connection; a new one, to new tables if need be, where the file is no longer the one that was opened."""
+        """The connection; a new one, to new tables if needed, where the file is no longer the one that was opened."""
         if self._connection is not None:
             if self.database.identity() == self._file:
                 return self._connection
@@ -279,22 +280,22 @@ class Writer:
         except Exception as error:
             logger.debug("closing the log: %s", error)
 
-    # --------------------------------------------------------------------------------------------- said aloud
+    # --------------------------------------------------------------------------------------------- warnings
 
     def _give_notices(self) -> None:
-        """Outside the gate: a warning may be an error, and a line of a log may go anywhere."""
+        """Outside the write lock: a warning may be raised as an error, and a logging handler may do anything."""
         while self._notices:
             try:
                 notice = self._notices.popleft()
-            except IndexError:  # another thread said it
+            except IndexError:  # another thread gave it
                 return
             notice()
 
     def _warn_failing(self, error: Exception) -> None:
-        said = str(error).rstrip(".")
+        reason = str(error).rstrip(".")
         _warn(
-            f"the log {str(self.database.path)!r} cannot be written: {said}. Calls go on; what they came to is kept in"
-            " memory and tried again every second, and is lost if this process ends before. See to disk and permissions."
+            f"the log {str(self.database.path)!r} cannot be written: {reason}. Calls go on; their outcomes are kept in memory and"
+            " tried again every second, and are lost if this process ends before. See to disk and permissions."
         )
 
     def _warn_replaced(self) -> None:
@@ -315,7 +316,7 @@ class Writer:
                 thread = threading.Thread(target=self._serve, daemon=True, name="llmguard-log")
                 try:
                     thread.start()
-                except RuntimeError:  # the interpreter ends, or no thread is left: whoever finishes a call writes
+                except RuntimeError:  # the interpreter ends, or no thread is left: finishing threads write
                     return
                 self._thread = thread
 
@@ -377,7 +378,7 @@ class Writer:
 
 
 def _open(lock: threading.Lock) -> None:
-    """Lets whoever waits for it go on; once it is open, it stays so."""
+    """Releases a lock that someone waits for; an open lock stays open."""
     try:
         lock.release()
     except RuntimeError:
@@ -385,7 +386,7 @@ def _open(lock: threading.Lock) -> None:
 
 
 def _is_fault_of_a_row(error: Exception) -> bool:
-    """Whether a row can never be written, whatever is done about disk and database."""
+    """Whether the row itself cannot be written, whatever the state of disk and database."""
     if isinstance(error, OverflowError | TypeError | ValueError):
         return True
     return type(error).__name__ in ("IntegrityError", "DataError", "ProgrammingError", "InterfaceError")
@@ -399,14 +400,14 @@ def _warn(message: str) -> None:
     logger.error(message)
     try:
         warnings.warn(message, LogWarning, stacklevel=2)
-    except LogWarning:  # warnings are errors here; a call does not lose its value for that
+    except LogWarning:  # warnings are errors here, and no call may lose its value for that
         return
 
 
 _writers: weakref.WeakSet[Writer] = weakref.WeakSet()
 _held: list[Writer] = []
 _inherited: list[Connection | None] = []
-"""Connections of a parent that forked without a word before (uWSGI): never used, and never closed."""
+"""Connections of a parent that forked without the hooks below (uWSGI): never used, and never closed."""
 
 
 def _before_fork() -> None:
