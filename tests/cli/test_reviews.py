@@ -293,11 +293,11 @@ def test_show_tells_the_vote_and_the_reviews(calls: list[str]) -> None:
     text = printed("show", calls[0])
     order = [
         "vote\n",
-        "decided    accepted, agreement 80 %, stopped by accept_boundary, at scripted",
-        "samples    5 drawn, 5 decided, dissent 1, not valid 0",
-        "/total     306  4 of 5 (80 %)  also 360 (1)",
-        '/vendor    "Ada"  5 of 5 (100 %)',
-        'also said  {"total":360,"vendor":"Ada"} (1)',
+        "decided  accepted, agreement 80 %, stopped by accept_boundary, at scripted",
+        "samples  5 drawn, 5 decided, dissent 1, not valid 0",
+        "/total   306  4 of 5 (80 %)  also 360 (1)",
+        '/vendor  "Ada"  5 of 5 (100 %)',
+        'others   {"total":360,"vendor":"Ada"} (1)',
         "reviews\n",
         "audit, with probability 100 %",
         "wrong by ada",
