@@ -1,4 +1,4 @@
-"""The arguments and options that commands share, and what their texts mean: `name=value` pairs, inputs, searches."""
+"""The arguments and options that commands share, and what their texts mean: `name=value` pairs, inputs, queries."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from llmguard.core.canonical import Json, decode
 from llmguard.core.errors import UsageError
 from llmguard.core.outcome import Status
 from llmguard.guard.options import DEFAULT_LOG
+from llmguard.log.query import Query
 from llmguard.log.rows import RUNNING
-from llmguard.operations.logged_calls import CallsOfGuard, Search
+from llmguard.operations.logged_calls import CallsOfGuard
 from llmguard.operations.points_in_time import parse_time
 
 STATUSES = (*get_args(Status), RUNNING)
@@ -64,16 +65,16 @@ Where = Annotated[
 ]
 
 
-def search(
+def query(
     since: str | None,
     until: str | None,
     meta: list[str] | None,
     status: list[str] | None,
     guard: str | None,
     where: str | None,
-) -> Search:
+) -> Query:
     """What the options mean; UsageError names the one that is invalid."""
-    return Search(guard=guard, **calls_of_guard(since, until, meta, status, where))
+    return Query(guard=guard, **calls_of_guard(since, until, meta, status, where))
 
 
 def calls_of_guard(

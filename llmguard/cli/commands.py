@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -104,3 +105,14 @@ app.command("mutate", epilog="Example: llmguard mutate examples.tickets:triage -
 app.add_typer(schema_app, name="schema")
 app.add_typer(prompt_app, name="prompt")
 app.command("doctor", epilog="Example: llmguard doctor examples.tickets:triage")(doctor)
+
+
+def _flow_help(commands: typer.Typer) -> None:
+    """Join the lines of each paragraph of help: typer prints the line breaks of a docstring, which are for its source."""
+    for command in commands.registered_commands:
+        paragraphs = (inspect.getdoc(command.callback) or "").split("\n\n")
+        command.help = "\n\n".join(each.replace("\n", " ") for each in paragraphs)
+
+
+for each_app in (app, log_app, schema_app, prompt_app):
+    _flow_help(each_app)

@@ -10,7 +10,7 @@ from typing import Annotated, cast, get_args
 import typer
 from rich.text import Text
 
-from llmguard.cli.arguments import LOG_URL, AsJson, LogUrl, Meta, OfGuard, OfStatus, Since, Until, Where, search
+from llmguard.cli.arguments import LOG_URL, AsJson, LogUrl, Meta, OfGuard, OfStatus, Since, Until, Where, query
 from llmguard.cli.terminal import NEGATIVE, emit, say
 from llmguard.core.errors import UsageError
 from llmguard.operations.datasets import Format
@@ -24,12 +24,12 @@ FEWEST_ROWS = 10
 
 
 def export(
-    form: Annotated[str, typer.Option("--format", metavar="sft|dpo|evals", help="What the rows are for.")] = "sft",
+    form: Annotated[str, typer.Option("--format", metavar="sft|dpo|evals", help="Format of the rows.")] = "sft",
     out: Annotated[
-        str, typer.Option("--out", "-o", metavar="FOLDER", help="Where the files go; - is standard output.")
+        str, typer.Option("--out", "-o", metavar="FOLDER", help="Folder of the files; - prints the rows.")
     ] = STANDARD_OUTPUT,
     split: Annotated[
-        float, typer.Option("--split", metavar="SHARE", help="The share of the inputs that goes to validation.")
+        float, typer.Option("--split", metavar="SHARE", help="Share of the inputs that goes to validation, e.g. 0.1.")
     ] = 0.0,
     since: Since = None,
     until: Until = None,
@@ -39,20 +39,19 @@ def export(
     where: Where = None,
     with_guard: Annotated[
         list[str] | None,
-        typer.Option("--with-guard", metavar="MODULE:GUARD", help="Needed where a prompt is a function. Several: all."),
+        typer.Option("--with-guard", metavar="MODULE:GUARD", help="A guard whose prompt is a function. Repeatable."),
     ] = None,
-    keep_redacted: Annotated[
-        bool, typer.Option("--keep-redacted", help="Also rows in which a secret was redacted.")
-    ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+    keep_redacted: Annotated[bool, typer.Option("--keep-redacted", help="Keep rows with a redacted secret.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
     log: LogUrl = LOG_URL,
     as_json: AsJson = False,
 ) -> None:
     """Write past calls as datasets: sft and dpo for OpenAI's fine-tuning, evals for OpenAI's open evals.
 
-    A row's messages are those that were sent, its answer is the value that passed or a reviewer's correction. In evals
-    each row has its outcome's id; fine-tuning takes no keys but its own, so there FORMAT.ids.jsonl says line by line
-    which outcome a row is of. Exit status 1 if there is no row.
+    A row has the messages that were sent and the value that passed, or a reviewer's correction. Rows of evals have their
+    outcome's id; fine-tuning accepts no other keys, so for sft and dpo FORMAT.ids.jsonl has the id of each line.
+
+    Exit status 1 if there is no row.
     """
     options = ExportOptions(
         form=_format(form),
@@ -64,7 +63,7 @@ def export(
         raise UsageError(
             f"{'--split' if split else '--json'} and --out - both use standard output. Give a folder: --out FOLDER."
         )
-    calls, opened = search(since, until, meta, status, guard, where), existing_log(log)
+    calls, opened = query(since, until, meta, status, guard, where), existing_log(log)
     if out == STANDARD_OUTPUT:
         report = export_to(sys.stdout.buffer.write, opened, calls, options)
         sys.stdout.buffer.flush()

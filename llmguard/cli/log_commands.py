@@ -17,7 +17,7 @@ from llmguard.cli.arguments import (
     Since,
     Until,
     Where,
-    search,
+    query,
 )
 from llmguard.cli.export_command import export
 from llmguard.cli.log_views import row_line, rows_view, totals_view
@@ -26,6 +26,7 @@ from llmguard.cli.review_command import ID_HELP, review
 from llmguard.cli.review_view import reviews_block, task_view
 from llmguard.cli.terminal import console, emit, say
 from llmguard.log import OutcomeStore
+from llmguard.log.query import Query
 from llmguard.log.rows import Row
 from llmguard.operations.calls import (
     CallReport,
@@ -37,7 +38,6 @@ from llmguard.operations.calls import (
     show_call,
     total_calls,
 )
-from llmguard.operations.logged_calls import Search
 from llmguard.operations.logs import existing_log, full_id
 from llmguard.operations.review_queue import ReviewTask, review_queue, review_task
 
@@ -64,7 +64,7 @@ def list_command(
     With --unreviewed, list the oldest first, with the inputs and the value to judge, but nothing of how sure the model
     was.
     """
-    calls = search(since, until, meta, status, guard, where)
+    calls = query(since, until, meta, status, guard, where)
     opened = existing_log(log)
     if unreviewed:
         _show_queue(opened, calls, limit, as_json)
@@ -87,7 +87,7 @@ def _show_list(log: OutcomeStore, rows: tuple[Row, ...], limit: int) -> None:
         say(Text(f"the newest {limit}; --limit shows more", "dim"), stderr=True)
 
 
-def _show_queue(log: OutcomeStore, calls: Search, limit: int, as_json: bool) -> None:
+def _show_queue(log: OutcomeStore, calls: Query, limit: int, as_json: bool) -> None:
     queue = review_queue(log, calls, limit=limit)
     for task in queue.tasks:
         _show_task(task, as_json)
@@ -151,7 +151,7 @@ def tail(
     as_json: AsJson = False,
 ) -> None:
     """Print the newest calls, one per line, the newest last."""
-    calls = search(None, None, meta, status, guard, where)
+    calls = query(None, None, meta, status, guard, where)
     opened = existing_log(log)
     try:
         for row in follow_calls(opened, calls, backlog=number) if follow else _newest(opened, calls, number):
@@ -163,7 +163,7 @@ def tail(
         return
 
 
-def _newest(log: OutcomeStore, calls: Search, number: int) -> tuple[Row, ...]:
+def _newest(log: OutcomeStore, calls: Query, number: int) -> tuple[Row, ...]:
     return list_calls(log, calls, limit=number).rows[::-1] if number else ()
 
 
@@ -179,7 +179,7 @@ def stats(
     as_json: AsJson = False,
 ) -> None:
     """Sum up calls by guard: statuses, failures, requests, tokens, cost and latency."""
-    totals = total_calls(existing_log(log), search(since, until, meta, status, guard, where))
+    totals = total_calls(existing_log(log), query(since, until, meta, status, guard, where))
     if as_json:
         emit(totals.to_json())
         return

@@ -21,7 +21,7 @@ from llmguard.cli.arguments import (
     Since,
     Until,
     Where,
-    search,
+    calls_of_guard,
 )
 from llmguard.cli.terminal import NEGATIVE, columns, emit, say, styled
 from llmguard.core.errors import UsageError
@@ -64,8 +64,8 @@ def mutate(
         raise UsageError(f"--at-least {at_least!r}: expected a share from 0 to 1, such as 0.8.")
     recorded_at = existing_log(log) if log else None  # opened first: finding the guard would create the file
     guard = find_guard(Target(named=target, name=name, model=model, base_url=base_url, log=log))
-    calls = search(since, until, meta, None, None, where)
-    report = mutation.mutate(guard, recorded_at or guard.log, calls, sample=sample, seed=seed, effects=effects)
+    calls = calls_of_guard(since, until, meta, None, where)
+    report = mutation.mutate(guard, recorded_at or guard.log, sample=sample, seed=seed, effects=effects, **calls)
     if as_json:
         emit(report.to_json())
     else:

@@ -10,7 +10,7 @@ from typing import Annotated, cast
 import typer
 from rich.text import Text
 
-from llmguard.cli.arguments import LOG_URL, AsJson, LogUrl, Meta, OfGuard, OfStatus, Since, Until, Where, search
+from llmguard.cli.arguments import LOG_URL, AsJson, LogUrl, Meta, OfGuard, OfStatus, Since, Until, Where, query
 from llmguard.cli.terminal import console, emit, say, styled
 from llmguard.core.canonical import EncodingError, Json, decode, encode
 from llmguard.core.errors import UsageError
@@ -85,8 +85,8 @@ def promote(
         raise UsageError("--slug names one file. Give it with one id.")
     opened, options = existing_log(log), _case_options(expect, update)
     if bulk:
-        calls = search(since, until, meta, status, guard, where)
-        report = operation.promote_failures(opened, folder, options=options, limit=limit, **calls)
+        calls = query(since, until, meta, status, guard, where)
+        report = operation.promote_failures(opened, folder, calls, options=options, limit=limit)
     else:
         report = operation.promote(opened, ids or (), folder, options=options, slug=slug)
     if as_json:

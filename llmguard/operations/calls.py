@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Unpack
 
 from llmguard.core.canonical import Json
 from llmguard.core.errors import LogError
@@ -13,8 +14,8 @@ from llmguard.core.prices import cost_usd
 from llmguard.core.record import Record
 from llmguard.core.safe_text import safe_line
 from llmguard.log import GuardStats, OutcomeStore, Review
+from llmguard.log.query import Query, QueryOptions, query_of
 from llmguard.log.rows import Row
-from llmguard.operations.logged_calls import Search
 from llmguard.operations.outcome_json import iso_time, record_json, review_json, usage_json
 
 POLL_S = 0.5
@@ -37,16 +38,18 @@ class CallList:
         return [call_json(row) for row in self.rows]
 
 
-def list_calls(log: OutcomeStore, search: Search | None = None, *, limit: int | None = 20) -> CallList:
-    """The newest calls that match, the newest first.
+def list_calls(
+    log: OutcomeStore, query: Query | None = None, *, limit: int | None = 20, **options: Unpack[QueryOptions]
+) -> CallList:
+    """The newest calls that match, the newest first. `options`: the fields of a `Query`.
 
     >>> from llmguard import Guard, constant
     >>> guard = Guard("ask", prompt="?", schema={"type": "integer"}, models=[], fallback=[constant(0)], log=None)
     >>> answered = guard.run()
-    >>> [call["status"] for call in list_calls(guard.log, {"guard": "ask"}).to_json()]
+    >>> [call["status"] for call in list_calls(guard.log, guard="ask").to_json()]
     ['fallback']
     """
-    return CallList(rows=tuple(log.find(**(search or {}), limit=limit)))
+    return CallList(rows=tuple(log.find(query, limit=limit, **options)))
 
 
 def call_json(row: Row) -> dict[str, Json]:
@@ -96,30 +99,31 @@ def _first_problem(outcome: Outcome[Json]) -> str:
 
 def follow_calls(
     log: OutcomeStore,
-    search: Search | None = None,
+    query: Query | None = None,
     *,
     backlog: int = 10,
     sleep: Callable[[float], None] = time.sleep,
+    **options: Unpack[QueryOptions],
 ) -> Iterator[Row]:
     """The newest calls, at most `backlog`, the newest last; then each outcome as it is written, without end.
 
     Looks at the outcomes of the last seconds again and again, and yields those that were not there before, because an
     outcome may be written some time after it was decided.
     """
-    search = search or {}
-    known = {row.id for row in _recently_decided(log, search)}
-    rows = log.find(**search, limit=backlog) if backlog else []
+    query = query_of(query, options)
+    known = {row.id for row in _recently_decided(log, query)}
+    rows = log.find(query, limit=backlog) if backlog else []
     yield from reversed(rows)
     known.update(row.id for row in rows if row.finished_at)
     while True:
-        recent = _recently_decided(log, search)
+        recent = _recently_decided(log, query)
         yield from (row for row in recent if row.id not in known)
         known = {row.id for row in recent}
         sleep(POLL_S)
 
 
-def _recently_decided(log: OutcomeStore, search: Search) -> list[Row]:
-    return log.find(**search, finished_since=time.time() - LATE_S, newest_first=False, limit=None)
+def _recently_decided(log: OutcomeStore, query: Query) -> list[Row]:
+    return log.find(query, finished_since=time.time() - LATE_S, newest_first=False, limit=None)
 
 
 # ------------------------------------------------------------------------------------------------- one call
@@ -225,7 +229,7 @@ class CallTotals:
         return {"guards": guards}
 
 
-def total_calls(log: OutcomeStore, search: Search | None = None) -> CallTotals:
+def total_calls(log: OutcomeStore, query: Query | None = None, **options: Unpack[QueryOptions]) -> CallTotals:
     """Totals by guard: how calls ended, what failed, requests, tokens, cost and latency.
 
     >>> from llmguard import Guard, constant
@@ -234,7 +238,7 @@ def total_calls(log: OutcomeStore, search: Search | None = None) -> CallTotals:
     >>> total_calls(guard.log).to_json()["guards"][0]["statuses"]
     {'fallback': 2}
     """
-    return CallTotals(guards=tuple(map(_guard_totals, log.stats(**(search or {})))))
+    return CallTotals(guards=tuple(map(_guard_totals, log.stats(query, **options))))
 
 
 def _guard_totals(stats: GuardStats) -> GuardTotals:

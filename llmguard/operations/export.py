@@ -17,6 +17,7 @@ from llmguard.engine.ladder import ModelRung
 from llmguard.engine.policy import Policy
 from llmguard.guard.guard import Guard
 from llmguard.log import OutcomeStore
+from llmguard.log.query import Query
 from llmguard.operations.datasets import (
     Answer,
     Dataset,
@@ -31,7 +32,7 @@ from llmguard.operations.datasets import (
     stored_prompts,
     valid_share,
 )
-from llmguard.operations.logged_calls import Search, records
+from llmguard.operations.logged_calls import records
 from llmguard.operations.new_files import NewFiles
 from llmguard.prompts import Prompt
 
@@ -68,7 +69,7 @@ class ExportOptions:
 
 
 def export_to_folder(
-    log: OutcomeStore, search: Search, folder: Path, options: ExportOptions | None = None, *, force: bool = False
+    log: OutcomeStore, query: Query, folder: Path, options: ExportOptions | None = None, *, force: bool = False
 ) -> ExportReport:
     """Write the calls that match as `FORMAT.train.jsonl`, with a split also `FORMAT.validation.jsonl`.
 
@@ -80,7 +81,7 @@ def export_to_folder(
     >>> log = OutcomeLog.open("sqlite:///exported.db")
     >>> guard = Guard("size", prompt="Size of {{ it }}?", schema={"enum": ["S", "L"]}, models=[ScriptedModel(['"L"'])], log=log)
     >>> accepted = guard.run(it="a whale")
-    >>> report = export_to_folder(log, {}, Path("data"))
+    >>> report = export_to_folder(log, Query(guard="size"), Path("data"))
     >>> report.rows, report.files
     ({'train': 1}, ('data/sft.train.jsonl', 'data/sft.ids.jsonl'))
 
@@ -89,17 +90,17 @@ def export_to_folder(
     """
     options = options or ExportOptions()
     dataset = _dataset(options)
-    files = _write_files(_rows(log, search, dataset, options), folder, dataset, force)
+    files = _write_files(_rows(log, query, dataset, options), folder, dataset, force)
     return _report(dataset, files)
 
 
 def export_to(
-    write: Callable[[bytes], object], log: OutcomeStore, search: Search, options: ExportOptions | None = None
+    write: Callable[[bytes], object], log: OutcomeStore, query: Query, options: ExportOptions | None = None
 ) -> ExportReport:
     """The same without a split, each line given to `write`."""
     options = options or ExportOptions()
     dataset = _dataset(options)
-    for row in _rows(log, search, dataset, options):
+    for row in _rows(log, query, dataset, options):
         write(_line(row.data))
     return _report(dataset, ())
 
@@ -112,9 +113,9 @@ def _report(dataset: Dataset, files: Sequence[str]) -> ExportReport:
     return ExportReport(rows=dict(dataset.rows), left_out=dict(dataset.left_out), files=tuple(files))
 
 
-def _rows(log: OutcomeStore, search: Search, dataset: Dataset, options: ExportOptions) -> Iterator[DatasetRow]:
+def _rows(log: OutcomeStore, query: Query, dataset: Dataset, options: ExportOptions) -> Iterator[DatasetRow]:
     examples = _Examples(log, options.guards)
-    return (row for record in records(log, search) for row in dataset.add(examples.example(record)))
+    return (row for record in records(log, query) for row in dataset.add(examples.example(record)))
 
 
 class _Examples:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TypedDict
 
 from llmguard.core.canonical import Json
 from llmguard.core.record import Record
 from llmguard.log import OutcomeStore
+from llmguard.log.query import Query
 from llmguard.log.rows import Row
 
 PAGE = 500
@@ -25,27 +27,23 @@ class CallsOfGuard(TypedDict, total=False):
     where: str | None
 
 
-class Search(CallsOfGuard, total=False):
-    """Which calls are meant, as a log's `find` and `stats` take it."""
-
-    guard: str | None
-
-
-def rows(log: OutcomeStore, search: Search) -> Iterator[Row]:
-    """All such calls by start. A page begins where the last one ended, and leaves out what was in it at that moment."""
-    search, previous = search.copy(), set[str]()
+def rows(log: OutcomeStore, query: Query) -> Iterator[Row]:
+    """All calls of a query by start. Each page begins at the start of the last call of the page before, without the calls
+    that were in that page already."""
+    previous = set[str]()
     while True:
-        page = log.find(**search, limit=PAGE + len(previous), newest_first=False)
+        page = log.find(query, limit=PAGE + len(previous), newest_first=False)
         yield from (row for row in page if row.id not in previous)
         if len(page) < PAGE + len(previous):
             return
-        search["since"] = last = page[-1].started_at
+        last = page[-1].started_at
+        query = replace(query, since=last)
         previous = {row.id for row in page if row.started_at == last}
 
 
-def records(log: OutcomeStore, search: Search) -> Iterator[Record]:
+def records(log: OutcomeStore, query: Query) -> Iterator[Record]:
     """The same with their steps."""
-    for row in rows(log, search):
+    for row in rows(log, query):
         record = log.get(row.id)
         if record is not None:
             yield record

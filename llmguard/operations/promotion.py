@@ -12,8 +12,8 @@ from llmguard.core.canonical import Json
 from llmguard.core.errors import LogError, UsageError
 from llmguard.core.record import Record
 from llmguard.log import OutcomeStore
+from llmguard.log.query import Query, QueryOptions, query_of
 from llmguard.log.rows import RUNNING
-from llmguard.operations.logged_calls import Search
 from llmguard.operations.logs import full_id
 from llmguard.replay.cases import Case, Expect, case_of, expect_of_review, expect_of_status, failure_key, slug_of
 from llmguard.replay.cases.files import CASES, case_path, case_paths, read_case, write_case
@@ -99,19 +99,20 @@ def promote(
 def promote_failures(
     log: OutcomeStore,
     folder: Path = CASES,
+    query: Query | None = None,
     *,
     options: CaseOptions = CaseOptions(),  # frozen
     limit: int = 100,
-    **search: Unpack[Search],
+    **calls: Unpack[QueryOptions],
 ) -> PromotionReport:
-    """Write at most `limit` cases of the calls that `search` finds: one for each kind of failure, the newest call, unless
+    """Write at most `limit` cases of the calls that match: one for each kind of failure, the newest call, unless
     there is a case of that failure already (`update` replaces it). A call that cannot be a case is left out."""
     promotion = _Promotion(log, folder, options)
     written: list[tuple[Path, Case]] = []
     undecided: list[str] = []
     failed_alike = already_there = 0
     previous, existing = set[str](), _slugs_by_failure(folder)
-    for row in log.find(**search, limit=None):
+    for row in log.find(query_of(query, calls), limit=None):
         if len(written) == limit or row.status == RUNNING:
             continue
         record = promotion.record(row.id)

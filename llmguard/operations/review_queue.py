@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import islice
+from typing import Unpack
 
 from llmguard.core.canonical import Json
 from llmguard.core.record import Record
 from llmguard.log import OutcomeStore
+from llmguard.log.query import Query, QueryOptions, query_of
 from llmguard.log.reviews import judged_value
-from llmguard.operations.logged_calls import Search
 from llmguard.operations.outcome_json import iso_time
 
 TASK_KEYS = ("id", "guard", "started_at", "inputs", "candidate")
@@ -56,8 +57,12 @@ class ReviewQueue:
         return [task.to_json() for task in self.tasks]
 
 
-def review_queue(log: OutcomeStore, search: Search | None = None, *, limit: int = 20) -> ReviewQueue:
+def review_queue(
+    log: OutcomeStore, query: Query | None = None, *, limit: int = 20, **options: Unpack[QueryOptions]
+) -> ReviewQueue:
     """The oldest calls that match, were drawn for an audit, have a value to judge and no review yet.
+
+    `options`: the fields of a `Query`.
 
     >>> from llmguard import Guard
     >>> from llmguard.testing import ScriptedModel
@@ -66,9 +71,9 @@ def review_queue(log: OutcomeStore, search: Search | None = None, *, limit: int 
     >>> [task.candidate for task in review_queue(guard.log).tasks]
     [('L',)]
     """
-    asked: Search = {**(search or {})}
-    asked["where"] = f"{where} and {UNREVIEWED}" if (where := asked.get("where")) else UNREVIEWED
-    records = (log.get(row.id) for row in log.find(**asked, limit=None, newest_first=False))
+    query = query_of(query, options)
+    where = f"{query.where} and {UNREVIEWED}" if query.where else UNREVIEWED
+    records = (log.get(row.id) for row in log.find(query, where=where, limit=None, newest_first=False))
     tasks = (review_task(each) for each in records if each and each.outcome)
     return ReviewQueue(tasks=tuple(islice((task for task in tasks if task.candidate), limit)))
 

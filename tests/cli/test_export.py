@@ -16,6 +16,7 @@ from llmguard.core.errors import UsageError
 from llmguard.core.messages import ModelFailure
 from llmguard.core.record import CallStart
 from llmguard.log import OutcomeLog
+from llmguard.log.query import Query
 from llmguard.operations.logged_calls import PAGE, records
 from llmguard.operations.new_files import NewFiles
 from llmguard.testing import ScriptedModel
@@ -144,8 +145,7 @@ def test_records_are_read_page_by_page(project: Path) -> None:
                 id=f"{number:06}", guard="g", fingerprint="", inputs={}, inputs_digest="", meta={}, started_at=moment
             )
         )
-    asked = {"since": None, "until": None, "meta": {}, "status": [], "guard": "g", "where": None}
-    found = [record.opening.id for record in records(log, asked)]
+    found = [record.opening.id for record in records(log, Query(guard="g"))]
     assert found == sorted(
         (f"{number:06}" for number in range(len(moments))), key=lambda each: (moments[int(each)], each)
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from heapq import nsmallest
+from typing import Unpack
 
 from llmguard.core.canonical import Json, digest
 from llmguard.core.errors import LogError
@@ -15,8 +16,9 @@ from llmguard.engine.check import Check
 from llmguard.engine.effect_checks import result_violations, run_effect_check
 from llmguard.guard.guard import Guard
 from llmguard.log import OutcomeStore, Review
+from llmguard.log.query import Query
 from llmguard.operations.datasets import Answer, answer_of
-from llmguard.operations.logged_calls import Search, rows
+from llmguard.operations.logged_calls import CallsOfGuard, rows
 from llmguard.operations.mutation.mutant_generation import mutants
 from llmguard.operations.mutation.report import (
     MutationCounts,
@@ -60,16 +62,16 @@ class MutationReport:
 def mutate(
     guard: Guard[Json],
     log: OutcomeStore,
-    search: Search | None = None,
     *,
     sample: int = 200,
     seed: int = 0,
     effects: bool = False,
+    **calls: Unpack[CallsOfGuard],
 ) -> MutationReport:
     """Put errors into values that the guard accepted, and report which of them its schema and checks catch.
 
     Nothing is sent to a model and nothing is written to the log. At most `sample` outcomes are used, drawn by `seed`,
-    which draws the errors too. `effects`: effect checks and judges run as well.
+    which draws the errors too. `effects`: effect checks and judges run as well. `calls`: which outcomes.
 
     >>> from llmguard import Guard, check
     >>> from llmguard.testing import ScriptedModel
@@ -87,9 +89,10 @@ def mutate(
     Raises:
         LogError: no outcome of the guard could be used.
     """
-    search = {**(search or {}), "guard": guard.name, "status": MODEL_STATUSES}
+    accepted: CallsOfGuard = {**calls, "status": MODEL_STATUSES}
+    query = Query(guard=guard.name, **accepted)
     run = _MutationRun(guard, seed, _run_effect_check if effects else None)
-    for record in _sampled(log, search, sample, seed):
+    for record in _sampled(log, query, sample, seed):
         run.add(record, log.reviews_of(record.opening.id))
     return run.report()
 
@@ -145,9 +148,9 @@ def _run_effect_check(check: Check, value: Json, inputs: Json) -> Violations:
     return result_violations(check, drive(flow, CallExecution()))
 
 
-def _sampled(log: OutcomeStore, search: Search, size: int, seed: int) -> Iterator[Record]:
+def _sampled(log: OutcomeStore, query: Query, size: int, seed: int) -> Iterator[Record]:
     """Outcomes drawn by the seed from all that match, each as likely as any other."""
-    chosen = nsmallest(size, ((digest([seed, row.id]), row.id) for row in rows(log, search)))
+    chosen = nsmallest(size, ((digest([seed, row.id]), row.id) for row in rows(log, query)))
     for _, call_id in sorted(chosen, key=lambda each: each[1]):
         record = log.get(call_id)
         if record is not None:
