@@ -32,7 +32,7 @@ from llmguard.core.record import (
 )
 from llmguard.log import MemoryLog, OutcomeLog
 from llmguard.log.positions import PagePosition
-from llmguard.operations.backtest import ReplayResult
+from llmguard.operations.backtest import CostEstimate, ProgressOptions, ReplayResult, backtest, check_gates, compare
 from llmguard.operations.backtest.comparison import (
     Allowance,
     Comparators,
@@ -41,6 +41,7 @@ from llmguard.operations.backtest.comparison import (
     compare_pair,
     sample_ids,
 )
+from llmguard.operations.backtest.gates import Gate
 from llmguard.operations.backtest.progress import ProgressFile
 from llmguard.operations.backtest.replay_result import (
     compare_outcomes,
@@ -555,6 +556,64 @@ def test_calls_are_made_until_the_allowance_is_used_up() -> None:
     assert (len(seen), left, allowance.spent_usd) == (4, 2, 1.0)
     assert isinstance(new.log, MemoryLog)
     assert {row.meta["replay_of"] for row in new.log.find()} == set(seen)
+
+
+class TooDearError(Exception):
+    """What a caller's `approve` may raise."""
+
+
+def test_no_call_is_made_that_was_not_approved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The estimate says how many calls, to which model."""
+    monkeypatch.chdir(tmp_path)
+    guard = colours(BLUE, BLUE)
+    for thing in ("sky", "sea"):
+        guard.run(thing=thing)
+    model = ScriptedModel([], name="gpt-5-mini")
+
+    def refuse(estimate: CostEstimate) -> None:
+        assert (estimate.guard, estimate.calls, estimate.models) == ("colour", 2, ("gpt-5-mini",))
+        raise TooDearError
+
+    with pytest.raises(TooDearError):
+        compare(guard, model=model, approve=refuse)
+    assert model.requests == []
+
+
+def test_results_so_far_are_saved_only_where_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Progress is reported from the first call on; a finished backtest leaves no file."""
+    monkeypatch.chdir(tmp_path)
+    guard = colours(BLUE, RED)
+    for thing in ("sky", "fire"):
+        guard.run(thing=thing)
+    progress: list[tuple[int, int]] = []
+    path = tmp_path / "progress.jsonl"
+    saved = ProgressOptions(query="all", path=path)
+    strict = colours(checks=[is_blue])
+    reports = [
+        backtest(strict, guard.log, progress=options, on_progress=lambda *counts: progress.append(counts)).to_json()
+        for options in (None, saved)
+    ]
+    assert {**reports[0], "until": 0} == {**reports[1], "until": 0}
+    assert progress == [(0, 2), (2, 2)] * 2
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("kinds", "gates", "failed"),
+    [
+        (["same", "newly_failing"], ["newly-failing", "changed"], ("newly-failing",)),
+        (["newly_failing"] * 6, ["worse"], ("worse",)),
+        (["newly_failing"] * 5, ["worse"], ()),
+        (["undetermined"], ["undetermined", "changed", "assumed-failing"], ("undetermined", "changed")),
+        ([], ["changed", "undetermined"], ()),
+    ],
+)
+def test_gates_fail_where_they_should(kinds: list[str], gates: list[Gate], failed: tuple[str, ...]) -> None:
+    """One that needs evidence also fails where there are calls and no evidence; `worse` is a test at 5 %."""
+    summary = SummaryBuilder()
+    for number, kind in enumerate(kinds):
+        summary.add(one(number, kind))
+    assert check_gates(summary.summary(), gates).failed == failed
 
 
 # ------------------------------------------------------------------------------------------------- an edit of the schema

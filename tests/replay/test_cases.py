@@ -147,7 +147,7 @@ def test_a_case_written_by_hand_needs_little() -> None:
         ],
     }
     case = case_from_json(data, "a.json")
-    assert (case.expect.value, case.fingerprint, case.id) == ((36,), "", "age/by-hand")
+    assert (case.expect.value, case.provenance, case.id) == ((36,), {}, "age/by-hand")
     assert [step.answer for step in case.steps] == [ModelReply("36"), Returned(None)]
 
 
@@ -346,7 +346,7 @@ def test_a_case_tells_where_it_comes_from() -> None:
         "llmguard": "0.1.0",
         "review": {"verdict": "wrong", "reviewer": "ada", "comment": "it is 5"},
     }
-    assert (case.audited, case.fingerprint) == (True, "abc")
+    assert (case.audited, case.provenance["fingerprint"]) == (True, "abc")
     lost = replace(record, opening=replace(record.opening, inputs=None))
     with pytest.raises(UsageError, match="does not have the inputs of call '019aa1a206f'"):
         case_of(lost, Expect(kind="accepted"), version="1")

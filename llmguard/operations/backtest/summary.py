@@ -187,7 +187,7 @@ class SummaryBuilder:
         if each.kind == "undetermined":
             self.undetermined += 1
         else:
-            (self.substituted if each.substituted else self.evidence).add(each)
+            (self.evidence if each.is_evidence else self.substituted).add(each)
         if each.kind != "same":
             self._list(each)
 

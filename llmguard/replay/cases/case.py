@@ -58,12 +58,6 @@ class Case:
         refuse_names(self.guard, self.slug)
 
     @property
-    def fingerprint(self) -> str:
-        """Of the guard that made the record; empty where the provenance has none."""
-        value = self.provenance.get("fingerprint", "")
-        return value if isinstance(value, str) else ""
-
-    @property
     def id(self) -> str:
         """What names the case in reports: `triage/schema-category-enum-1a206f`."""
         return f"{self.guard}/{self.slug}"
