@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from llmguard.core.canonical import Json
-from llmguard.parsing.syntax import parse, parse_strict, same_json
+from llmguard.parsing.syntax import parse_candidates, parse_strict, same_json
 
 Damage: TypeAlias = Callable[[str, Json, random.Random], str | None]
 
@@ -176,7 +176,7 @@ They are counted, and are no failure."""
 def verdict(damaged: str, value: Json) -> str:
     """What the parser makes of a damaged text: right, refused, incomplete (a value that says that its end is missing), as
     it stands (the damage left valid JSON), or WRONG."""
-    answers = [one for one in parse(damaged).candidates if one.may_be_answer]
+    answers = [one for one in parse_candidates(damaged).candidates if one.may_be_answer]
     if not answers or any(not same_json(each.value, answers[0].value) for each in answers):
         return "refused"
     first = answers[0]

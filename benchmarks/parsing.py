@@ -17,7 +17,7 @@ import orjson
 from llmguard.core.canonical import Json
 from llmguard.core.messages import ModelReply
 from llmguard.parsing.coerce import read
-from llmguard.parsing.syntax import parse
+from llmguard.parsing.syntax import parse_candidates
 from llmguard.schema import compile_schema
 
 ITEM = {
@@ -119,7 +119,7 @@ def repair() -> None:
     print(f"{'100 KB of damaged JSON, ms':30s} {'parse':>7s} {'read':>7s} {'json_repair':>12s} {'times':>6s}")
     for damage, text in damaged(catalogue(DAMAGED_CHARS)):
         cut = damage.startswith("cut")
-        parsing = cpu_us(lambda text=text, cut=cut: parse(text, cut=cut), 1) / 1e3  # type: ignore[misc]
+        parsing = cpu_us(lambda text=text, cut=cut: parse_candidates(text, cut=cut), 1) / 1e3  # type: ignore[misc]
         reading = cpu_us(lambda text=text: read(ModelReply(text), schema), 1) / 1e3  # type: ignore[misc]
         theirs = cpu_us(lambda text=text: json_repair.loads(text), 1, 3) / 1e3 if json_repair else 0.0  # type: ignore[misc]
         print(f"{damage:30s} {parsing:7.1f} {reading:7.1f} {theirs:12.1f} {theirs / parsing:6.1f}")

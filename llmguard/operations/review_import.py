@@ -84,8 +84,8 @@ def strict_json(text: str, subject: str) -> Json:
     try:
         return load(text)
     except NotStrict as error:
-        wrong = violation(error.rule, error.found)
-        excerpt = f" ({error.found:.80})" if error.found else ""
+        wrong = violation(error.rule, error.actual)
+        excerpt = f" ({error.actual:.80})" if error.actual else ""
         raise UsageError(f"{subject}: {wrong.message}{excerpt}; expected {wrong.expected}.") from None
 
 

@@ -17,7 +17,7 @@ from llmguard.core.canonical import Json, decode
 from llmguard.core.outcome import Repair
 from llmguard.core.patterns import Pattern
 from llmguard.parsing.coerce.unbracketed import MAX_CHARS, without_lead
-from llmguard.parsing.syntax import Candidate, Parsed, parse, same_json
+from llmguard.parsing.syntax import Candidate, Parsed, parse_candidates, same_json
 from llmguard.parsing.syntax.strict import MOST_DEPTH, NotStrict, load_at
 from llmguard.schema.keywords import as_pointer
 from llmguard.values.words import normalized_key, trimmed
@@ -90,7 +90,7 @@ def value_spans(text: str, value: Json) -> Mapping[str, Span]:
     """
     if sum(map(text.count, "[{,:")) > MOST_MARKS:
         return {}
-    parsed = parse(text, max_depth=MOST_DEPTH)
+    parsed = parse_candidates(text, max_depth=MOST_DEPTH)
     equal = [one for one in parsed.candidates if _is_plain(one) and same_json(one.value, value)]
     if len(equal) == 1:
         return _spans_at(text, equal[0].start, value)
@@ -120,7 +120,7 @@ def _spans_at(text: str, start: int, value: Json) -> Mapping[str, Span]:
 
 def _span_without_json(text: str, parsed: Parsed, value: str) -> Mapping[str, Span]:
     """The position of `value` in a text without JSON: all of the text, or after "the answer is", and not twice."""
-    bare = parsed.bare or text.strip()
+    bare = parsed.unbracketed or text.strip()
     words = (trimmed(bare), trimmed(without_lead(bare))) if len(bare) <= MAX_CHARS else ()
     match = bare if bare == value else next((word for word in words if _are_one_word(word, value)), "")
     start = text.find(match) if match else -1

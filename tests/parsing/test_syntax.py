@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmguard.core.canonical import decode_plain
-from llmguard.parsing.syntax import KINDS, Parsed, parse, parse_strict, same_json
+from llmguard.parsing.syntax import KINDS, Parsed, parse_candidates, parse_strict, same_json
 from llmguard.parsing.syntax.notes import MOST_OF_ONE_RULE
 
 scalars = st.one_of(
@@ -34,12 +34,12 @@ def only(parsed: Parsed) -> object:
 
 
 def rules(text: str) -> list[str]:
-    return [repair.rule for repair in parse(text).candidates[0].repairs]
+    return [repair.rule for repair in parse_candidates(text).candidates[0].repairs]
 
 
 def refusal(text: str) -> str:
     """The rule by which the one candidate was refused."""
-    parsed = parse(text)
+    parsed = parse_candidates(text)
     refused = parsed.violation or parsed.candidates[0].refused
     assert refused is not None, parsed.candidates[0].value
     return refused.rule
@@ -49,7 +49,7 @@ def refusal(text: str) -> str:
 def test_strict_json_is_exactly_json_loads(value: object) -> None:
     """Big integers, floats, -0 and the order of keys come out as json.loads gives them, without repairs."""
     text = json.dumps(value)
-    (candidate,) = parse(text).candidates
+    (candidate,) = parse_candidates(text).candidates
     assert json.dumps(candidate.value) == json.dumps(json.loads(text))
     assert candidate.repairs == ()
 
@@ -93,14 +93,14 @@ def test_a_key_that_repeats_its_value_is_no_violation() -> None:
 
 def test_brackets_in_strings_do_not_count_as_depth() -> None:
     """Depth is counted on the text, outside strings."""
-    assert only(parse(json.dumps("[" * 1000))) == "[" * 1000
+    assert only(parse_candidates(json.dumps("[" * 1000))) == "[" * 1000
 
 
 def test_depth_is_settable() -> None:
     """512 levels are read where the caller says so."""
     text = "[" * 512 + "]" * 512
     assert parse_strict(text, max_depth=512)[1] == ()
-    assert parse(text[:-1], max_depth=512).candidates[0].repairs[-1].rule == "missing_closer"
+    assert parse_candidates(text[:-1], max_depth=512).candidates[0].repairs[-1].rule == "missing_closer"
 
 
 @pytest.mark.parametrize(
@@ -136,8 +136,8 @@ def test_depth_is_settable() -> None:
 )
 def test_broken_text_with_one_reading_is_read(text: str, value: object) -> None:
     """Quotes, commas, comments, keys, literals, closers: what has one reading comes out, and leaves a receipt."""
-    assert same_json(only(parse(text)), value)
-    assert parse(text).candidates[0].repairs
+    assert same_json(only(parse_candidates(text)), value)
+    assert parse_candidates(text).candidates[0].repairs
 
 
 @pytest.mark.parametrize(
@@ -169,14 +169,14 @@ def test_broken_text_with_one_reading_is_read(text: str, value: object) -> None:
 )
 def test_broken_text_with_several_readings_is_refused(text: str) -> None:
     """Where a sign is missing whose place decides the value, there is no value."""
-    assert all(candidate.refused for candidate in parse(text).candidates)
-    assert parse(text).candidates
+    assert all(candidate.refused for candidate in parse_candidates(text).candidates)
+    assert parse_candidates(text).candidates
 
 
 def test_a_missing_inner_closer_is_named_as_unsure() -> None:
     """Without a schema nobody knows whether 3 belongs to the inner list or to the outer one."""
-    assert parse("[1, [2, 3]").candidates[0].unsure == ("/1",)
-    assert parse('{"a": [2, 3]').candidates[0].unsure == ()
+    assert parse_candidates("[1, [2, 3]").candidates[0].unsure == ("/1",)
+    assert parse_candidates('{"a": [2, 3]').candidates[0].unsure == ()
 
 
 @pytest.mark.parametrize(
@@ -184,12 +184,12 @@ def test_a_missing_inner_closer_is_named_as_unsure() -> None:
 )
 def test_what_was_left_out_or_doubted_is_lossy(text: str) -> None:
     """An ellipsis, and a comment that takes a value back, are repairs of kind lossy."""
-    assert "lossy" in {repair.kind for repair in parse(text).candidates[0].repairs}
+    assert "lossy" in {repair.kind for repair in parse_candidates(text).candidates[0].repairs}
 
 
 def test_each_repair_has_path_before_after_and_kind() -> None:
     """A receipt says where, what stood there, what it became, and by which rule."""
-    (repair,) = parse('{"a": {"b": [1, True]}}').candidates[0].repairs
+    (repair,) = parse_candidates('{"a": {"b": [1, True]}}').candidates[0].repairs
     assert (repair.path, repair.before, repair.after, repair.kind, repair.rule) == (
         "/a/b/1",
         "True",
@@ -201,10 +201,10 @@ def test_each_repair_has_path_before_after_and_kind() -> None:
 
 def test_many_repairs_of_one_rule_are_counted() -> None:
     """Thousands of single quotes are one receipt at the root, with their number."""
-    repairs = parse("[" + "'a', " * 500 + "]").candidates[0].repairs
+    repairs = parse_candidates("[" + "'a', " * 500 + "]").candidates[0].repairs
     (counted,) = [repair for repair in repairs if repair.rule == "single_quotes"]
     assert (counted.path, counted.before.split(",")[0]) == ("", "500 times")
-    assert len(parse("[" + "'a', " * MOST_OF_ONE_RULE + "]").candidates[0].repairs) == MOST_OF_ONE_RULE + 1
+    assert len(parse_candidates("[" + "'a', " * MOST_OF_ONE_RULE + "]").candidates[0].repairs) == MOST_OF_ONE_RULE + 1
 
 
 def test_every_rule_has_a_kind() -> None:
@@ -229,7 +229,7 @@ def test_every_rule_has_a_kind() -> None:
 )
 def test_words_around_a_value_say_what_it_is(text: str, roles: list[str]) -> None:
     """Thoughts, drafts, examples and what was taken back are told from the answer."""
-    assert [candidate.role for candidate in parse(text).candidates] == roles
+    assert [candidate.role for candidate in parse_candidates(text).candidates] == roles
 
 
 @pytest.mark.parametrize(
@@ -237,15 +237,15 @@ def test_words_around_a_value_say_what_it_is(text: str, roles: list[str]) -> Non
 )
 def test_brackets_in_prose_are_no_values(text: str) -> None:
     """Words in brackets are neither values nor broken JSON."""
-    assert parse(text).candidates == ()
+    assert parse_candidates(text).candidates == ()
 
 
 @given(containers)
 def test_reading_what_was_written_changes_nothing(value: object) -> None:
     """The value of a repaired text, written as JSON, is read back without repairs."""
-    first = only(parse(f"Here: {json.dumps(value)}\nDone.")) if value else value
-    assert same_json(only(parse(json.dumps(first))), value)
-    assert parse(json.dumps(first)).candidates[0].repairs == ()
+    first = only(parse_candidates(f"Here: {json.dumps(value)}\nDone.")) if value else value
+    assert same_json(only(parse_candidates(json.dumps(first))), value)
+    assert parse_candidates(json.dumps(first)).candidates[0].repairs == ()
 
 
 @pytest.mark.parametrize(
@@ -279,7 +279,7 @@ def test_a_thousand_equal_damages_are_mended_alike() -> None:
     """Past the receipts that are listed, items are mended in bulk: to the same values, and counted."""
     items = [{"id": number, "on": number % 2 == 0, "tags": ["a,]", "T"]} for number in range(1000)]
     text = json.dumps(items).replace("}, {", ",}, {").replace("true", "True").replace("false", "False")
-    (candidate,) = parse(text).candidates
+    (candidate,) = parse_candidates(text).candidates
     assert candidate.value == items
     counted = {repair.rule: str(repair.before).split()[0] for repair in candidate.repairs}
     assert counted == {"trailing_comma": "999", "literal": "1000"}

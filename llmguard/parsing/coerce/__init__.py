@@ -1,9 +1,9 @@
-"""Candidates and a schema to one value with receipts, or to violations that say why there is none.
+"""From candidates and a schema to one value with its repairs, or to violations that say why there is none.
 
-Reading order: `replies` (the way in), `choice` (which candidate is the answer), `trials` (one candidate and the schema),
-`fitting` (a value under the schema, part by part) with `objects`, `wrappers`, `texts`, `numbers`, `dates`, `words`;
-`bare` (replies without brackets), `echoes` (values that say nothing), `plan` and `nodes` (the schema prepared), `rules`
-(which repairs a guard allows).
+Reading order: `replies` (the entry), `choice` (which candidate is the answer), `candidate_results` (one candidate and the
+schema), `fitting` (a value and the schema, part by part) with `fits`, `objects`, `wrappers`, `texts`; `unbracketed` (replies
+without brackets), `echoes` (values that are no answer), `schema_plan` and `nodes` (the schema prepared), `rules` (which
+repairs a guard allows).
 """
 
 from llmguard.parsing.coerce.replies import read

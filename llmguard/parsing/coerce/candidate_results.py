@@ -1,4 +1,4 @@
-"""A candidate tried against the schema: the value it is read as, and what is wrong with it."""
+"""A candidate read with the schema: the value it is read as, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from llmguard.parsing.coerce.echoes import is_placeholder, is_schema_echo, may_e
 from llmguard.parsing.coerce.fits import Fit
 from llmguard.parsing.coerce.fitting import Fitter
 from llmguard.parsing.coerce.nodes import Node
-from llmguard.parsing.coerce.schema_plan import Plan, plan_of
+from llmguard.parsing.coerce.schema_plan import CoercionPlan, plan_of
 from llmguard.parsing.syntax import Candidate
 from llmguard.schema import Schema
 from llmguard.schema.keywords import as_tokens
 
+# How strongly the words around a value present it as the answer; the other roles never are the answer.
 _LEVEL = {"final": 2, "answer": 1, "plain": 0, "option": -1}
 
 
 class CandidateResult(NamedTuple):
-    """A candidate read with the schema. `echo`: it says nothing, but hands back the schema or its placeholders."""
+    """A candidate read with the schema. `echo`: it repeats the schema or its placeholders instead of answering."""
 
     candidate: Candidate
     value: Json
@@ -44,15 +45,16 @@ class CandidateResult(NamedTuple):
         return () if self.refused else (self.value,)
 
 
-class Trial:
-    """Tries the candidates of one reply."""
+class CandidateReader:
+    """Reads the candidates of one reply with the schema."""
 
     def __init__(self, text: str, schema: Schema, max_depth: int) -> None:
         self.text, self.schema, self.max_depth = text, schema, max_depth
-        self.plan: Plan = plan_of(schema.verdicts)
+        self.plan: CoercionPlan = plan_of(schema.verdicts)
         self.root: Node = self.plan.root
 
-    def of(self, candidate: Candidate) -> CandidateResult:
+    def read(self, candidate: Candidate) -> CandidateResult:
+        """The candidate as it is where it fits, else fitted to the schema, with what is wrong then."""
         if refused := candidate.refused or self._misplaced(candidate):
             return CandidateResult(replace(candidate, refused=refused), None, (), (refused,))
         wrong = self.schema.violations(candidate.value)
@@ -70,26 +72,26 @@ class Trial:
         return None
 
     def _wrong(self, fit: Fit) -> Violations:
-        """What the schema says of a value, and for a doubt at the same place, the doubt."""
-        found = self.schema.violations(fit.value)
-        if not found:
-            return fit.doubts
-        doubts = {doubt.path: doubt for doubt in reversed(fit.doubts)}
-        told = tuple(doubts.pop(one.path, one) if one.rule != "required" else one for one in found)
-        return told + tuple(doubts.values())
+        """The schema's violations; where the fit says at the same path why it read nothing, that one instead."""
+        violations = self.schema.violations(fit.value)
+        if not violations:
+            return fit.violations
+        reasons = {reason.path: reason for reason in reversed(fit.violations)}
+        explained = tuple(reasons.pop(one.path, one) if one.rule != "required" else one for one in violations)
+        return explained + tuple(reasons.values())
 
     def _misplaced(self, candidate: Candidate) -> Violation | None:
         """A missing closer may have been an inner one: refused unless the schema says where each entry belongs."""
-        doubtful = [place for place in candidate.unsure if not self._belongs(place)]
+        doubtful = [pointer for pointer in candidate.unsure if not self._belongs(pointer)]
         if not doubtful:
             return None
-        told = "a closing bracket is missing, and it is not clear where"
-        return Violation(doubtful[0], "ambiguous_brackets", told, "each bracket closed")
+        message = "a closing bracket is missing, and it is not clear where"
+        return Violation(doubtful[0], "ambiguous_brackets", message, "each bracket closed")
 
-    def _belongs(self, place: str) -> bool:
-        """Whether the object at `place` and the one around it share no property, so that nothing can have moved."""
+    def _belongs(self, pointer: str) -> bool:
+        """Whether the object at `pointer` and the one around it share no property, so that nothing can have moved."""
         node = outer = self.root
-        for name in as_tokens(place):
+        for name in as_tokens(pointer):
             outer = node
             if "object" in node.types and name in node.properties:
                 node = self.plan.node(node.properties[name], name)

@@ -1,4 +1,4 @@
-"""Values that say nothing: the schema itself handed back, or its placeholders instead of values."""
+"""Values that are no answer: the schema itself, or placeholders instead of values."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from re import IGNORECASE
 
 from llmguard.core.canonical import Json
 from llmguard.core.patterns import Pattern
-from llmguard.parsing.coerce.schema_plan import Plan
+from llmguard.parsing.coerce.schema_plan import CoercionPlan
 from llmguard.values.words import normalized_key
 
 _TYPE_WORDS = frozenset("string str text number integer int float boolean bool array object null value date".split())
@@ -20,8 +20,8 @@ _BRACKETED = Pattern(r"<([^<>\n]{1,60}+)>|\{\{([^{}\n]{1,60}+)\}\}|\[([^\[\]\n]{
 _MORE = Pattern(r"\.{3,}|…|etc\.?|and so on\.?|and more\.?|\.\.\. ?\(?\d+ more\)?|\(?\d+ more\b.{0,20}", IGNORECASE)
 
 
-def may_echo(text: str, value: Json, plan: Plan) -> bool:
-    """Whether there is any sign of a placeholder: a value without one is looked at no further. On the hot path."""
+def may_echo(text: str, value: Json, plan: CoercionPlan) -> bool:
+    """Whether there is any sign of a placeholder; a value without one is not examined further. On the hot path."""
     return (
         "<" in text
         or "..." in text
@@ -35,8 +35,8 @@ def may_echo(text: str, value: Json, plan: Plan) -> bool:
     )
 
 
-def _begins_with_placeholder(value: Json, plan: Plan) -> bool:
-    """Whether the first thing that the value says is a placeholder: where all are, the first one is."""
+def _begins_with_placeholder(value: Json, plan: CoercionPlan) -> bool:
+    """Whether the first scalar of the value is a placeholder: where all are, the first one is."""
     left = [value]
     while left:
         item = left.pop()
@@ -52,17 +52,17 @@ def _begins_with_placeholder(value: Json, plan: Plan) -> bool:
     return False
 
 
-def is_schema_echo(value: Json, plan: Plan) -> bool:
-    """Whether `value` is a JSON Schema where the schema asks for something else."""
+def is_schema_echo(value: Json, plan: CoercionPlan) -> bool:
+    """Whether `value` is a JSON Schema where the schema describes something else."""
     if not isinstance(value, dict) or "properties" in plan.root.properties:
         return False
-    told = value.get("properties")
-    return ("$schema" in value or isinstance(told, dict)) and (
+    properties = value.get("properties")
+    return ("$schema" in value or isinstance(properties, dict)) and (
         "type" in value or "required" in value or "$schema" in value
     )
 
 
-def is_placeholder(value: Json, plan: Plan) -> bool:
+def is_placeholder(value: Json, plan: CoercionPlan) -> bool:
     """Whether the value is made of placeholders, or one of its fields is `<its own name>` or `<string>`."""
     texts = 0
     placeholders = 0
@@ -92,11 +92,10 @@ def is_placeholder(value: Json, plan: Plan) -> bool:
 
 def _names_itself(name: str, text: str) -> bool:
     """`<string>`, `<city>` for a city, `<EMAIL>`, `{{name}}`."""
-    found = _BRACKETED.fullmatch(text)
-    if not found:
+    match = _BRACKETED.fullmatch(text)
+    if not match:
         return False
-    inside = found[1] or found[2] or found[3]
-    said = normalized_key(inside)
-    own = normalized_key(name)
-    asks = said.startswith(("your", "insert", "enter", "the")) or (found[1] and inside.isupper() and len(inside) > 2)
-    return bool(asks or said in _TYPE_WORDS or (own and (said in own or own in said)))
+    inside = match[1] or match[2] or match[3]
+    word, own = normalized_key(inside), normalized_key(name)
+    asks = word.startswith(("your", "insert", "enter", "the")) or (match[1] and inside.isupper() and len(inside) > 2)
+    return bool(asks or word in _TYPE_WORDS or (own and (word in own or own in word)))

@@ -1,4 +1,4 @@
-"""What is asked of a part of a value and what it was read as: a fit, with receipts or with doubts."""
+"""A part of a value to be fitted to the schema, and the result: a fit, with its repairs or with violations."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import NamedTuple, TypeAlias
 
 from llmguard.core.canonical import Json
 from llmguard.core.outcome import Repair, Violation, Violations
-from llmguard.parsing.syntax.notes import clipped
+from llmguard.parsing.syntax.notes import cut_middle
 from llmguard.values.rejection import Rejection
 
 
-class Ask(NamedTuple):
-    """A part to be fitted to a place of the schema. `path` is where it stands in the value; `currency` what the object
-    around it names; `nested` how many times JSON stood in a string around it."""
+class FitRequest(NamedTuple):
+    """A part of a value, to be fitted to the schema at `pointer`. `path` is where the part is in the value; `name` the
+    property it belongs to; `currency` what the object around it names; `nested` in how many strings of JSON it is."""
 
     value: Json
-    place: str
+    pointer: str
     path: str
     name: str = ""
     currency: str = ""
@@ -24,47 +24,51 @@ class Ask(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """What a part was read as. `doubts` say why it, or a part of it, could not be read; it then stands as it was."""
+    """What a part was read as. `violations` say why it, or a part of it, could not be read; it is then left as it was."""
 
     value: Json
     repairs: tuple[Repair, ...] = ()
-    doubts: Violations = ()
+    violations: Violations = ()
 
     def after(self, *repairs: Repair) -> Fit:
         """The same, with repairs that were made before."""
-        return Fit(self.value, (*repairs, *self.repairs), self.doubts)
+        return Fit(self.value, (*repairs, *self.repairs), self.violations)
 
 
-Fitting: TypeAlias = Generator[Ask, Fit, Fit]
-"""A step of a descent: yields the parts it wants fitted, is sent their fits, returns its own."""
+Fitting: TypeAlias = Generator[FitRequest, Fit, Fit]
+"""A step of a descent: yields the parts to be fitted, is sent their fits, returns its own."""
 
-Fittings: TypeAlias = Generator[Ask, Fit, list[Fit]]
-"""The same, of a step that has several readings."""
+Fittings: TypeAlias = Generator[FitRequest, Fit, list[Fit]]
+"""The same, for a step that may have several results."""
 
 
-def converted(ask: Ask, read: Json | Rejection, rule: str) -> Fit:
-    """A scalar read as another one, or the doubt why not."""
+def conversion_fit(request: FitRequest, read: Json | Rejection, rule: str) -> Fit:
+    """A scalar read as another one, or why it was not."""
     if isinstance(read, Rejection):
-        return doubted(ask, read)
-    return Fit(read, (lossless(ask.path, clipped(ask.value), read, rule),))
+        return rejected_fit(request, read)
+    return Fit(read, (lossless_repair(request.path, cut_middle(request.value), read, rule),))
 
 
-def doubted(ask: Ask, doubt: Rejection) -> Fit:
-    return Fit(ask.value, (), (Violation(ask.path, doubt.rule, doubt.message, None, brief(ask.value)),))
+def rejected_fit(request: FitRequest, rejection: Rejection) -> Fit:
+    """The part as it was, with the reason."""
+    actual = receipt_value(request.value)
+    return Fit(request.value, (), (Violation(request.path, rejection.rule, rejection.message, None, actual),))
 
 
-def joined(value: Json, parts: list[Fit], repairs: Iterable[Repair] = (), doubts: Iterable[Violation] = ()) -> Fit:
-    """A container with what was noted of it and of its parts."""
-    noted = (*repairs, *(repair for part in parts for repair in part.repairs))
-    return Fit(value, noted, (*doubts, *(doubt for part in parts for doubt in part.doubts)))
+def container_fit(
+    value: Json, parts: list[Fit], repairs: Iterable[Repair] = (), violations: Iterable[Violation] = ()
+) -> Fit:
+    """A container with its own repairs and violations, and those of its parts."""
+    all_repairs = (*repairs, *(repair for part in parts for repair in part.repairs))
+    return Fit(value, all_repairs, (*violations, *(violation for part in parts for violation in part.violations)))
 
 
-def lossless(path: str, before: Json, after: Json, rule: str) -> Repair:
+def lossless_repair(path: str, before: Json, after: Json, rule: str) -> Repair:
     return Repair(path, before, after, "lossless", rule)
 
 
-def brief(value: Json) -> Json:
-    """A value for a receipt: containers by their size."""
+def receipt_value(value: Json) -> Json:
+    """A value as repairs and violations show it: containers by their size."""
     if isinstance(value, dict):
         return f"object of {len(value)}"
-    return f"list of {len(value)}" if isinstance(value, list) else clipped(value)
+    return f"list of {len(value)}" if isinstance(value, list) else cut_middle(value)

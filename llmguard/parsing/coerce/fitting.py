@@ -1,16 +1,25 @@
-"""A JSON value read with the schema at hand: what is wrapped, misspelt or written as text, where one reading is left.
+"""A JSON value fitted to the schema: what is wrapped, misspelt or written as text, where only one reading is possible.
 
-`fit` descends without Python recursion: each step is a generator that yields the parts it wants fitted (`Ask`) and is
-sent their `Fit`s; one loop runs them all. Valid parts are never touched, and nothing is ever left out.
+`fit` descends without Python recursion: each step is a generator that yields the parts to be fitted
+(`FitRequest`) and is sent their `Fit`s; one loop runs them all. Valid parts are never changed, and nothing is left out.
 """
 
 from __future__ import annotations
 
 from llmguard.core.canonical import Json
-from llmguard.parsing.coerce.fits import Ask, Fit, Fitting, Fittings, brief, doubted, joined, lossless
+from llmguard.parsing.coerce.fits import (
+    Fit,
+    FitRequest,
+    Fitting,
+    Fittings,
+    container_fit,
+    lossless_repair,
+    receipt_value,
+    rejected_fit,
+)
 from llmguard.parsing.coerce.nodes import Node
-from llmguard.parsing.coerce.objects import members
-from llmguard.parsing.coerce.schema_plan import Plan
+from llmguard.parsing.coerce.objects import fit_members
+from llmguard.parsing.coerce.schema_plan import CoercionPlan
 from llmguard.parsing.coerce.texts import Spellings, from_text, is_number, read_text
 from llmguard.parsing.coerce.wrappers import unwrapped, wrapped
 from llmguard.parsing.syntax import same_json
@@ -21,36 +30,36 @@ _STEPS_PER_LEVEL = 8
 
 _LEAST_STEPS = 5_000
 _CHARS_PER_STEP = 4
-"""A recursive schema may ask for wrappers without end, with two ways on at each: the steps are bounded by the text."""
+"""A recursive schema may allow wrappers without end, two at each level: so the steps are bounded by the length of the text."""
 
 
 class Fitter:
     """Fits values to one schema. `source` is the text they came from, for the spelling of numbers."""
 
-    def __init__(self, plan: Plan, source: str, max_depth: int) -> None:
+    def __init__(self, plan: CoercionPlan, source: str, max_depth: int) -> None:
         self.plan, self.max_depth = plan, max_depth
         self._spellings = Spellings(source)
         self._steps_left = _LEAST_STEPS + len(source) // _CHARS_PER_STEP
         self._known: dict[tuple[int, str, str], Fit] = {}
-        self._alive: list[Json] = []  # so that their ids stay theirs
+        self._alive: list[Json] = []  # keeps the values of `_known`, so that no other value gets their ids
 
     def fit(self, value: Json) -> Fit:
-        """The value as the root of the schema wants it."""
-        root = Ask(value, "", "")
+        """The value, fitted to the root of the schema."""
+        root = FitRequest(value, "", "")
         answer = self._at_once(root)
         stack = [] if answer else [self._step(root)]
         while stack:
             try:
-                ask = stack[-1].send(answer) if answer is not None else next(stack[-1])
+                request = stack[-1].send(answer) if answer is not None else next(stack[-1])
             except StopIteration as end:
                 answer = end.value
                 stack.pop()
                 continue
-            answer = self._at_once(ask)
+            answer = self._at_once(request)
             if answer is None and not self._has_room(len(stack)):
-                answer = doubted(ask, Rejection("too_deep", "nested too deep to be read"))
+                answer = rejected_fit(request, Rejection("too_deep", "nested too deep to be read"))
             elif answer is None:
-                stack.append(self._step(ask))
+                stack.append(self._step(request))
         assert answer is not None
         return answer
 
@@ -58,85 +67,86 @@ class Fitter:
         self._steps_left -= 1
         return self._steps_left >= 0 and depth <= _STEPS_PER_LEVEL * self.max_depth
 
-    def _at_once(self, ask: Ask) -> Fit | None:
+    def _at_once(self, request: FitRequest) -> Fit | None:
         """The answer where no descent is needed: known already, or valid as it is."""
-        if isinstance(ask.value, dict | list):
-            known = self._known.get((id(ask.value), ask.place, ask.name))
+        if isinstance(request.value, dict | list):
+            known = self._known.get((id(request.value), request.pointer, request.name))
             if known is not None:
                 return known
-        return Fit(ask.value) if self.plan.fits(ask.value, ask.place) else None
+        return Fit(request.value) if self.plan.fits(request.value, request.pointer) else None
 
-    def _step(self, ask: Ask) -> Fitting:
-        fit = yield from self._read(ask, self.plan.node(ask.place, ask.name))
-        if isinstance(ask.value, dict | list):
-            self._alive.append(ask.value)
-            self._known[id(ask.value), ask.place, ask.name] = fit
+    def _step(self, request: FitRequest) -> Fitting:
+        fit = yield from self._read(request, self.plan.node(request.pointer, request.name))
+        if isinstance(request.value, dict | list):
+            self._alive.append(request.value)
+            self._known[id(request.value), request.pointer, request.name] = fit
         return fit
 
-    def _read(self, ask: Ask, node: Node) -> Fitting:
-        """Try what the place allows, in order of closeness; several different readings are none."""
+    def _read(self, request: FitRequest, node: Node) -> Fitting:
+        """Try what the schema there allows, the closest first; several different readings are rejected."""
         direct: Fit | None = None
         if node.branches:
-            direct = yield from self._union(ask, node)
-        elif node.allows(ask.value):
-            direct = yield from self._same_type(ask, node)
-        if direct and self._is_good(direct, ask.place):
+            direct = yield from self._union(request, node)
+        elif node.allows(request.value):
+            direct = yield from self._same_type(request, node)
+        if direct and self._is_good(direct, request.pointer):
             return direct
-        others = yield from self._conversions(ask, node)
-        good = [fit for fit in others if self._is_good(fit, ask.place)]
+        others = yield from self._conversions(request, node)
+        good = [fit for fit in others if self._is_good(fit, request.pointer)]
         if good and all(same_json(fit.value, good[0].value) for fit in good):
             return good[0]
         if good:
-            return doubted(ask, Rejection("ambiguous_value", "the value has more than one reading"))
-        return direct or next((fit for fit in others if fit.doubts), Fit(ask.value))
+            return rejected_fit(request, Rejection("ambiguous_value", "the value has more than one reading"))
+        return direct or next((fit for fit in others if fit.violations), Fit(request.value))
 
-    def _is_good(self, fit: Fit, place: str) -> bool:
-        return not fit.doubts and self.plan.fits(fit.value, place)
+    def _is_good(self, fit: Fit, pointer: str) -> bool:
+        return not fit.violations and self.plan.fits(fit.value, pointer)
 
-    def _same_type(self, ask: Ask, node: Node) -> Fitting:
-        if isinstance(ask.value, dict):
-            return (yield from members(ask, node, self.plan))
-        if isinstance(ask.value, list):
-            return (yield from self._items(ask, node))
-        if isinstance(ask.value, str):
-            return read_text(ask, node)
-        if isinstance(ask.value, float) and "integer" in node.types:
-            return doubted(ask, Rejection("fraction", "a fraction, and a whole number was due"))
-        return Fit(ask.value)
+    def _same_type(self, request: FitRequest, node: Node) -> Fitting:
+        if isinstance(request.value, dict):
+            return (yield from fit_members(request, node, self.plan))
+        if isinstance(request.value, list):
+            return (yield from self._items(request, node))
+        if isinstance(request.value, str):
+            return read_text(request, node)
+        if isinstance(request.value, float) and "integer" in node.types:
+            return rejected_fit(request, Rejection("fraction", "a fraction, and a whole number was due"))
+        return Fit(request.value)
 
-    def _items(self, ask: Ask, node: Node) -> Fitting:
-        found: list[Fit] = []
-        for number, item in enumerate(ask.value):
-            place = node.prefix[number] if number < len(node.prefix) else node.items
+    def _items(self, request: FitRequest, node: Node) -> Fitting:
+        fits: list[Fit] = []
+        for number, item in enumerate(request.value):
+            pointer = node.prefix[number] if number < len(node.prefix) else node.items
             fit = Fit(item)
-            if place:
-                fit = yield ask._replace(value=item, place=place, path=f"{ask.path}/{number}")
-            found.append(fit)
-        return joined([fit.value for fit in found], found)
+            if pointer:
+                fit = yield request._replace(value=item, pointer=pointer, path=f"{request.path}/{number}")
+            fits.append(fit)
+        return container_fit([fit.value for fit in fits], fits)
 
-    def _union(self, ask: Ask, node: Node) -> Fitting:
-        """The one branch that the value fits; different fits of several branches are in doubt."""
+    def _union(self, request: FitRequest, node: Node) -> Fitting:
+        """The one branch that the value fits; different fits of several branches are rejected."""
         fits: list[Fit] = []
         failed: list[Fit] = []
-        for place in (branch for branches in node.branches for branch in branches):
-            fit = yield ask._replace(place=place)
-            good = self._is_good(fit, place) and self.plan.fits(fit.value, ask.place)
+        for pointer in (branch for branches in node.branches for branch in branches):
+            fit = yield request._replace(pointer=pointer)
+            good = self._is_good(fit, pointer) and self.plan.fits(fit.value, request.pointer)
             (fits if good else failed).append(fit)
         if not fits:
-            return Fit(ask.value, (), next((fit.doubts for fit in failed if fit.doubts), ()))
+            return Fit(request.value, (), next((fit.violations for fit in failed if fit.violations), ()))
         if all(same_json(fit.value, fits[0].value) for fit in fits):
             return min(fits, key=lambda fit: len(fit.repairs))
-        return doubted(ask, Rejection("ambiguous_union", "the value fits several branches differently"))
+        return rejected_fit(request, Rejection("ambiguous_union", "the value fits several branches differently"))
 
-    def _conversions(self, ask: Ask, node: Node) -> Fittings:
-        """Readings of a value as something else than it is."""
-        found: list[Fit] = []
-        if isinstance(ask.value, str):
-            found += yield from from_text(ask, node, self.max_depth)
-        elif is_number(ask.value):
-            found += self._spellings.as_text(ask, node)
-        for inner, rule in unwrapped(ask, node):
-            fit = yield ask._replace(value=inner)
-            found.append(fit.after(lossless(ask.path, brief(ask.value), brief(inner), rule)))
-        found += yield from wrapped(ask, node, self.plan)
-        return found
+    def _conversions(self, request: FitRequest, node: Node) -> Fittings:
+        """Fits of a value that is of another type than the schema's, or wrapped."""
+        fits: list[Fit] = []
+        if isinstance(request.value, str):
+            fits += yield from from_text(request, node, self.max_depth)
+        elif is_number(request.value):
+            fits += self._spellings.as_text(request, node)
+        for inner, rule in unwrapped(request, node):
+            fit = yield request._replace(value=inner)
+            unwrapping = lossless_repair(request.path, receipt_value(request.value), receipt_value(inner), rule)
+            fits.append(fit.after(unwrapping))
+        fits += yield from wrapped(request, node, self.plan)
+        return fits

@@ -1,4 +1,4 @@
-"""What a JSON Schema says at one place, gathered over `$ref` and `allOf`, for the reading of a value there."""
+"""What a JSON Schema says at one location, gathered over `$ref` and `allOf`, for the coercion of a value there."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _WORD = Pattern(r"[^\W\d_]+|%")
 
 
 class Node(NamedTuple):
-    """One place of the schema; the places below it are named by their JSON Pointers.
+    """One location of the schema; those below it are given by their JSON Pointers.
 
     Empty `types` allow any. `members` is None where there is no enum; `labels` are other words for its members. `items`
-    and `additional` are "" where no schema stands there.
+    and `additional` are "" where there is no schema for them.
     """
 
     types: frozenset[str] = frozenset()
@@ -40,7 +40,7 @@ class Node(NamedTuple):
     keys: tuple[Mapping[str, list[str]], ...] = ()
 
     def allows(self, value: Json) -> bool:
-        """Whether values of this type may stand here at all."""
+        """Whether values of this type are allowed here at all."""
         kind = "null" if value is None else _TYPE_OF[type(value)]
         whole = kind == "number" and value.is_integer() and "integer" in self.types
         return not self.types or kind in self.types or (kind == "integer" and "number" in self.types) or whole
@@ -49,8 +49,8 @@ class Node(NamedTuple):
         """The properties that `key` may mean, by case, separators or alias."""
         cleaned = key.strip(" \t\r\n\"'`*“”:").replace("\\", "")
         for level, names in zip(_LEVELS, self.keys, strict=False):
-            if found := names.get(level(cleaned)):
-                return found
+            if properties := names.get(level(cleaned)):
+                return properties
         return []
 
 
@@ -103,7 +103,7 @@ def _additional(first: Mapping[str, Location]) -> str:
 
 
 def _keys(properties: Mapping[str, Json]) -> tuple[Mapping[str, list[str]], ...]:
-    """For each level of likeness: spelling -> the properties that are spelled so."""
+    """For each level of likeness: a spelling -> the properties that are spelled like that."""
     levels: tuple[dict[str, list[str]], ...] = ({}, {}, {})
     for name, schema in properties.items():
         for spelling in (name, *_aliases(schema)):
@@ -115,12 +115,12 @@ def _keys(properties: Mapping[str, Json]) -> tuple[Mapping[str, list[str]], ...]
 
 
 def _aliases(schema: Json) -> list[str]:
-    given = schema.get("x-aliases") if isinstance(schema, dict) else None
-    return [alias for alias in given if isinstance(alias, str)] if isinstance(given, list) else []
+    aliases = schema.get("x-aliases") if isinstance(schema, dict) else None
+    return [alias for alias in aliases if isinstance(alias, str)] if isinstance(aliases, list) else []
 
 
 def _members(parts: Iterable[Location]) -> tuple[tuple[Json, ...] | None, Mapping[str, Json]]:
-    """The enum of a place and its labels."""
+    """The enum of a location and its labels."""
     for part in parts:
         if (options := part.enum) is not None:
             members = tuple(options)
@@ -130,11 +130,11 @@ def _members(parts: Iterable[Location]) -> tuple[tuple[Json, ...] | None, Mappin
 
 def _labels(schema: Mapping[str, Json], members: tuple[Json, ...]) -> dict[str, Json]:
     """`x-aliases` maps a member to its labels, or a label to its member; for one member it lists the labels."""
-    given = schema.get("x-aliases")
-    if isinstance(given, list) and len(members) == 1:
+    aliases = schema.get("x-aliases")
+    if isinstance(aliases, list) and len(members) == 1:
         return dict.fromkeys(_aliases(schema), members[0])
     labels: dict[str, Json] = {}
-    for key, names in given.items() if isinstance(given, dict) else ():
+    for key, names in aliases.items() if isinstance(aliases, dict) else ():
         if isinstance(names, list):
             labels |= {name: key for name in names if isinstance(name, str) and key in members}
         elif isinstance(names, str) and key in members:
@@ -169,7 +169,7 @@ def _types(parts: Iterable[Location], members: tuple[Json, ...] | None, properti
     return types or frozenset()
 
 
-def _expected_number(types: frozenset[str], said: Mapping[str, Json], name: str) -> ExpectedNumber:
-    unit = str(said.get("x-unit", ""))
-    text = " ".join((normalized_words(name), str(said.get("title", "")), str(said.get("description", "")), unit))
-    return ExpectedNumber("number" not in types, frozenset(found[0] for found in _WORD.finditer(text.lower())), unit)
+def _expected_number(types: frozenset[str], keywords: Mapping[str, Json], name: str) -> ExpectedNumber:
+    unit, title = str(keywords.get("x-unit", "")), str(keywords.get("title", ""))
+    text = " ".join((normalized_words(name), title, str(keywords.get("description", "")), unit))
+    return ExpectedNumber("number" not in types, frozenset(match[0] for match in _WORD.finditer(text.lower())), unit)

@@ -1,19 +1,20 @@
-"""A reply and a schema to a value, each repair named; never a value where the reply leaves a doubt."""
+"""From a reply and a schema to a value, with each repair; never a value where the reply may mean another one."""
 
 from __future__ import annotations
 
 from llmguard.core.messages import ModelReply
 from llmguard.core.outcome import Violation
-from llmguard.parsing.coerce.candidate_results import Trial
-from llmguard.parsing.coerce.choice import choose
+from llmguard.parsing.coerce.candidate_results import CandidateReader
+from llmguard.parsing.coerce.choice import choose_answer
 from llmguard.parsing.coerce.echoes import may_echo
-from llmguard.parsing.coerce.result import Reading, found, none
+from llmguard.parsing.coerce.result import Reading, no_reading, valid_reading
 from llmguard.parsing.coerce.rules import STANDARD, ReadingRules
 from llmguard.parsing.coerce.schema_plan import plan_of
-from llmguard.parsing.syntax import parse
+from llmguard.parsing.syntax import parse_candidates
 from llmguard.parsing.syntax.strict import NotStrict, load, too_deep, violation
 from llmguard.schema import Schema
 
+# White space and invisible characters: a reply of nothing else is empty.
 _WHITE = " \t\r\n\ufeff\u200b\u200c\u200d\u2060\x00\xa0"
 
 
@@ -40,32 +41,34 @@ def read(reply: ModelReply, schema: Schema, rules: ReadingRules = STANDARD) -> R
             pass
         else:
             if not schema.violations(value) and not may_echo(text, value, plan_of(schema.verdicts)):
-                return found(value)
+                return valid_reading(value)
     return _read_slowly(text, schema, rules, cut=reply.finish_reason == "length")
 
 
 def _failed(reply: ModelReply, rules: ReadingRules) -> Reading | None:
     """Why a reply is not read at all."""
     if reply.finish_reason == "content_filter":
-        return none("content_filter", Violation("", "content_filter", "the provider's content filter ended the reply"))
+        return no_reading(
+            "content_filter", Violation("", "content_filter", "the provider's content filter ended the reply")
+        )
     if not reply.text.strip(_WHITE):
-        return none("empty", Violation("", "empty", "the reply holds no text", "one JSON value"))
+        return no_reading("empty", Violation("", "empty", "the reply holds no text", "one JSON value"))
     if len(reply.text) > rules.max_chars:
-        return none("malformed", violation("too_large", found=len(reply.text)))
+        return no_reading("malformed", violation("too_large", actual=len(reply.text)))
     if reply.finish_reason == "length" and not rules.allow_truncated:
-        told = Violation("", "truncated", "the reply was cut off at its token limit", "a whole reply")
-        return none("truncated", told)
+        cut_off = Violation("", "truncated", "the reply was cut off at its token limit", "a whole reply")
+        return no_reading("truncated", cut_off)
     return None
 
 
 def _read_slowly(text: str, schema: Schema, rules: ReadingRules, *, cut: bool) -> Reading:
-    """The answer among all that the text holds, unless it needs a repair that is not allowed."""
+    """The answer among all candidates of the text, unless it needs a repair that is not allowed."""
     if not text.strip(_WHITE):
-        return none("empty", Violation("", "empty", "the reply holds no text", "one JSON value"))
-    parsed = parse(text, max_depth=rules.max_depth, max_chars=rules.max_chars, cut=cut)
+        return no_reading("empty", Violation("", "empty", "the reply holds no text", "one JSON value"))
+    parsed = parse_candidates(text, max_depth=rules.max_depth, max_chars=rules.max_chars, cut=cut)
     if parsed.violation:
-        return none("unparsable", parsed.violation)
-    reading = choose(parsed, Trial(text, schema, rules.max_depth))
+        return no_reading("unparsable", parsed.violation)
+    reading = choose_answer(parsed, CandidateReader(text, schema, rules.max_depth))
     if reading.failure is None and (refused := rules.refused(reading.repairs, cut=cut)):
         return Reading(None, refused, reading.repairs, "unparsable", reading.candidate)
     return reading

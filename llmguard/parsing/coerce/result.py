@@ -1,4 +1,4 @@
-"""What a reply was read as: a value with receipts, or a failure with what is wrong."""
+"""The result of reading a reply: a value with its repairs, or a failure with what is wrong."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from llmguard.core.outcome import Repair, Violation, Violations
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a reply says. `failure` is None where `value` fits the schema; `candidate` is what was parsed either way, as
+    """What a reply was read as. `failure` is None where `value` fits the schema; `candidate` is what was parsed either way, as
     a tuple of one value, or empty."""
 
     value: Json = None
@@ -21,11 +21,11 @@ class Reading:
     candidate: tuple[Json, ...] = ()
 
 
-def found(value: Json, repairs: tuple[Repair, ...] = ()) -> Reading:
+def valid_reading(value: Json, repairs: tuple[Repair, ...] = ()) -> Reading:
     """A value that fits."""
     return Reading(value, (), repairs, None, (value,))
 
 
-def none(failure: FailureKind, *violations: Violation, candidate: tuple[Json, ...] = ()) -> Reading:
-    """No value."""
+def no_reading(failure: FailureKind, *violations: Violation, candidate: tuple[Json, ...] = ()) -> Reading:
+    """No value, and why."""
     return Reading(violations=violations, failure=failure, candidate=candidate)

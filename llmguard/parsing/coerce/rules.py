@@ -13,36 +13,36 @@ from llmguard.parsing.syntax import KINDS, MAX_CHARS, MAX_DEPTH
 from llmguard.parsing.syntax.strict import MOST_DEPTH
 from llmguard.schema.words import hint, listed
 
-Allowed: TypeAlias = frozenset[str]
-"""Kinds of repairs, names of single repairs, and names with "-" before them, which are forbidden whatever their kind."""
+RepairNames: TypeAlias = frozenset[str]
+"""What is allowed: kinds of repairs, and names of single repairs; a name with "-" before it is forbidden whatever its kind."""
 
 USUAL: tuple[str, ...] = ("lossless", "syntactic")
 FITTING_RULES = frozenset(
     "enum_member date null_as_absent key_name null_in_text boolean_in_text number_in_text number_with_marks text_of_number"
     " stringified one_of_list one_for_list tool_call wrapper unwrapped bare_value bare_text".split()
 )
-"""The repairs that the schema guides; all of them are lossless. Those of the text are in `parsing.KINDS`."""
+"""The repairs that the schema guides; all of them are lossless. Those of the text are in `syntax.KINDS`."""
 
 _KINDS = frozenset(get_args(RepairKind))
 _KNOWN = frozenset(KINDS) | FITTING_RULES
 _SURROUNDINGS = frozenset(
     "prose fence thought invisible_character json_lines repeated_answer bare_value bare_text".split()
 )
-"""Repairs of what stands around the value: they touch no field of it."""
+"""Repairs of the text around the value: they change no field of it."""
 
 _OF_THE_CUT = frozenset(("truncated", "missing_closer"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadingRules:
-    """What may be mended. `fields`: JSON Pointer -> what is allowed at and below it, instead of `repairs`.
+    """Which repairs are allowed. `fields`: JSON Pointer -> what is allowed at and below it, instead of `repairs`.
 
-    `allow_truncated`: a reply that was cut off gives those of its members that are whole. `max_depth` counts levels of
+    `allow_truncated`: a reply that was cut off gives those of its members that are complete. `max_depth` counts levels of
     brackets, `max_chars` characters of a reply.
     """
 
-    repairs: Allowed = frozenset(USUAL)
-    fields: Mapping[str, Allowed] = field(default_factory=dict)
+    repairs: RepairNames = frozenset(USUAL)
+    fields: Mapping[str, RepairNames] = field(default_factory=dict)
     allow_truncated: bool = False
     max_depth: int = MAX_DEPTH
     max_chars: int = MAX_CHARS
@@ -55,7 +55,7 @@ class ReadingRules:
         """The rules for a fingerprint."""
         return {
             "repairs": sorted(self.repairs),
-            "fields": {path: sorted(allowed) for path, allowed in sorted(self.fields.items())},
+            "fields": {path: sorted(names) for path, names in sorted(self.fields.items())},
             "allow_truncated": self.allow_truncated,
             "max_depth": self.max_depth,
             "max_chars": self.max_chars,
@@ -66,12 +66,12 @@ class ReadingRules:
             return True
         if not self.fields or repair.rule in _SURROUNDINGS:
             return _is_allowed(repair, self.repairs)
-        return all(_is_allowed(repair, allowed) for allowed in self._for(repair.path))
+        return all(_is_allowed(repair, names) for names in self._for(repair.path))
 
-    def _for(self, path: str) -> list[Allowed]:
+    def _for(self, path: str) -> list[RepairNames]:
         """What the nearest field above allows; and every field below, for a repair that touches them too."""
         above = [pointer for pointer in self.fields if path == pointer or path.startswith(pointer + "/")]
-        below = [allowed for pointer, allowed in self.fields.items() if pointer.startswith(path + "/")]
+        below = [names for pointer, names in self.fields.items() if pointer.startswith(path + "/")]
         return [self.fields[max(above, key=len)] if above else self.repairs, *below]
 
 
@@ -85,7 +85,7 @@ def reading_rules(
     allow_truncated: bool = False,
     max_depth: int = MAX_DEPTH,
 ) -> ReadingRules:
-    """The rules that a user asked for; UsageError for what is no repair, no field or no depth.
+    """The rules that a user asked for; UsageError for an unknown repair, an invalid pointer or depth.
 
     >>> rules = reading_rules(["lossless", "-number_with_marks"], {"/note": ["lossless", "syntactic", "ellipsis"]})
     >>> sorted(rules.repairs), sorted(rules.fields)
@@ -97,24 +97,24 @@ def reading_rules(
     if not isinstance(fields, Mapping):
         raise UsageError(f"field_repairs={fields!r}: expected JSON Pointer -> repairs, such as {{'/total': ()}}.")
     return ReadingRules(
-        repairs=_allowed(repairs, "repairs"),
-        fields={_pointer(path): _allowed(names, f"field_repairs[{path!r}]") for path, names in fields.items()},
+        repairs=_repair_names(repairs, "repairs"),
+        fields={_pointer(path): _repair_names(names, f"field_repairs[{path!r}]") for path, names in fields.items()},
         allow_truncated=bool(allow_truncated),
         max_depth=max_depth,
     )
 
 
-def _allowed(names: Iterable[str], where: str) -> Allowed:
+def _repair_names(names: Iterable[str], where: str) -> RepairNames:
     if isinstance(names, str) or not isinstance(names, Iterable):
         raise UsageError(
             f"{where}={names!r}: expected a list of kinds of repairs: {listed(sorted(_KINDS))}. Give a list."
         )
-    found = frozenset(names)
-    for name in found:
+    unique = frozenset(names)
+    for name in unique:
         if not isinstance(name, str) or name.removeprefix("-") not in _KNOWN | _KINDS:
             known = f"{listed(sorted(_KINDS))}, or the name of a single repair"
             raise UsageError(f"{where}: {name!r} is no repair{hint(name, sorted(_KNOWN | _KINDS))}. Expected {known}.")
-    return found
+    return unique
 
 
 def _pointer(path: str) -> str:
@@ -123,10 +123,10 @@ def _pointer(path: str) -> str:
     return path
 
 
-def _is_allowed(repair: Repair, allowed: Allowed) -> bool:
-    return f"-{repair.rule}" not in allowed and (repair.kind in allowed or repair.rule in allowed)
+def _is_allowed(repair: Repair, names: RepairNames) -> bool:
+    return f"-{repair.rule}" not in names and (repair.kind in names or repair.rule in names)
 
 
 def _forbidden(repair: Repair) -> Violation:
-    told = f"the value needs the {repair.kind} repair {repair.rule!r}, which is not allowed"
-    return Violation(repair.path, f"repair:{repair.rule}", told, repair.after, repair.before)
+    message = f"the value needs the {repair.kind} repair {repair.rule!r}, which is not allowed"
+    return Violation(repair.path, f"repair:{repair.rule}", message, repair.after, repair.before)

@@ -1,4 +1,4 @@
-"""A schema prepared for reading: its places as nodes, each made once, and whether a value fits one of them."""
+"""A schema prepared for coercion: a node for each location, made once, and whether a value fits there."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from llmguard.parsing.coerce.nodes import Node, node_of
 from llmguard.schema.verdicts import Verdicts
 
 MAX_PLANS = 64
+"""Schemas whose plans are kept: a program has a few guards, and each part that is asked again is a schema too."""
 
 
-class Plan:
-    """What reading knows of one schema. `literals`: the texts that the schema itself spells out as values."""
+class CoercionPlan:
+    """What coercion knows of one schema. `literals`: the texts that the schema itself lists as values."""
 
     def __init__(self, verdicts: Verdicts) -> None:
         self._verdicts = verdicts
@@ -23,20 +24,20 @@ class Plan:
     def root(self) -> Node:
         return self.node("")
 
-    def node(self, place: str, name: str = "") -> Node:
-        """The node at the JSON Pointer `place`, for a value of the property `name`."""
-        if (place, name) not in self._nodes:
-            self._nodes[place, name] = node_of(self._verdicts.document, place, name)
-        return self._nodes[place, name]
+    def node(self, pointer: str, name: str = "") -> Node:
+        """The node at the JSON Pointer `pointer`, for a value of the property `name`."""
+        if (pointer, name) not in self._nodes:
+            self._nodes[pointer, name] = node_of(self._verdicts.document, pointer, name)
+        return self._nodes[pointer, name]
 
-    def fits(self, value: Json, place: str) -> bool:
-        return self._verdicts.fits(place, value)
+    def fits(self, value: Json, pointer: str) -> bool:
+        return self._verdicts.fits(pointer, value)
 
 
 @lru_cache(maxsize=MAX_PLANS)
-def plan_of(verdicts: Verdicts) -> Plan:
+def plan_of(verdicts: Verdicts) -> CoercionPlan:
     """The plan of a schema, kept for the schemas that were used last."""
-    return Plan(verdicts)
+    return CoercionPlan(verdicts)
 
 
 def _literals(verdicts: Verdicts) -> set[str]:

@@ -1,4 +1,4 @@
-"""A text read as the number, date, truth, null or JSON that the schema wants, and a number as the text it was spelled."""
+"""A text read as the number, date, boolean, null or JSON that the schema expects, and a number as the text it was."""
 
 from __future__ import annotations
 
@@ -6,63 +6,65 @@ from dataclasses import replace
 
 from llmguard.core.canonical import Json
 from llmguard.core.patterns import Pattern
-from llmguard.parsing.coerce.fits import Ask, Fit, Fittings, converted, doubted, lossless
+from llmguard.parsing.coerce.fits import Fit, FitRequest, Fittings, conversion_fit, lossless_repair, rejected_fit
 from llmguard.parsing.coerce.nodes import Node
-from llmguard.parsing.syntax import Candidate, parse
-from llmguard.parsing.syntax.notes import clipped
+from llmguard.parsing.syntax import Candidate, parse_candidates
+from llmguard.parsing.syntax.notes import cut_middle
 from llmguard.values.dates import read_date
 from llmguard.values.numbers import ParsedNumber, read_number
 from llmguard.values.rejection import Rejection
 from llmguard.values.words import NOTHING, read_member, read_truth, trimmed
 
 MAX_STRINGIFIED = 3
-"""How many times over JSON may stand in a string."""
+"""How many times JSON may be in a string of JSON in a string."""
 
 _LITERAL = Pattern(r"-?[0-9][0-9.eE+\-]*+")
 _MAX_LITERAL_CHARS = 400
 
 
-def read_text(ask: Ask, node: Node) -> Fit:
-    """A string where a string is due: a member of the enum, or a date in another form."""
+def read_text(request: FitRequest, node: Node) -> Fit:
+    """A string where a string is expected: a member of the enum, or a date in another form."""
     if node.members is not None:
-        return converted(ask, read_member(ask.value, node.members, node.labels), "enum_member")
+        return conversion_fit(request, read_member(request.value, node.members, node.labels), "enum_member")
     if node.format == "date":
-        return converted(ask, read_date(ask.value), "date")
-    return Fit(ask.value)
+        return conversion_fit(request, read_date(request.value), "date")
+    return Fit(request.value)
 
 
-def from_text(ask: Ask, node: Node, max_depth: int) -> Fittings:
-    """Readings of a string as something else."""
-    text, types = ask.value, node.types
+def from_text(request: FitRequest, node: Node, max_depth: int) -> Fittings:
+    """A string read as a value of each other type that the schema allows."""
+    text, types = request.value, node.types
     if "null" in types and "string" not in types and trimmed(text).lower() in NOTHING:
-        return [converted(ask, None, "null_in_text")]
-    found: list[Fit] = []
+        return [conversion_fit(request, None, "null_in_text")]
+    fits: list[Fit] = []
     if types & {"integer", "number"}:
-        found.append(_number(ask, node))
+        fits.append(_number(request, node))
     if "boolean" in types:
-        found.append(converted(ask, read_truth(text), "boolean_in_text"))
+        fits.append(conversion_fit(request, read_truth(text), "boolean_in_text"))
     if ("object" in types or "array" in types) and text.lstrip()[:1] in ("{", "[", '"'):
-        inner = _json_in(text, ask.nested, max_depth)
+        inner = _json_in(text, request.nested, max_depth)
         if isinstance(inner, Rejection):
-            found.append(doubted(ask, inner))
+            fits.append(rejected_fit(request, inner))
         else:
-            fit = yield ask._replace(value=inner.value, nested=ask.nested + 1)
-            moved = (replace(one, path=ask.path + one.path) for one in inner.repairs)
-            found.append(fit.after(lossless(ask.path, clipped(text), None, "stringified"), *moved))
-    return found
+            fit = yield request._replace(value=inner.value, nested=request.nested + 1)
+            moved = (replace(one, path=request.path + one.path) for one in inner.repairs)
+            fits.append(fit.after(lossless_repair(request.path, cut_middle(text), None, "stringified"), *moved))
+    return fits
 
 
-def _number(ask: Ask, node: Node) -> Fit:
-    currency = ask.currency if len(ask.currency) == 3 else ""
-    read = read_number(ask.value, node.expected_number._replace(currency=currency))
-    return converted(ask, read.value, read.rule) if isinstance(read, ParsedNumber) else doubted(ask, read)
+def _number(request: FitRequest, node: Node) -> Fit:
+    currency = request.currency if len(request.currency) == 3 else ""
+    number = read_number(request.value, node.expected_number._replace(currency=currency))
+    if isinstance(number, ParsedNumber):
+        return conversion_fit(request, number.value, number.rule)
+    return rejected_fit(request, number)
 
 
 def _json_in(text: str, nested: int, max_depth: int) -> Candidate | Rejection:
     """The one JSON value that a string holds as a whole."""
     if nested >= MAX_STRINGIFIED:
         return Rejection("stringified", f"JSON in strings, more than {MAX_STRINGIFIED} deep")
-    inside = parse(text, max_depth=max_depth)
+    inside = parse_candidates(text, max_depth=max_depth)
     if inside.violation or len(inside.candidates) != 1 or inside.candidates[0].refused:
         return Rejection("stringified", "a text that is not one JSON value")
     (whole,) = inside.candidates
@@ -72,28 +74,28 @@ def _json_in(text: str, nested: int, max_depth: int) -> Candidate | Rejection:
 
 
 class Spellings:
-    """How the numbers of a text are spelled in it: where a text is due, 1.50 is "1.50". Looked up when first needed."""
+    """How the numbers of a text are spelled in it: where a string is expected, 1.50 is "1.50". Searched when first needed."""
 
     def __init__(self, source: str) -> None:
         self._source = source
         self._known: dict[float, set[str]] | None = None
 
-    def as_text(self, ask: Ask, node: Node) -> list[Fit]:
-        """A number where a text is due."""
+    def as_text(self, request: FitRequest, node: Node) -> list[Fit]:
+        """A number where a string is expected."""
         if "string" not in node.types or node.format:
             return []
-        spelling = str(ask.value) if isinstance(ask.value, int) else self._of(ask.value)
+        spelling = str(request.value) if isinstance(request.value, int) else self._of(request.value)
         if not spelling:
-            return [doubted(ask, Rejection("spelling", "a number whose spelling is in doubt"))]
+            return [rejected_fit(request, Rejection("spelling", "a number whose spelling is in doubt"))]
         if node.members is not None:
-            return [read_text(ask._replace(value=spelling), node)]
-        return [converted(ask, spelling, "text_of_number")]
+            return [read_text(request._replace(value=spelling), node)]
+        return [conversion_fit(request, spelling, "text_of_number")]
 
     def _of(self, value: float) -> str:
         if self._known is None:
             self._known = {}
-            for found in _LITERAL.finditer(self._source):
-                self._add(found[0][:_MAX_LITERAL_CHARS], self._known)
+            for match in _LITERAL.finditer(self._source):
+                self._add(match[0][:_MAX_LITERAL_CHARS], self._known)
         spellings: set[str] = self._known.get(value, set())
         return next(iter(spellings)) if len(spellings) == 1 else ""
 

@@ -1,4 +1,4 @@
-"""Replies without brackets: a text as it stands, or a word, number or date after "the answer is"."""
+"""Replies without brackets: a text as it is, or a word, number or date after "the answer is"."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from re import IGNORECASE
 from llmguard.core.canonical import Json
 from llmguard.core.outcome import Repair, Violation
 from llmguard.core.patterns import Pattern
-from llmguard.parsing.coerce.candidate_results import Trial
-from llmguard.parsing.coerce.result import Reading, found, none
+from llmguard.parsing.coerce.candidate_results import CandidateReader
+from llmguard.parsing.coerce.result import Reading, no_reading, valid_reading
 from llmguard.parsing.syntax import Candidate, Parsed
-from llmguard.parsing.syntax.notes import clipped
+from llmguard.parsing.syntax.notes import cut_middle
 from llmguard.parsing.syntax.strict import NotStrict, encodable, load
 from llmguard.values.words import trimmed
 
 MAX_CHARS = 300
-"""A longer reply without brackets is no word, number or date."""
+"""A longer reply without brackets is prose, not a word, number or date."""
 
 _LEAD = Pattern(
     r"(?:\*\*)?(?:(?:the|my|its?)\s+)?(?:(?:final|correct|best|overall)\s+)?"
@@ -30,70 +30,73 @@ _REFUSAL = Pattern(
 )
 
 
-def bare_text(parsed: Parsed, trial: Trial) -> Reading:
-    """Where the schema wants a text: a JSON string, or the reply as it stands."""
-    value = _strict(trial.text)
+def unbracketed_text(parsed: Parsed, reader: CandidateReader) -> Reading:
+    """Where the schema expects a string: a JSON string, or the reply as it is."""
+    value = _strict(reader.text)
     if value is not None:
-        return _fitted(value, (), trial)
-    said = parsed.bare or trial.text.strip()
-    if said.startswith('"') or not said or not encodable(said):
-        return unparsable(trial.text)
-    if trial.root.members is not None or trial.root.format:
-        return bare_value(parsed, trial)
-    repairs = (Repair("", clipped(said), clipped(said), "lossless", "bare_text"),)
-    if wrong := trial.schema.violations(said):
-        return Reading(None, wrong, repairs, "schema", (said,))
-    return found(said, repairs)
+        return _fitted(value, (), reader)
+    text = parsed.unbracketed or reader.text.strip()
+    if text.startswith('"') or not text or not encodable(text):
+        return unparsable(reader.text)
+    if reader.root.members is not None or reader.root.format:
+        return unbracketed_value(parsed, reader)
+    repairs = (Repair("", cut_middle(text), cut_middle(text), "lossless", "bare_text"),)
+    if wrong := reader.schema.violations(text):
+        return Reading(None, wrong, repairs, "schema", (text,))
+    return valid_reading(text, repairs)
 
 
-def bare_value(parsed: Parsed, trial: Trial) -> Reading:
+def unbracketed_value(parsed: Parsed, reader: CandidateReader) -> Reading:
     """A word, number or date without JSON around it, as the whole reply or after "the answer is"."""
-    said = parsed.bare or trial.text.strip()
-    if len(said) > MAX_CHARS or not encodable(said):
-        return unparsable(trial.text)
-    rest = without_lead(said)
+    text = parsed.unbracketed or reader.text.strip()
+    if len(text) > MAX_CHARS or not encodable(text):
+        return unparsable(reader.text)
+    rest = without_lead(text)
     rest = rest if rest.startswith('"') else trimmed(rest)
     strict = _strict(rest)
     value = rest if strict is None and rest != "null" else strict
     if value is None or isinstance(value, dict | list):
-        return unparsable(trial.text)
-    return _fitted(value, (Repair("", clipped(_labelled_line(said)), value, "lossless", "bare_value"),), trial)
+        return unparsable(reader.text)
+    return _fitted(value, (Repair("", cut_middle(_labelled_line(text)), value, "lossless", "bare_value"),), reader)
 
 
-def without_lead(said: str) -> str:
-    """What stands after "the answer is", in the last line where only that one is labelled.
+def without_lead(text: str) -> str:
+    """The text after "the answer is", in the last line where only that one is labelled.
 
     >>> without_lead("Let me see.\\nThe answer is: **paid**")
     '**paid**'
     """
-    said = _labelled_line(said)
-    lead = _LEAD.match(said)
-    return said[lead.end() :] if lead else said
+    text = _labelled_line(text)
+    lead = _LEAD.match(text)
+    return text[lead.end() :] if lead else text
 
 
 def unparsable(text: str) -> Reading:
-    """Nothing to be read; a text in which the model declines is a refusal."""
+    """No value; a text in which the model declines is a refusal."""
+    beginning = cut_middle(text, 80)
     if _REFUSAL.match(text.lstrip()):
-        told = Violation("", "refusal", "the model declined to answer", "one JSON value", clipped(text, 80))
-        return none("refusal", told)
-    told = Violation("", "no_json", "the reply has no JSON value", "one JSON value", clipped(text, 80))
-    return none("unparsable", told)
+        return no_reading(
+            "refusal", Violation("", "refusal", "the model declined to answer", "one JSON value", beginning)
+        )
+    return no_reading(
+        "unparsable", Violation("", "no_json", "the reply has no JSON value", "one JSON value", beginning)
+    )
 
 
-def _labelled_line(said: str) -> str:
+def _labelled_line(text: str) -> str:
     """The last of several lines, where it alone is labelled as the answer."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     labelled = [line for line in lines if _LABEL.match(line)]
-    return lines[-1] if len(lines) > 1 and labelled == lines[-1:] else said
+    return lines[-1] if len(lines) > 1 and labelled == lines[-1:] else text
 
 
-def _fitted(value: Json, repairs: tuple[Repair, ...], trial: Trial) -> Reading:
-    made = trial.of(Candidate(value, repairs, 0, len(trial.text)))
-    if not made.violations:
-        return found(made.value, made.repairs)
+def _fitted(value: Json, repairs: tuple[Repair, ...], reader: CandidateReader) -> Reading:
+    result = reader.read(Candidate(value, repairs, 0, len(reader.text)))
+    if not result.violations:
+        return valid_reading(result.value, result.repairs)
     if repairs:
-        return unparsable(trial.text)
-    return Reading(None, made.violations, made.repairs, "schema", (made.value,))
+        return unparsable(reader.text)
+    return Reading(None, result.violations, result.repairs, "schema", (result.value,))
 
 
 def _strict(text: str) -> Json:

@@ -1,17 +1,27 @@
 """Text to candidate JSON values, strictly first, then by named repairs, each reported. Knows no schema.
 
 A reply may hold several values: thoughts, drafts, examples, the answer. Each becomes a `Candidate` with the `role` that
-the words around it give it. Nothing here chooses between two answers; `reading` does, with the schema.
+the words around it give it. Nothing here chooses between two answers; `coerce` does, with the schema.
 
-Reading order: `replies` (the way in), `strict` (what `json.loads` reads), `search` (where values are in a text), `roles`
+Reading order: `replies` (the entry), `strict` (what `json.loads` reads), `search` (where values are in a text), `roles`
 (what the words around them say), `tolerant` (one value of broken JSON) with `containers`, `plain`, `gaps`, `scalars`
-and `strings`, `notes` (receipts).
+and `strings`, `notes` (the record of repairs).
 """
 
 from llmguard.parsing.syntax.candidates import Candidate, Parsed
 from llmguard.parsing.syntax.notes import KINDS
-from llmguard.parsing.syntax.replies import parse, parse_strict
+from llmguard.parsing.syntax.replies import parse_candidates, parse_strict
 from llmguard.parsing.syntax.roles import Role
 from llmguard.parsing.syntax.strict import MAX_CHARS, MAX_DEPTH, same_json
 
-__all__ = ["KINDS", "MAX_CHARS", "MAX_DEPTH", "Candidate", "Parsed", "Role", "parse", "parse_strict", "same_json"]
+__all__ = [
+    "KINDS",
+    "MAX_CHARS",
+    "MAX_DEPTH",
+    "Candidate",
+    "Parsed",
+    "Role",
+    "parse_candidates",
+    "parse_strict",
+    "same_json",
+]

@@ -1,4 +1,4 @@
-"""What a reply's text holds: candidate values with what was said of each, or why there are none."""
+"""What a reply's text holds: candidate values, each with its role, or why there are none."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from llmguard.parsing.syntax.roles import NO_ANSWER, Role
 class Candidate:
     """One value found in a reply, from `start` to `end` (indices of characters).
 
-    `complete`: its closing bracket stood there. `refused`: why the broken text there has no single reading; `value` is
-    then None. `unsure`: JSON Pointers of containers whose last entries may belong outside, because a closer is missing.
+    `complete`: its closing bracket is in the text. `refused`: why the broken text has no single reading; `value` is then
+    None. `unsure`: JSON Pointers of containers whose last entries may belong outside, because a closer is missing.
     `role`: what the words around it say. `gap`: nothing but white space and commas since the last one.
     """
 
@@ -35,9 +35,9 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """What a reply holds: candidates in the order of the text. `violation`: the text cannot be read at all. `bare`: the
-    text without fences and thoughts, where no bracket was found, for a schema of one scalar."""
+    """What a reply holds: candidates in the order of the text. `violation`: the text cannot be read at all.
+    `unbracketed`: the text without fences and thoughts, where it has no bracket, for a schema of one scalar."""
 
     candidates: tuple[Candidate, ...] = ()
     violation: Violation | None = None
-    bare: str = ""
+    unbracketed: str = ""

@@ -19,9 +19,9 @@ _LOOK_BACK = 200
 
 
 @dataclass(slots=True, eq=False)
-class Frame:
-    """An open container. `ready`: the last entry is whole and a comma or the closer is due; `comma`: one stood there;
-    `bare`: how many of its texts had no quotes."""
+class ContainerFrame:
+    """An open container. `ready`: the last entry is complete and a comma or the closer is next; `comma`: there was one;
+    `unquoted`: how many of its texts had no quotes."""
 
     opener: str
     value: Json
@@ -29,7 +29,7 @@ class Frame:
     key: str | int = ""
     ready: bool = False
     comma: bool = False
-    bare: int = 0
+    unquoted: int = 0
 
     @property
     def is_object(self) -> bool:
@@ -45,7 +45,7 @@ class Containers:
 
     def __init__(self, text: str, max_depth: int) -> None:
         self.text, self.max_depth = text, max_depth
-        self.frames: list[Frame] = []
+        self.frames: list[ContainerFrame] = []
         self.ledger = Ledger()
         self.result: Json = None
         self.unsure: list[str] = []
@@ -58,10 +58,10 @@ class Containers:
             self.result = value
         if len(self.frames) >= self.max_depth:
             raise Unreadable("too_deep", f"brackets nest deeper than {self.max_depth} levels", at)
-        self.frames.append(Frame(opener, value, at))
+        self.frames.append(ContainerFrame(opener, value, at))
 
     def put(self, value: Json, at: int) -> None:
-        """`value` becomes the entry that is due in the innermost container."""
+        """`value` becomes the next entry of the innermost container."""
         frame = self.frames[-1]
         if frame.is_object:
             key = frame.key
@@ -100,7 +100,7 @@ class Containers:
         self.closed = False
 
     def note(self, rule: str, before: Json, after: Json) -> None:
-        """A receipt for a repair of the entry that is being read."""
+        """Record a repair of the entry that is being read."""
         if self.ledger.wants(rule):
             self.ledger.add(rule, pointer(self._steps()), before, after)
 
@@ -130,12 +130,16 @@ class Containers:
         frame = self.frames.pop()
         if frame.opener == "(":
             self._check_tuple(frame)
-        if frame.bare and frame.opener == "[" and sum(isinstance(item, str) for item in frame.value) > frame.bare:
+        if (
+            frame.unquoted
+            and frame.opener == "["
+            and sum(isinstance(item, str) for item in frame.value) > frame.unquoted
+        ):
             raise Unreadable("ambiguous_value", "a list of texts with and without quotes", frame.at, at)
         if self.frames:
             self.put(frame.value, at)
 
-    def _check_tuple(self, frame: Frame) -> None:
+    def _check_tuple(self, frame: ContainerFrame) -> None:
         if (len(frame.value) < 2 and not frame.comma) or _MONEY_TUPLE.match(self.text, frame.at):
             raise Unreadable("ambiguous_parentheses", "parentheses may mean a negative amount", frame.at)
         self.note("tuple", "(", "[")

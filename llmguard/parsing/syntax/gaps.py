@@ -1,4 +1,4 @@
-"""What stands between the tokens of broken JSON: white space, signs that do not show, and comments."""
+"""What is between the tokens of broken JSON: white space, invisible characters, and comments."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ _DOUBT = Pattern(
     r"|hypothetical|circa|not (?:sure|certain|[0-9])|or [0-9\"'])|\?|~",
     IGNORECASE,
 )
-"""A comment that says the value beside it is not sure, or not all there is."""
+"""A comment that says that the value beside it is uncertain or incomplete."""
 
 _READ_OF_A_COMMENT = 400
+"""Characters of a comment that are searched for such words: a long one is prose, and says it at its beginning."""
 
 
 class Gaps:
-    """Goes from one token to the next. A comment is judged once, however often it is repeated."""
+    """Goes from one token to the next. A comment is classified once, however often it is repeated."""
 
     def __init__(self, text: str, stack: Containers) -> None:
         self.text, self.stack = text, stack
@@ -34,8 +35,8 @@ class Gaps:
         """Where the next token starts; the length of the text where there is none."""
         text = self.text
         while True:
-            if found := _WHITE.match(text, at):
-                at = found.end()
+            if match := _WHITE.match(text, at):
+                at = match.end()
             sign = text[at : at + 1]
             if sign == "" or sign in '{}[]",:' or sign.isalnum():
                 return at
@@ -45,11 +46,11 @@ class Gaps:
             at = end
 
     def _invisible(self, at: int) -> int:
-        found = _ODD_WHITE.match(self.text, at)
-        if not found:
+        match = _ODD_WHITE.match(self.text, at)
+        if not match:
             return at
-        self.stack.note("invisible_character", ascii(found[0]), "")
-        return found.end()
+        self.stack.note("invisible_character", ascii(match[0]), "")
+        return match.end()
 
     def _comment(self, sign: str, at: int) -> int:
         text = self.text

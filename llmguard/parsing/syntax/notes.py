@@ -20,9 +20,10 @@ KINDS: dict[str, RepairKind] = {rule: kind for kind, names in _NAMES.items() for
 """Rule -> kind, of every repair that is made to a text."""
 
 MOST_OF_ONE_RULE = 16
-"""From here on, the repairs of one rule are counted, not listed: a reply in single quotes has thousands of them."""
+"""More repairs of one rule than this are counted, not listed: a reply in single quotes has thousands of them."""
 
 _MAX_CHARS = 200
+"""Of a text in a repair; records hold them."""
 
 
 class Ledger:
@@ -50,7 +51,7 @@ class Ledger:
     def add(self, rule: str, path: str, before: Json, after: Json) -> None:
         """The details of a repair that was counted."""
         self._firsts.setdefault(rule, (before, after))
-        self._repairs.append(Repair(path, clipped(before), clipped(after), KINDS[rule], rule))
+        self._repairs.append(Repair(path, cut_middle(before), cut_middle(after), KINDS[rule], rule))
 
     def listed(self) -> tuple[Repair, ...]:
         many = {rule for rule, count in self._counts.items() if count > MOST_OF_ONE_RULE}
@@ -59,15 +60,17 @@ class Ledger:
 
     def _counted(self, rule: str) -> Repair:
         before, after = self._firsts[rule]
-        return Repair("", f"{self._counts[rule]} times, first {clipped(before)!r}", clipped(after), KINDS[rule], rule)
+        return Repair(
+            "", f"{self._counts[rule]} times, first {cut_middle(before)!r}", cut_middle(after), KINDS[rule], rule
+        )
 
 
 def around(rule: str, before: Json, after: Json = "") -> Repair:
-    """A repair of the whole reply, or of what stands around its value."""
-    return Repair("", clipped(before), clipped(after), KINDS[rule], rule)
+    """A repair of the whole reply, or of the text around its value."""
+    return Repair("", cut_middle(before), cut_middle(after), KINDS[rule], rule)
 
 
-def clipped(value: Json, longest: int = _MAX_CHARS) -> Json:
+def cut_middle(value: Json, longest: int = _MAX_CHARS) -> Json:
     """`value`, with a long text cut in the middle."""
     if isinstance(value, str) and len(value) > longest:
         return f"{value[: longest // 2]} … {value[-longest // 2 :]}"

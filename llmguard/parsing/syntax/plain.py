@@ -1,5 +1,4 @@
-"""Members and items that are plain, which nearly all are: taken in by one pattern each, and what is not damaged by the
-decoder that is written in C."""
+"""Plain members and items, which nearly all are: each read by one pattern, and undamaged runs of them by the decoder in C."""
 
 from __future__ import annotations
 
@@ -7,7 +6,7 @@ import re
 
 from llmguard.core.canonical import Json
 from llmguard.core.patterns import Pattern
-from llmguard.parsing.syntax.containers import Containers, Frame
+from llmguard.parsing.syntax.containers import ContainerFrame, Containers
 from llmguard.parsing.syntax.scalars import WORDS
 from llmguard.parsing.syntax.strict import NotStrict, load, same_json
 from llmguard.parsing.syntax.strings import Unreadable
@@ -47,31 +46,31 @@ _MENDS = {",": "", "True": "true", "False": "false", "None": "null"}
 _RULES = {",": "trailing_comma", "True": "literal", "False": "literal", "None": "literal"}
 
 
-def take_members(text: str, at: int, frame: Frame, stack: Containers) -> int:
-    """Puts plain members from `at` on into the object `frame`; where the first one starts that is not plain."""
-    members, match = frame.value, _MEMBER.match
-    while found := match(text, at):
-        double, single, curly, bare, plain, quoted, typographic, number, fraction, word = found.groups()
+def take_members(text: str, at: int, frame: ContainerFrame, stack: Containers) -> int:
+    """Puts plain members from `at` on into the object `frame`; returns where the first one starts that is not plain."""
+    members, match_at = frame.value, _MEMBER.match
+    while match := match_at(text, at):
+        double, single, curly, bare, plain, quoted, typographic, number, fraction, word = match.groups()
         key = double if double is not None else single if single is not None else bare if bare is not None else curly
-        at = found.end()
+        at = match.end()
         value: Json = plain
         if value is None:
             value = _value(quoted, typographic, number, fraction, word)
         if key in members and not same_json(members[key], value):
-            raise Unreadable("duplicate_key", f"the key {key!r} stands twice with different values", found.start())
+            raise Unreadable("duplicate_key", f"the key {key!r} stands twice with different values", match.start())
         members[key] = value
         if double is None or quoted is not None or typographic is not None or word in _PYTHON:
             frame.key = key
-            _note(found, stack)
+            _note(match, stack)
         frame.ready = text[at - 1] != ","
         frame.comma = not frame.ready
     return at
 
 
-def take_flat_members(text: str, at: int, frame: Frame) -> int:
-    """Puts a run of strict members, lists of scalars among them, into the object `frame`; where the run ends."""
-    found = _PAIR_RUN.match(text, at)
-    run = found[0] if found else ""
+def take_flat_members(text: str, at: int, frame: ContainerFrame) -> int:
+    """Puts a run of strict members, lists of scalars among them, into the object `frame`; returns where the run ends."""
+    match = _PAIR_RUN.match(text, at)
+    run = match[0] if match else ""
     if run:
         for key, value in _strict(f"{{{run[:-1]}}}", at).items():
             if key in frame.value and not same_json(frame.value[key], value):
@@ -81,12 +80,12 @@ def take_flat_members(text: str, at: int, frame: Frame) -> int:
     return at + len(run)
 
 
-def take_items(text: str, at: int, frame: Frame, stack: Containers) -> int:
+def take_items(text: str, at: int, frame: ContainerFrame, stack: Containers) -> int:
     """The same for a list."""
-    match = _ITEM.match
-    while found := match(text, at):
-        plain, quoted, typographic, number, fraction, word = found.groups()
-        at = found.end()
+    match_at = _ITEM.match
+    while match := match_at(text, at):
+        plain, quoted, typographic, number, fraction, word = match.groups()
+        at = match.end()
         if word in _PYTHON:
             stack.note("literal", word, WORDS[word])
         _note_quotes(quoted, typographic, stack)
@@ -96,10 +95,10 @@ def take_items(text: str, at: int, frame: Frame, stack: Containers) -> int:
     return at
 
 
-def take_flat_items(text: str, at: int, frame: Frame) -> int:
-    """Puts a run of strict items, containers of scalars among them, into the list `frame`; where the run ends."""
-    found = _FLAT_RUN.match(text, at)
-    run = found[0] if found else ""
+def take_flat_items(text: str, at: int, frame: ContainerFrame) -> int:
+    """Puts a run of strict items, containers of scalars among them, into the list `frame`; returns where the run ends."""
+    match = _FLAT_RUN.match(text, at)
+    run = match[0] if match else ""
     if run:
         frame.value.extend(_strict(f"[{run.removesuffix(',')}]", at))
         frame.comma = run.endswith(",")
@@ -107,36 +106,36 @@ def take_flat_items(text: str, at: int, frame: Frame) -> int:
     return at + len(run)
 
 
-def take_lax_items(text: str, at: int, frame: Frame, stack: Containers) -> int:
-    """The same with trailing commas and Python's words in the containers, once so many were noted that they are only
-    counted: their receipts would not be listed any more."""
+def take_lax_items(text: str, at: int, frame: ContainerFrame, stack: Containers) -> int:
+    """The same with trailing commas and Python's words in the containers, once so many were recorded that they are only
+    counted: further ones would not be listed."""
     if not (stack.ledger.only_counts("trailing_comma") or stack.ledger.only_counts("literal")):
         return at
-    found = _LAX_RUN.match(text, at)
-    if not found or not found[0]:
+    match = _LAX_RUN.match(text, at)
+    if not match or not match[0]:
         return at
 
-    def mended(part: re.Match[str]) -> str:
+    def repaired(part: re.Match[str]) -> str:
         if part[1] is not None:
             return part[1]
         stack.note(_RULES[part[0]], part[0], _MENDS[part[0]])
         return _MENDS[part[0]]
 
-    frame.value.extend(_strict(f"[{_DAMAGE.sub(mended, found[0][:-1])}]", at))
+    frame.value.extend(_strict(f"[{_DAMAGE.sub(repaired, match[0][:-1])}]", at))
     frame.comma, frame.ready = True, False
-    return found.end()
+    return match.end()
 
 
 def flat_at(text: str, at: int) -> tuple[Json, int] | None:
     """A strict container of scalars, and where it ends; None where none starts."""
-    found = _FLAT.match(text, at)
-    return (_strict(found[0], at), found.end()) if found else None
+    match = _FLAT.match(text, at)
+    return (_strict(match[0], at), match.end()) if match else None
 
 
 def container_key_at(text: str, at: int) -> tuple[str, int] | None:
     """A plain key whose value is a container, and where that starts."""
-    found = _CONTAINER_MEMBER.match(text, at)
-    return (found[1], found.end()) if found else None
+    match = _CONTAINER_MEMBER.match(text, at)
+    return (match[1], match.end()) if match else None
 
 
 def _value(
@@ -149,10 +148,10 @@ def _value(
     return typographic if quoted is None else quoted
 
 
-def _note(found: re.Match[str], stack: Containers) -> None:
-    _, single, curly, bare, _, quoted, typographic, _, _, word = found.groups()
-    if bare is not None:
-        stack.note("unquoted_key", bare, bare)
+def _note(match: re.Match[str], stack: Containers) -> None:
+    _, single, curly, unquoted, _, quoted, typographic, _, _, word = match.groups()
+    if unquoted is not None:
+        stack.note("unquoted_key", unquoted, unquoted)
     _note_quotes(single, curly, stack)
     _note_quotes(quoted, typographic, stack)
     if word in _PYTHON:
@@ -170,4 +169,4 @@ def _strict(text: str, at: int) -> Json:
     try:
         return load(text)
     except NotStrict as error:
-        raise Unreadable(error.rule, f"{error.rule.replace('_', ' ')}: {error.found[:60]!r}", at) from None
+        raise Unreadable(error.rule, f"{error.rule.replace('_', ' ')}: {error.actual[:60]!r}", at) from None

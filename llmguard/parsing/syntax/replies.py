@@ -26,25 +26,25 @@ def parse_strict(text: str, *, max_depth: int = MAX_DEPTH, max_chars: int = MAX_
     '(whole value): the same key stands twice with different values [duplicate_key]'
     """
     if len(text) > max_chars:
-        return None, (violation("too_large", found=len(text)),)
+        return None, (violation("too_large", actual=len(text)),)
     if too_deep(text, max_depth):
-        return None, (violation("too_deep", found=max_depth),)
+        return None, (violation("too_deep", actual=max_depth),)
     try:
         return load(text), ()
     except NotStrict as error:
-        return None, (violation(error.rule, found=error.found),)
+        return None, (violation(error.rule, actual=error.actual),)
 
 
-def parse(text: str, *, max_depth: int = MAX_DEPTH, max_chars: int = MAX_CHARS, cut: bool = False) -> Parsed:
+def parse_candidates(text: str, *, max_depth: int = MAX_DEPTH, max_chars: int = MAX_CHARS, cut: bool = False) -> Parsed:
     """The candidate values of a reply. `cut`: the text was cut off at its end.
 
-    >>> [candidate.value for candidate in parse("Sure: {'a': 1,}").candidates]
+    >>> [candidate.value for candidate in parse_candidates("Sure: {'a': 1,}").candidates]
     [{'a': 1}]
     """
     if len(text) > max_chars:
-        return Parsed(violation=violation("too_large", found=len(text)))
+        return Parsed(violation=violation("too_large", actual=len(text)))
     if too_deep(text, max_depth):
-        return Parsed(violation=violation("too_deep", found=max_depth))
+        return Parsed(violation=violation("too_deep", actual=max_depth))
     try:
         return Parsed((Candidate(load(text), end=len(text)),))
     except NotStrict as error:
@@ -56,9 +56,10 @@ def _searched(text: str, max_depth: int, cut: bool, prefix: tuple[Json, int] | N
     plain, rule = _undone(text)
     if not rule:
         return candidates_in(text, max_depth=max_depth, cut=cut, prefix=prefix)
-    found = candidates_in(plain, max_depth=max_depth, cut=cut)
+    parsed = candidates_in(plain, max_depth=max_depth, cut=cut)
     undone = around(rule, text, plain[:400])
-    return replace(found, candidates=tuple(replace(one, repairs=(undone, *one.repairs)) for one in found.candidates))
+    candidates = tuple(replace(one, repairs=(undone, *one.repairs)) for one in parsed.candidates)
+    return replace(parsed, candidates=candidates)
 
 
 def _undone(text: str) -> tuple[str, str]:

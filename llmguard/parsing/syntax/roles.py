@@ -66,6 +66,7 @@ _TAKEN_BACK = (
 )
 _BACK = Pattern(rf"(?<!\w)(?:{_TAKEN_BACK})(?!\w)", IGNORECASE)
 _FAR = 240
+"""Characters around a value in which its role is looked for."""
 
 
 def role_of(before: str) -> Role:
@@ -77,15 +78,15 @@ def role_of(before: str) -> Role:
     if _quoted(before):
         return "example"
     line = _last_words(before)
-    found: Role = "plain"
+    role: Role = "plain"
     for cue in _CUE.finditer(line):
         kind: Role = cue.lastgroup  # type: ignore[assignment]
-        if kind == "answer" and found in ("final", "draft", "example", "option"):
+        if kind == "answer" and role in ("final", "draft", "example", "option"):
             continue  # "the final answer", "an example output"
-        if kind == "option" and found == "example":
+        if kind == "option" and role == "example":
             continue
-        found = kind
-    return found
+        role = kind
+    return role
 
 
 def _last_words(before: str) -> str:
@@ -103,8 +104,8 @@ def role_after_correction(before: str) -> Role:
     ('final', 'example')
     """
     rest = before
-    while found := _BACK.search(rest[-_FAR:]):
-        rest = rest[-_FAR:][found.end() :]
+    while match := _BACK.search(rest[-_FAR:]):
+        rest = rest[-_FAR:][match.end() :]
     role = role_of(rest)
     return "final" if role in ("plain", "answer") else role
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from llmguard.core.canonical import Json
 from llmguard.core.patterns import Pattern
 from llmguard.parsing.syntax.strict import MAX_DIGITS
-from llmguard.parsing.syntax.strings import RunsOn, Unreadable
+from llmguard.parsing.syntax.strings import EntryKind, Unreadable
 
 WORDS: dict[str, bool | None] = {
     "true": True, "false": False, "null": None, "True": True, "False": False, "None": None, "TRUE": True,
@@ -49,7 +49,7 @@ _LITERAL_CALL = Pattern(
 
 
 class Scalar(NamedTuple):
-    """A scalar that was read up to `end`. `rule` is the repair that it took, "" for none; `before` is what stood there."""
+    """A scalar that was read up to `end`. `rule` is the repair that it took, "" for none; `before` is its text."""
 
     value: Json
     end: int
@@ -57,13 +57,13 @@ class Scalar(NamedTuple):
     before: str = ""
 
 
-def number_at(text: str, at: int, place: RunsOn) -> Scalar | None:
+def number_at(text: str, at: int, kind: EntryKind) -> Scalar | None:
     """A number as JSON, JSON5 or Python write it; None where there is none."""
-    found = _NUMBER.match(text, at)
-    if place == "member" and found and _DIGIT_COMMA.match(text, found.end()):
+    match = _NUMBER.match(text, at)
+    if kind == "member" and match and _DIGIT_COMMA.match(text, match.end()):
         return None  # 1,250.40: no key starts with a digit, so the comma is part of the number
-    if found and _ENDS.match(text, found.end()):
-        return Scalar(converted(found[0], at), found.end())
+    if match and _ENDS.match(text, match.end()):
+        return Scalar(json_number(match[0], at), match.end())
     if text[at] not in "+-.0123456789":
         return None
     odd = _JSON5_NUMBER.match(text, at)
@@ -71,36 +71,36 @@ def number_at(text: str, at: int, place: RunsOn) -> Scalar | None:
         return None
     sign, hexadecimal, decimal = odd.groups()
     plain = sign + (str(int(hexadecimal, 16)) if hexadecimal else _plain_number(decimal))
-    return Scalar(converted(plain, at), odd.end(), "number", odd[0])
+    return Scalar(json_number(plain, at), odd.end(), "number", odd[0])
 
 
 def word_at(text: str, at: int) -> Scalar | None:
     """true, false or null, in JSON's or another language's spelling; None where there is none of them."""
-    found = _WORD.match(text, at)
-    if not found or not _ENDS.match(text, found.end()):
+    match = _WORD.match(text, at)
+    if not match or not _ENDS.match(text, match.end()):
         return None
-    if found[0].lstrip("+-") in _NOT_FINITE:
-        raise Unreadable("non_finite", f"{found[0]} is not a JSON number", at)
-    if found[0] not in WORDS:
+    if match[0].lstrip("+-") in _NOT_FINITE:
+        raise Unreadable("non_finite", f"{match[0]} is not a JSON number", at)
+    if match[0] not in WORDS:
         return None
-    rule = "" if found[0] in _JSON_WORDS else "literal"
-    return Scalar(WORDS[found[0]], found.end(), rule, found[0])
+    rule = "" if match[0] in _JSON_WORDS else "literal"
+    return Scalar(WORDS[match[0]], match.end(), rule, match[0])
 
 
 def literal_call_at(text: str, at: int) -> Scalar | None:
     """`Decimal("1.5")` and `datetime.date(2024, 3, 5)`: calls of Python's own that stand for a scalar."""
-    found = _LITERAL_CALL.match(text, at)
-    if not found:
+    match = _LITERAL_CALL.match(text, at)
+    if not match:
         return None
-    decimal, other, year, month, day = found.groups()
-    value = f"{year}-{month:0>2}-{day:0>2}" if year else converted(decimal or other, at)
-    return Scalar(value, found.end(), "call", found[0])
+    decimal, other, year, month, day = match.groups()
+    value = f"{year}-{month:0>2}-{day:0>2}" if year else json_number(decimal or other, at)
+    return Scalar(value, match.end(), "call", match[0])
 
 
-def bare_at(text: str, at: int, place: RunsOn, *, cut: bool) -> Scalar:
+def unquoted_at(text: str, at: int, kind: EntryKind, *, cut: bool) -> Scalar:
     """A text without quotes, up to the next comma, closer or line end. Its rule is `ellipsis` for "and so on"."""
-    found = _BARE[place].match(text, at)
-    end = found.end() if found else at
+    match = _BARE[kind].match(text, at)
+    end = match.end() if match else at
     token = text[at:end]
     if comment := _COMMENT.search(token):
         token, end = token[: comment.start()], at + comment.start()
@@ -109,14 +109,14 @@ def bare_at(text: str, at: int, place: RunsOn, *, cut: bool) -> Scalar:
         return Scalar(None, end, "ellipsis", token)
     if end == len(text) and not cut:
         raise Unreadable("unterminated", "the text ends in the middle of a value", end)
-    _refuse_doubtful(token, place, text, at, end)
+    _refuse_doubtful(token, kind, text, at, end)
     after = text[end : end + 1]
     if not token or (after not in ",;}])\n\r/#" and not after.isspace()):
         raise Unreadable("no_value", f"no JSON value: {text[at : end + 20]!r}", at)
     return Scalar(token, end, "unquoted_value", token)
 
 
-def converted(literal: str, at: int) -> int | float:
+def json_number(literal: str, at: int) -> int | float:
     """The number that JSON's `literal` spells; Unreadable where it is too long or not finite."""
     if not any(sign in literal for sign in ".eE"):
         if len(literal) > MAX_DIGITS:
@@ -128,10 +128,10 @@ def converted(literal: str, at: int) -> int | float:
     return number
 
 
-def _refuse_doubtful(token: str, place: RunsOn, text: str, at: int, end: int) -> None:
-    if place == "item" and token[-1:].isdigit() and _DIGIT_COMMA.match(text, end):
+def _refuse_doubtful(token: str, kind: EntryKind, text: str, at: int, end: int) -> None:
+    if kind == "item" and token[-1:].isdigit() and _DIGIT_COMMA.match(text, end):
         raise Unreadable("ambiguous_number", f"{token[:40]!r} may go on after the comma", end)
-    if place == "member" and _DIGIT_COMMA_IN.search(token) and not _GROUPS.match(token):
+    if kind == "member" and _DIGIT_COMMA_IN.search(token) and not _GROUPS.match(token):
         raise Unreadable("ambiguous_number", f"{token[:40]!r} may be one number or two entries", at)
     if _is_broken_scalar(token):
         raise Unreadable("ambiguous_value", f"{token[:40]!r} may be a damaged number or word", at)

@@ -1,4 +1,4 @@
-"""Where in a text the values are: one walk from mark to mark over thoughts, fences and brackets."""
+"""Where the values are in a text: one pass from mark to mark over thoughts, fences and brackets."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from llmguard.core.canonical import Json
 from llmguard.core.outcome import Repair, Violation
 from llmguard.core.patterns import Pattern
 from llmguard.parsing.syntax.candidates import Candidate, Parsed
-from llmguard.parsing.syntax.notes import Ledger, around, clipped
+from llmguard.parsing.syntax.notes import Ledger, around, cut_middle
 from llmguard.parsing.syntax.roles import Role, role_after_correction, role_of, taken_back
 from llmguard.parsing.syntax.strict import NotStrict, load_at
 from llmguard.parsing.syntax.strings import Unreadable
-from llmguard.parsing.syntax.tolerant import Found, Tolerant
+from llmguard.parsing.syntax.tolerant import Tolerant, TolerantValue
 
 MOST_CANDIDATES = 1000
+"""A reply with more values is refused: no answer can be chosen among so many."""
 
 _STRICT_TRIES = 16
 """Values after the first that are tried strictly before they are read tolerantly; a text of fragments is not tried on."""
@@ -71,29 +72,29 @@ def candidates_in(text: str, *, max_depth: int, cut: bool, prefix: tuple[Json, i
     if called := _CALLED.match(body) or _TUPLE.match(body):
         start = called.start(1) if called.lastindex else body.index("(")
         return _alone(text, body, Tolerant(body, start, max_depth=max_depth, cut=cut))
-    return _Search(text, max_depth, cut, prefix).run()
+    return _Search(text, max_depth, cut, prefix).all_candidates()
 
 
 def _alone(text: str, body: str, reader: Tolerant) -> Parsed:
     """A text that is one value as a whole: members without their braces, a call, or a tuple. Brackets in it are its."""
     try:
-        found = reader.run()
+        result = reader.read()
     except Unreadable as error:
         return Parsed((Candidate(None, refused=Violation("", error.rule, error.message)),))
-    if body[found.end :].strip(" \t\r\n;"):
+    if body[result.end :].strip(" \t\r\n;"):
         return Parsed((Candidate(None, refused=Violation("", "ambiguous_brackets", "text after the value")),))
-    return Parsed((Candidate(found.value, found.ledger.listed(), 0, len(text), found.closed, unsure=found.unsure),))
+    return Parsed((Candidate(result.value, result.ledger.listed(), 0, len(text), result.closed, unsure=result.unsure),))
 
 
 class _Search:
-    """One walk. `first`: where a value may start that the text is about; `last`: where the last value ended."""
+    """One pass. `first`: where the text begins, which may be the value that it is about; `last`: where the last value ended."""
 
     def __init__(self, text: str, max_depth: int, cut: bool, prefix: tuple[Json, int] | None) -> None:
         self.text, self.max_depth, self.cut, self.prefix = text, max_depth, cut, prefix
         self.first = len(text) - len(text.lstrip())
         if _DOUBLED.match(text, self.first):
             self.first = text.index("{", self.first + 1)
-        self.found: list[Candidate] = []
+        self.candidates: list[Candidate] = []
         self.last = 0
         self.fence = ""
         self.thoughts: list[tuple[int, int]] = []
@@ -102,23 +103,23 @@ class _Search:
         self.strict_tries = _STRICT_TRIES
         self.work = 0
 
-    def run(self) -> Parsed:
+    def all_candidates(self) -> Parsed:
         position = 0
         while mark := _MARK.search(self.text, position):
             position = self.step(mark)
-            if len(self.found) > MOST_CANDIDATES:
-                return Parsed(tuple(self.found), violation=_too_many())
+            if len(self.candidates) > MOST_CANDIDATES:
+                return Parsed(tuple(self.candidates), violation=_too_many())
         if self.thought_since >= 0:
             self.thoughts.append((self.thought_since, len(self.text)))
-        deep = next((one.refused for one in self.found if one.refused and one.refused.rule == "too_deep"), None)
+        deep = next((one.refused for one in self.candidates if one.refused and one.refused.rule == "too_deep"), None)
         if deep:
             return Parsed(violation=deep)
-        return Parsed(self.with_words_after(), bare=self.bare())
+        return Parsed(self.with_words_after(), unbracketed=self.unbracketed())
 
     # -- marks
 
     def step(self, mark: re.Match[str]) -> int:
-        """What a mark is the start of; where to look on."""
+        """Read what a mark is the start of; returns where to look on."""
         if mark["open"]:
             self.thought_since = mark.start() if self.thought_since < 0 else self.thought_since
         elif mark["close"]:
@@ -130,7 +131,7 @@ class _Search:
         return mark.end()
 
     def is_prose(self, start: int) -> bool:
-        """Whether a bracket starts no value: one that is doubled, or that holds nothing but words."""
+        """Whether a bracket starts no value: it is doubled, or has only words in it."""
         return bool(_DOUBLED.match(self.text, start)) or (
             start != self.first and bool(_WORDS_ONLY.match(self.text, start))
         )
@@ -139,68 +140,68 @@ class _Search:
         """A closing tag; without an opening one, all that came before it was thought."""
         start = max(self.thought_since, 0)
         self.thoughts.append((start, mark.end()))
-        number = len(self.found)
-        while number > self.all_thoughts and self.found[number - 1].start >= start:
+        number = len(self.candidates)
+        while number > self.all_thoughts and self.candidates[number - 1].start >= start:
             number -= 1
-            self.found[number] = replace(self.found[number], role="thought")
+            self.candidates[number] = replace(self.candidates[number], role="thought")
         if number == self.all_thoughts:
-            self.all_thoughts = len(self.found)
+            self.all_thoughts = len(self.candidates)
         self.thought_since = -1
         self.last = mark.end()
 
     def value(self, start: int) -> int:
-        """The value at `start` becomes a candidate, or a refused one; where to look on."""
+        """The value at `start` becomes a candidate, or a refused one; returns where to look on."""
         try:
-            found = self.read(start)
+            result = self.read(start)
         except Unreadable as error:
             return self.refused(start, error)
-        if found.closed and self.goes_on(found, start):
-            doubt = Unreadable("ambiguous_brackets", "the text goes on after the value was closed", found.end)
+        if result.closed and self.goes_on(result, start):
+            doubt = Unreadable("ambiguous_brackets", "the text goes on after the value was closed", result.end)
             return self.refused(start, doubt)
-        extra = _AFTER.match(self.text, found.end) if found.closed else None
+        extra = _AFTER.match(self.text, result.end) if result.closed else None
         if extra:
-            found.ledger.wants("extra_closer")
-            found.ledger.add("extra_closer", "", extra[1], "")
-        end = extra.end() if extra else found.end
-        self.add(Candidate(found.value, found.ledger.listed(), start, end, found.closed, unsure=found.unsure))
+            result.ledger.wants("extra_closer")
+            result.ledger.add("extra_closer", "", extra[1], "")
+        end = extra.end() if extra else result.end
+        self.add(Candidate(result.value, result.ledger.listed(), start, end, result.closed, unsure=result.unsure))
         return end
 
-    def goes_on(self, found: Found, start: int) -> bool:
+    def goes_on(self, result: TolerantValue, start: int) -> bool:
         """Whether what follows a value that was closed reads like a part of it."""
-        following = self.text[found.end : found.end + 1]
-        if found.ledger and (following.isalnum() or following == '"'):
+        following = self.text[result.end : result.end + 1]
+        if result.ledger and (following.isalnum() or following == '"'):
             return True
-        if _GOES_ON.match(self.text, found.end):
+        if _GOES_ON.match(self.text, result.end):
             return True
-        return (found.doubtful or start == self.first) and bool(_MORE.match(self.text, found.end))
+        return (result.doubtful or start == self.first) and bool(_MORE.match(self.text, result.end))
 
-    def read(self, start: int) -> Found:
+    def read(self, start: int) -> TolerantValue:
         """Strictly where that is cheap, then tolerantly."""
         if self.prefix and start == self.first:
-            return Found(*self.prefix, True, Ledger())
+            return TolerantValue(*self.prefix, True, Ledger())
         if self.strict_tries and not self.cut and start != self.first:
             try:
-                return Found(*load_at(self.text, start), True, Ledger())
+                return TolerantValue(*load_at(self.text, start), True, Ledger())
             except NotStrict:
                 self.strict_tries -= 1
-        return Tolerant(self.text, start, max_depth=self.max_depth, cut=self.cut).run()
+        return Tolerant(self.text, start, max_depth=self.max_depth, cut=self.cut).read()
 
     def refused(self, start: int, error: Unreadable) -> int:
         """Text that looks like JSON and cannot be read; other brackets are prose."""
         if start == self.first or _JSON_LIKE.match(self.text, start) or error.rule == "too_deep":
-            snippet = clipped(self.text[max(start, error.at - 40) : error.at + 40])
+            snippet = cut_middle(self.text[max(start, error.at - 40) : error.at + 40])
             reason = Violation("", error.rule, error.message, "one JSON value with one reading", snippet)
-            self.found.append(Candidate(None, (), start, error.at, False, self.role(start), reason))
-        self.work += error.seen - start
+            self.candidates.append(Candidate(None, (), start, error.at, False, self.role(start), reason))
+        self.work += error.read_to - start
         if self.work > _MOST_WORK * len(self.text):
-            return max(start + 1, error.seen)
+            return max(start + 1, error.read_to)
         if error.rule.startswith("unterminated"):
-            line = self.text.find("\n", start, error.seen)
+            line = self.text.find("\n", start, error.read_to)
             if line >= 0:
                 return line
         return max(start + 1, error.at)
 
-    # -- what is said of a value
+    # -- what the text says of a value
 
     def role(self, start: int) -> Role:
         if self.thought_since >= 0:
@@ -208,7 +209,7 @@ class _Search:
         before = self.text[max(self.last, start - _NEAR) : start]
         if _KEY_BEFORE.search(before[-40:]):
             return "plain"  # a member of an object that could not be read: its key is no word of the model's
-        if self.found and taken_back(before):
+        if self.candidates and taken_back(before):
             return role_after_correction(before)
         if _CODE.search(self.fence.lower()) and _IN_CODE.search(before[-80:]):
             return "code"
@@ -218,15 +219,15 @@ class _Search:
         between = self.text[self.last : candidate.start]
         if any(repair.rule == "unquoted_value" for repair in candidate.repairs) and not self.stands_alone(candidate):
             return
-        gap = bool(self.found) and bool(_GAP.match(between))
-        before = between if self.found else self.text[: candidate.start]
+        gap = bool(self.candidates) and bool(_GAP.match(between))
+        before = between if self.candidates else self.text[: candidate.start]
         role = self.role(candidate.start)
         noted = candidate.repairs + self.surroundings(before, candidate) + self.set_aside(role)
-        self.found.append(replace(candidate, repairs=noted, role=role, gap=gap))
+        self.candidates.append(replace(candidate, repairs=noted, role=role, gap=gap))
         self.last = candidate.end
 
     def set_aside(self, role: Role) -> tuple[Repair, ...]:
-        """The receipt for a thought before an answer."""
+        """The repair that leaves out a thought before an answer."""
         if not self.thoughts or role == "thought":
             return ()
         start, end = self.thoughts[-1]
@@ -239,27 +240,27 @@ class _Search:
         return not before or before.startswith(_FENCES) or before.endswith((":", "="))
 
     def surroundings(self, before: str, candidate: Candidate) -> tuple[Repair, ...]:
-        """The receipt for what stands around a value."""
+        """The repair that leaves out the text around a value."""
         after = self.text[candidate.end : candidate.end + _NEAR]
         outside = before.strip() + after.strip()
         if not outside.strip(_INVISIBLE):
-            return (around("invisible_character", ascii(clipped(outside))),) if outside else ()
+            return (around("invisible_character", ascii(cut_middle(outside))),) if outside else ()
         rule = "fence" if any(fence in outside for fence in _FENCES) else "prose"
         return (around(rule, before.strip() or after.strip()),)
 
     def with_words_after(self) -> tuple[Candidate, ...]:
-        """Each candidate with what is said right after it: a value that was taken back is no answer."""
-        ends = [*(one.start for one in self.found[1:]), len(self.text)][: len(self.found)]
+        """Each candidate with the words right after it: a value that is taken back is no answer."""
+        ends = [*(one.start for one in self.candidates[1:]), len(self.text)][: len(self.candidates)]
         return tuple(
             replace(one, role="retracted")
             if one.may_be_answer and taken_back(self.text[one.end : min(end, one.end + _NEAR)])
             else one
-            for one, end in zip(self.found, ends, strict=True)
+            for one, end in zip(self.candidates, ends, strict=True)
         )
 
-    def bare(self) -> str:
+    def unbracketed(self) -> str:
         """The text without thoughts and fences, where it holds no value in brackets."""
-        if self.found:
+        if self.candidates:
             return ""
         parts, position = [], 0
         for start, end in self.thoughts:

@@ -17,6 +17,7 @@ MOST_DEPTH = 512
 """What a guard may allow at most: every strict encoder and validator behind the parser carries it."""
 
 MAX_CHARS = 8 * 1024 * 1024
+"""Of a reply: far more than any model writes."""
 MAX_DIGITS = 4300
 """Digits of an integer in text: CPython's own bound (CVE-2020-10735)."""
 
@@ -37,9 +38,9 @@ class NotStrict(ValueError):
     `prefix`: the strict value that the text starts with, where only what follows is in the way, and where it ends.
     """
 
-    def __init__(self, rule: str = "", found: str = "", prefix: tuple[Json, int] | None = None) -> None:
+    def __init__(self, rule: str = "", actual: str = "", prefix: tuple[Json, int] | None = None) -> None:
         super().__init__(rule or "not JSON")
-        self.rule, self.found, self.prefix = rule, found, prefix
+        self.rule, self.actual, self.prefix = rule, actual, prefix
 
 
 def load(text: str) -> Json:
@@ -71,8 +72,8 @@ def load_at(text: str, start: int) -> tuple[Json, int]:
 
 
 def _after_white(text: str, at: int) -> int:
-    found = _WHITE.match(text, at) if text[at : at + 1] in _WHITE_SPACE else None
-    return found.end() if found else at
+    match = _WHITE.match(text, at) if text[at : at + 1] in _WHITE_SPACE else None
+    return match.end() if match else at
 
 
 def _as_not_strict(error: BaseException) -> NotStrict:
@@ -168,20 +169,20 @@ _MESSAGES = {
 }
 
 
-def violation(rule: str, found: Json = None) -> Violation:
-    """What is wrong with a text that broke `rule`; an empty rule: it is no JSON at all."""
+def violation(rule: str, actual: Json = None) -> Violation:
+    """What is wrong with a text that broke `rule`; an empty rule: it is not JSON at all."""
     message, expected = _MESSAGES.get(rule, ("the text is not JSON", "one JSON value"))
-    return Violation("", rule or "not_json", message, expected, found[:80] if isinstance(found, str) else found)
+    return Violation("", rule or "not_json", message, expected, actual[:80] if isinstance(actual, str) else actual)
 
 
 def _members(pairs: list[tuple[str, Json]]) -> Json:
     members = dict(pairs)
     if len(members) != len(pairs):
-        seen: dict[str, Json] = {}
+        first: dict[str, Json] = {}
         for key, value in pairs:
-            if key in seen and not same_json(seen[key], value):
+            if key in first and not same_json(first[key], value):
                 raise NotStrict("duplicate_key", key)
-            seen[key] = value
+            first[key] = value
     return members
 
 

@@ -9,19 +9,20 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from llmguard.core.patterns import Pattern
 
-RunsOn: TypeAlias = Literal["key", "member", "item"]
+EntryKind: TypeAlias = Literal["key", "member", "item"]
+"""What a text is read as: it decides which signs may follow it."""
 
 
 class Unreadable(ValueError):
     """The text has no reading, or more than one. `rule` and `message` say which; `at` is the index in the text, and
-    `seen` how far the text was read to find that out."""
+    `read_to` how far the text was read to find that out."""
 
-    def __init__(self, rule: str, message: str, at: int, seen: int = 0) -> None:
+    def __init__(self, rule: str, message: str, at: int, read_to: int = 0) -> None:
         super().__init__(message)
-        self.rule, self.message, self.at, self.seen = rule, message, at, max(at, seen)
+        self.rule, self.message, self.at, self.read_to = rule, message, at, max(at, read_to)
 
 
-class Text(NamedTuple):
+class StringToken(NamedTuple):
     """A string that was read: its value, where it ends, and the rules by which it was mended."""
 
     value: str
@@ -84,33 +85,28 @@ _ONLY_GLUE = Pattern(r"[\s+]*+\Z")
 _INNER_MEMBER = Pattern(rf"[,;]{_W}$")
 
 
-def read_string(text: str, start: int, place: RunsOn) -> Text:
+def read_string(text: str, start: int, kind: EntryKind) -> StringToken:
     """The string whose opening quote stands at `start`; Unreadable where its end or its escapes are in doubt."""
     quote = text[start]
-    if quote == '"' and (found := _VALID.match(text, start + 1)) and _LOOSE[place].match(text, end := found.end()):
+    if quote == '"' and (match := _VALID.match(text, start + 1)) and _LOOSE[kind].match(text, end := match.end()):
         if end == start + 2 and text.startswith('"""', start):
             return _triple(text, start)
-        return Text(scanstring(text, start + 1)[0], end)
+        return StringToken(scanstring(text, start + 1)[0], end)
     if text.startswith(_TRIPLE, start):
         return _triple(text, start)
     end = _end_of_run(text, start)
-    if (
-        quote != '"'
-        and text[end : end + 1] in CLOSERS[quote]
-        and _LOOSE[place].match(text, end + 1)
-        and end < len(text)
-    ):
-        return Text(text[start + 1 : end], end + 1, (_style(quote),))
-    return _Scan(text, start, quote, place).run()
+    if quote != '"' and text[end : end + 1] in CLOSERS[quote] and _LOOSE[kind].match(text, end + 1) and end < len(text):
+        return StringToken(text[start + 1 : end], end + 1, (_style(quote),))
+    return _Scan(text, start, quote, kind).read()
 
 
 def _end_of_run(text: str, start: int) -> int:
     """Where the first sign stands that a string does not simply hold: a quote of its kind, an escape, a control character."""
-    found = _RUN[text[start]].match(text, start + 1)
-    return found.end() if found else start + 1
+    match = _RUN[text[start]].match(text, start + 1)
+    return match.end() if match else start + 1
 
 
-def _triple(text: str, start: int) -> Text:
+def _triple(text: str, start: int) -> StringToken:
     """A Python-like string in three quotes: it has no escapes here, so a backslash leaves it in doubt."""
     end = text.find(text[start : start + 3], start + 3)
     if end < 0:
@@ -118,14 +114,14 @@ def _triple(text: str, start: int) -> Text:
     inside = text[start + 3 : end]
     if "\\" in inside or (text[start] == "`" and _LANGUAGE.match(inside)) or text[end + 3 : end + 4] == text[start]:
         raise Unreadable("ambiguous_string", "a string in three quotes has more than one reading", start)
-    return Text(inside, end + 3, ("triple_quotes",))
+    return StringToken(inside, end + 3, ("triple_quotes",))
 
 
 class _Scan:
     """One pass over a string that is not plain; `inner` are the quotes met that do not end it."""
 
-    def __init__(self, text: str, start: int, quote: str, place: RunsOn) -> None:
-        self.text, self.start, self.quote, self.place = text, start, quote, place
+    def __init__(self, text: str, start: int, quote: str, kind: EntryKind) -> None:
+        self.text, self.start, self.quote, self.kind = text, start, quote, kind
         self.closers = CLOSERS[quote]
         self.parts: list[str] = []
         self.rules = {} if quote == '"' else {_style(quote): None}
@@ -133,10 +129,10 @@ class _Scan:
         self.nested = 0
         self.odd_escape = self.letter_escape = self.sign_escape = self.code_escape = False
 
-    def run(self) -> Text:
-        text, position, run = self.text, self.start + 1, _RUN[self.quote].match
+    def read(self) -> StringToken:
+        text, position, run_at = self.text, self.start + 1, _RUN[self.quote].match
         while True:
-            end = run(text, position).end()  # type: ignore[union-attr]
+            end = run_at(text, position).end()  # type: ignore[union-attr]
             self.parts.append(text[position:end])
             if end == len(text):
                 raise Unreadable("unterminated_string", "a string has no end", self.start, end)
@@ -146,10 +142,10 @@ class _Scan:
             elif sign in self.closers and self.closes(end):
                 return self.done(end + 1)
             else:
-                self.keep(sign, end)
+                self.append(sign, end)
                 position = end + 1
 
-    def keep(self, sign: str, at: int) -> None:
+    def append(self, sign: str, at: int) -> None:
         """A quote or a control character that belongs to the string."""
         self.parts.append(sign)
         if sign < " ":
@@ -161,23 +157,23 @@ class _Scan:
             self.nested += 1
 
     def escape(self, at: int) -> int:
-        if found := _ESCAPES.match(self.text, at):
-            escapes = found[0]
+        if match := _ESCAPES.match(self.text, at):
+            escapes = match[0]
             self.letter_escape = self.letter_escape or bool(_LETTER_ESCAPE.search(escapes))
             self.parts.append(scanstring(escapes + '"', 0)[0])
-            return found.end()
+            return match.end()
         following = self.text[at + 1 : at + 2]
         if following and (following in self.closers or following == self.quote or following == "'"):
             self.parts.append(following)
             self.rules["escape"] = None
-        elif following == "_" and self.place == "key":  # Markdown's escape of the underscore
+        elif following == "_" and self.kind == "key":  # Markdown's escape of the underscore
             self.parts.append("_")
             self.rules["escape"] = None
-        elif found := _HEX.match(self.text, at):
-            self.parts.append(chr(int(found[1], 16)))
+        elif match := _HEX.match(self.text, at):
+            self.parts.append(chr(int(match[1], 16)))
             self.code_escape = True
             self.rules["escape"] = None
-            return found.end()
+            return match.end()
         elif (
             following.isalpha() and following not in "ux" and not _LONG_CODE.match(self.text, at)
         ) or following in ".*[]()+?{}^$|-<>~#!&":
@@ -192,8 +188,8 @@ class _Scan:
     def closes(self, at: int) -> bool:
         inner = len(self.inner)
         if not inner and not self.nested:
-            return bool(_LOOSE[self.place].match(self.text, at + 1))
-        if not _STRONG[self.place].match(self.text, at + 1):
+            return bool(_LOOSE[self.kind].match(self.text, at + 1))
+        if not _STRONG[self.kind].match(self.text, at + 1):
             return False
         if len(self.closers) == 1 and self.closers != self.quote:
             return inner == self.nested
@@ -213,7 +209,7 @@ class _Scan:
             between = self.text[one + 1 : other]
             if (one != self.start or other != at) and between and _ONLY_GLUE.match(between) and not between.isalnum():
                 raise Unreadable("ambiguous_string", "two strings stand side by side", self.start, at)
-        if self.place == "key" and not _NO_STRUCTURE.match(self.text, self.start, at):
+        if self.kind == "key" and not _NO_STRUCTURE.match(self.text, self.start, at):
             raise Unreadable("ambiguous_string", "a key may hold a value, its colon missing", self.start, at)
         if any(self.looks_like_member(one, other) for one, other in pairs):
             raise Unreadable("ambiguous_string", "a string may hold the next member", self.start, at)
@@ -237,11 +233,11 @@ class _Scan:
         follows = self.text[other + 1 : other + 20].lstrip()[:1]
         return follows == ":" and bool(_INNER_MEMBER.search(self.text[max(0, one - 20) : one]))
 
-    def done(self, end: int) -> Text:
+    def done(self, end: int) -> StringToken:
         mixed = self.odd_escape and (self.letter_escape or self.code_escape)
         if mixed or (self.sign_escape and not self.odd_escape):
             raise Unreadable("ambiguous_escape", "a string mixes escapes with bare backslashes", self.start, end)
-        return Text("".join(self.parts), end, tuple(self.rules))
+        return StringToken("".join(self.parts), end, tuple(self.rules))
 
 
 def _style(quote: str) -> str:

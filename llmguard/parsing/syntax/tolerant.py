@@ -1,4 +1,4 @@
-"""One value of broken JSON, read in one pass without recursion: each mend is named, and doubt ends the reading.
+"""One value of broken JSON, read in one pass without recursion: each repair is named, and doubt ends the reading.
 
 The grammar is JSON with what models do to it. Where the broken text could mean two things, `Unreadable` says so.
 """
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from llmguard.core.canonical import Json
 from llmguard.core.patterns import Pattern
-from llmguard.parsing.syntax.containers import Containers, Frame
+from llmguard.parsing.syntax.containers import ContainerFrame, Containers
 from llmguard.parsing.syntax.gaps import Gaps
 from llmguard.parsing.syntax.notes import Ledger
 from llmguard.parsing.syntax.plain import (
@@ -22,9 +22,9 @@ from llmguard.parsing.syntax.plain import (
     take_lax_items,
     take_members,
 )
-from llmguard.parsing.syntax.scalars import Scalar, bare_at, literal_call_at, number_at, word_at
+from llmguard.parsing.syntax.scalars import Scalar, literal_call_at, number_at, unquoted_at, word_at
 from llmguard.parsing.syntax.strict import NotStrict, may_have_half_characters, refuse_surrogates
-from llmguard.parsing.syntax.strings import OPENING, RunsOn, Unreadable, read_string
+from llmguard.parsing.syntax.strings import OPENING, EntryKind, Unreadable, read_string
 
 _PREFIX = Pattern(r"[uU](?=['\"])")
 _CALL = Pattern(r"[A-Za-z_][\w.]*+\((?=\s*+(?:[A-Za-z_]\w*+\s*+=(?!=)|\)))")
@@ -34,8 +34,8 @@ _ELLIPSIS = Pattern(r"(?:\.{3,}+|…)[ \t]*+,?+")
 _FENCES = ("```", "~~~")
 
 
-class Found(NamedTuple):
-    """A value that was read from broken text, up to `end`. `closed`: its own closers stood there; `doubtful`: some did
+class TolerantValue(NamedTuple):
+    """A value that was read from broken text, up to `end`. `closed`: its own closers were there; `doubtful`: some were
     not, so that what follows may belong to it."""
 
     value: Json
@@ -62,7 +62,7 @@ class Tolerant:
             self.stack.open("{", start)
             self.stack.note("missing_braces", text[start : start + 20], "{")
 
-    def run(self) -> Found:
+    def read(self) -> TolerantValue:
         """The value; Unreadable where the text has no single reading."""
         stack = self.stack
         if not stack.frames:
@@ -77,7 +77,7 @@ class Tolerant:
                 self.item(frame)
         self.refuse_half_characters()
         doubtful = stack.early >= 0 or not stack.closed
-        return Found(stack.result, self.position, stack.closed, stack.ledger, tuple(stack.unsure), doubtful)
+        return TolerantValue(stack.result, self.position, stack.closed, stack.ledger, tuple(stack.unsure), doubtful)
 
     def refuse_half_characters(self) -> None:
         if may_have_half_characters(self.text[self.start : self.position]):
@@ -89,8 +89,8 @@ class Tolerant:
     # -- containers
 
     def open_first(self) -> None:
-        if found := _CALL.match(self.text, self.start):
-            self.open_call(found)
+        if match := _CALL.match(self.text, self.start):
+            self.open_call(match)
         else:
             self.open(self.text[self.start])
 
@@ -98,10 +98,10 @@ class Tolerant:
         self.stack.open(opener, self.position)
         self.position += 1
 
-    def open_call(self, found: re.Match[str]) -> None:
-        self.stack.note("call", found[0], "{")
+    def open_call(self, match: re.Match[str]) -> None:
+        self.stack.note("call", match[0], "{")
         self.stack.open("call", self.position)
-        self.position = found.end()
+        self.position = match.end()
 
     def close_or_finish(self, sign: str) -> None:
         if not sign:
@@ -129,7 +129,7 @@ class Tolerant:
 
     # -- entries
 
-    def member(self, frame: Frame) -> None:
+    def member(self, frame: ContainerFrame) -> None:
         """Members up to one that is not plain, and then that one."""
         if self.has_room():
             self.position = take_flat_members(self.text, self.position, frame)
@@ -137,9 +137,9 @@ class Tolerant:
         if not frame.ready:
             self.odd_member(frame)
 
-    def odd_member(self, frame: Frame) -> None:
-        if found := container_key_at(self.text, self.position):
-            frame.key, self.position = found
+    def odd_member(self, frame: ContainerFrame) -> None:
+        if key_and_start := container_key_at(self.text, self.position):
+            frame.key, self.position = key_and_start
             self.value("member")
             return
         sign = self.skip()
@@ -151,7 +151,7 @@ class Tolerant:
         elif not self.ellipsis(frame):
             self.key_and_value(frame, sign)
 
-    def key_and_value(self, frame: Frame, sign: str) -> None:
+    def key_and_value(self, frame: ContainerFrame, sign: str) -> None:
         try:
             frame.key = self.key(sign)
         except Unreadable as error:
@@ -172,27 +172,27 @@ class Tolerant:
         return None
 
     def key(self, sign: str) -> str:
-        if found := _PREFIX.match(self.text, self.position):
-            self.position = found.end()
+        if prefix := _PREFIX.match(self.text, self.position):
+            self.position = prefix.end()
             return self.string("key")
         if sign in OPENING:
             return self.string("key")
-        found = _BARE_KEY.match(self.text, self.position)
-        if not found:
-            here = self.text[self.position : self.position + 20]
-            raise Unreadable("no_key", f"a key was due, found {here!r}", self.position)
-        self.position = found.end()
-        self.stack.note("unquoted_key", found[0], found[0])
-        return found[0]
+        match = _BARE_KEY.match(self.text, self.position)
+        if not match:
+            actual = self.text[self.position : self.position + 20]
+            raise Unreadable("no_key", f"a key was due, found {actual!r}", self.position)
+        self.position = match.end()
+        self.stack.note("unquoted_key", match[0], match[0])
+        return match[0]
 
-    def item(self, frame: Frame) -> None:
+    def item(self, frame: ContainerFrame) -> None:
         """Items up to one that is not plain, and then that one."""
         if frame.opener == "[":
             self.plain_items(frame)
         if not frame.ready:
             self.odd_item(frame)
 
-    def plain_items(self, frame: Frame) -> None:
+    def plain_items(self, frame: ContainerFrame) -> None:
         self.skip()
         if self.has_room():
             self.position = take_flat_items(self.text, self.position, frame)
@@ -201,14 +201,14 @@ class Tolerant:
         if not frame.ready:
             self.position = take_items(self.text, self.position, frame, self.stack)
 
-    def odd_item(self, frame: Frame) -> None:
+    def odd_item(self, frame: ContainerFrame) -> None:
         sign = self.skip()
         if sign == "" or sign in "}])":
             self.close_or_finish(sign)
         elif sign in "{[" or not self.ellipsis(frame):
             self.value("item")
 
-    def after_entry(self, frame: Frame) -> None:
+    def after_entry(self, frame: ContainerFrame) -> None:
         """What stands between two entries, or after the last."""
         sign = self.skip()
         if sign and sign in ",;，":
@@ -224,34 +224,34 @@ class Tolerant:
             self.stack.note("missing_comma", "", ",")
             frame.ready = False
 
-    def ellipsis(self, frame: Frame) -> bool:
+    def ellipsis(self, frame: ContainerFrame) -> bool:
         """`...` for entries that the model left out."""
-        found = _ELLIPSIS.match(self.text, self.position)
-        if not found:
+        match = _ELLIPSIS.match(self.text, self.position)
+        if not match:
             return False
-        self.stack.note("ellipsis", found[0], "")
-        self.position = found.end()
-        frame.ready, frame.comma = not found[0].endswith(","), False
+        self.stack.note("ellipsis", match[0], "")
+        self.position = match.end()
+        frame.ready, frame.comma = not match[0].endswith(","), False
         return True
 
     # -- values
 
-    def value(self, place: RunsOn) -> None:
+    def value(self, kind: EntryKind) -> None:
         """The value that starts here becomes the entry that is due."""
         sign = self.text[self.position]
         if sign in "{[(":
-            self.container(sign, place)
+            self.container(sign, kind)
         elif sign.isalpha() and self.call():
             return
         elif sign in OPENING:
-            self.put_text(place)
+            self.put_text(kind)
         elif sign in ",;}])" or sign == ":":
             raise Unreadable("no_value", f"a value was due, found {sign!r}", self.position)
         else:
-            self.scalar(place)
+            self.scalar(kind)
 
-    def container(self, sign: str, place: RunsOn) -> None:
-        flat = flat_at(self.text, self.position) if place == "member" and self.has_room() else None
+    def container(self, sign: str, kind: EntryKind) -> None:
+        flat = flat_at(self.text, self.position) if kind == "member" and self.has_room() else None
         if flat:
             self.stack.put(flat[0], self.position)
             self.position = flat[1]
@@ -264,60 +264,60 @@ class Tolerant:
 
     def call(self) -> bool:
         """`Person(name="Ada")` and `dict(name="Ada")` are objects; some calls stand for a scalar; `u"…"` is a text."""
-        if found := _PREFIX.match(self.text, self.position):
-            self.position = found.end()
+        if prefix := _PREFIX.match(self.text, self.position):
+            self.position = prefix.end()
             self.put_text("member" if self.stack.frames[-1].is_object else "item")
         elif scalar := literal_call_at(self.text, self.position):
             self.put(scalar)
-        elif found := _CALL.match(self.text, self.position):
-            self.open_call(found)
+        elif match := _CALL.match(self.text, self.position):
+            self.open_call(match)
         else:
             return False
         return True
 
-    def put_text(self, place: RunsOn) -> None:
+    def put_text(self, kind: EntryKind) -> None:
         try:
-            value = self.string(place)
+            value = self.string(kind)
         except Unreadable as error:
             self.finish_cut_string(error)
         else:
             self.stack.put(value, self.position)
 
-    def string(self, place: RunsOn) -> str:
-        found = read_string(self.text, self.position, place)
-        for rule in found.rules:
-            before = self.text[self.position : min(found.end, self.position + 120)]
-            self.stack.note(rule, before, found.value[:120])
-        self.position = found.end
-        return found.value
+    def string(self, kind: EntryKind) -> str:
+        token = read_string(self.text, self.position, kind)
+        for rule in token.rules:
+            before = self.text[self.position : min(token.end, self.position + 120)]
+            self.stack.note(rule, before, token.value[:120])
+        self.position = token.end
+        return token.value
 
-    def scalar(self, place: RunsOn) -> None:
+    def scalar(self, kind: EntryKind) -> None:
         """A number, a word, or a text without quotes. A number that ends the text may lack digits: 12 may be 125."""
-        number = number_at(self.text, self.position, place)
+        number = number_at(self.text, self.position, kind)
         if number and number.end == len(self.text):
             self.position = number.end
             self.finish_cut()
             return
-        found = number or word_at(self.text, self.position)
-        if found and not (self.cut and found.end == len(self.text)):
-            self.put(found)
+        scalar = number or word_at(self.text, self.position)
+        if scalar and not (self.cut and scalar.end == len(self.text)):
+            self.put(scalar)
         else:
-            self.bare(bare_at(self.text, self.position, place, cut=self.cut))
+            self.put_unquoted(unquoted_at(self.text, self.position, kind, cut=self.cut))
 
-    def bare(self, found: Scalar) -> None:
+    def put_unquoted(self, scalar: Scalar) -> None:
         frame = self.stack.frames[-1]
-        if found.rule == "ellipsis":
-            self.stack.note("ellipsis", found.before, "")
-            self.position, frame.ready, frame.comma = found.end, True, False
+        if scalar.rule == "ellipsis":
+            self.stack.note("ellipsis", scalar.before, "")
+            self.position, frame.ready, frame.comma = scalar.end, True, False
         else:
-            self.put(found)
-            frame.bare += 1
+            self.put(scalar)
+            frame.unquoted += 1
 
-    def put(self, found: Scalar) -> None:
-        if found.rule:
-            self.stack.note(found.rule, found.before, found.value)
-        self.stack.put(found.value, self.position)
-        self.position = found.end
+    def put(self, scalar: Scalar) -> None:
+        if scalar.rule:
+            self.stack.note(scalar.rule, scalar.before, scalar.value)
+        self.stack.put(scalar.value, self.position)
+        self.position = scalar.end
 
     def skip(self) -> str:
         """The next sign after white space and comments, or "" at the end."""
