@@ -1,8 +1,8 @@
-"""Live model calls, and who may make them: everybody, unless whoever runs this process refuses them (a test run does).
+"""Blocks live model calls while `block_live_calls` is active, as it is in a test run.
 
-A live call is a request to a model that leaves this machine. It is refused where it would: at the name lookup or the
-connection, so that a server on loopback, a mocked transport and a cassette work as ever. A refused request is an answer
-(`crashed`, not sent, not tried again), and whoever refuses is told, for the flow goes on to the next rung.
+A live call is a request to a model on another machine. It is blocked at the name lookup or the connection, so a server on
+this machine, a mocked transport and a cassette work as usual. A blocked request is an answer (`crashed`, not sent, not
+retried), and the guard goes on to its next rung; so `on_blocked` is called, and the test can fail all the same.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 OnBlocked: TypeAlias = Callable[[str], None]
 """Called with the model and its host: `the model 'gpt-5-mini' at api.openai.com`."""
-
 
 _NOT_SENT = ModelFailure("connection", "not sent", sent=False)
 

@@ -1,4 +1,4 @@
-"""Exact token counts by tiktoken where its vocabulary is on this machine, and an estimate, marked as one, where it is not.
+"""Exact token counts by tiktoken, where its vocabulary is on this machine; elsewhere the caller estimates.
 
 tiktoken downloads a vocabulary that is not in its cache, without a timeout. So the file is checked first, and counting
 opens no connection and raises nothing. `fetch_vocabulary` is the only place that downloads.
@@ -10,13 +10,12 @@ import hashlib
 import os
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from llmguard.core.messages import Message, Usage
-from llmguard.prompts.tokens import Count, Counter, count_messages, estimate
+from llmguard.prompts.tokens import Counter
 
 if TYPE_CHECKING:
     from tiktoken import Encoding
@@ -42,18 +41,6 @@ _CL100K = Vocabulary(
     "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
 )
 VOCABULARIES = {"o200k_base": _O200K, "o200k_harmony": _O200K, "cl100k_base": _CL100K}
-
-
-def count(text: str, model: str) -> Count:
-    """Tokens of `text` for `model`: exact where tiktoken knows the model and its vocabulary is on this machine."""
-    exact = counter(model)
-    return Count(exact(text), estimated=False) if exact else Count(estimate(text), estimated=True)
-
-
-def usage(messages: Iterable[Message], reply: str, model: str) -> Usage:
-    """The usage of a request whose provider reports none: counted here, and marked as estimated."""
-    by = counter(model) or estimate
-    return Usage(input_tokens=count_messages(messages, by), output_tokens=by(reply), estimated=True)
 
 
 def counter(model: str) -> Counter | None:
@@ -102,7 +89,7 @@ def _load(name: str) -> Encoding | None:
         import tiktoken
 
         return tiktoken.get_encoding(name)
-    except Exception:  # whatever is wrong with the vocabulary, there is always the estimate
+    except Exception:  # whatever is wrong with the vocabulary, the caller can estimate
         return None
 
 

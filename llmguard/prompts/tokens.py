@@ -9,7 +9,6 @@ Older and smaller vocabularies need more outside English: cl100k_base up to four
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import TypeAlias
 from unicodedata import combining
 
@@ -91,14 +90,6 @@ def estimate(text: str) -> int:
     for edge, weight in _EDGE_WEIGHTS.items():
         total += weight * classes.count(edge)
     return -(-total // 100)
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """Tokens of a text. `estimated`: no vocabulary was at hand."""
-
-    tokens: int
-    estimated: bool
 
 
 def count_messages(messages: Iterable[Message], counter: Counter = estimate) -> int:

@@ -1,4 +1,4 @@
-"""Exact counts where the vocabulary is at hand, the marked estimate where it is not, and never a connection for one."""
+"""Exact counts where the vocabulary is on this machine, no count where it is not, and never a connection for one."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ import pytest
 import tiktoken
 import tiktoken.registry
 
-from llmguard.core.messages import Message, Usage
 from llmguard.models import token_counts
-from llmguard.models.token_counts import Vocabulary, count, fetch_vocabulary, usage
-from llmguard.prompts.tokens import Count, count_messages, estimate
+from llmguard.models.token_counts import Vocabulary, counter, fetch_vocabulary
 
 
 @pytest.fixture(autouse=True)
@@ -42,17 +40,23 @@ def bytes_at_hand(cache_folder: Path, monkeypatch: pytest.MonkeyPatch) -> tiktok
     return encoding
 
 
-def test_without_the_vocabulary_it_is_the_marked_estimate() -> None:
+def exact(text: str, model: str = "gpt-5") -> int:
+    by = counter(model)
+    assert by is not None
+    return by(text)
+
+
+def test_without_the_vocabulary_there_is_no_counter() -> None:
     """No connection is tried, and no exception comes."""
-    assert count("How old is Ada?", "gpt-5-mini") == Count(estimate("How old is Ada?"), estimated=True)
+    assert counter("gpt-5-mini") is None
 
 
 @pytest.mark.usefixtures("bytes_at_hand")
 def test_with_it_the_count_is_exact() -> None:
-    """For a model that tiktoken knows, also by a router's name of it; others are estimated."""
-    assert count("abba", "gpt-5-mini") == Count(3, estimated=False)
-    assert count("abba", "openai/gpt-4o") == Count(3, estimated=False)
-    assert count("abba", "smollm2").estimated
+    """For a model that tiktoken knows, also by a router's name of it."""
+    assert exact("abba", "gpt-5-mini") == 3
+    assert exact("abba", "openai/gpt-4o") == 3
+    assert counter("smollm2") is None
 
 
 def test_a_broken_file_is_left_alone(cache_folder: Path) -> None:
@@ -60,7 +64,7 @@ def test_a_broken_file_is_left_alone(cache_folder: Path) -> None:
     vocabulary = token_counts.VOCABULARIES["o200k_base"]
     path = cache_folder / hashlib.sha1(vocabulary.url.encode()).hexdigest()
     path.write_bytes(b"half of it")
-    assert count("x", "gpt-5").estimated
+    assert counter("gpt-5") is None
     assert path.read_bytes() == b"half of it"
 
 
@@ -68,7 +72,7 @@ def test_a_broken_file_is_left_alone(cache_folder: Path) -> None:
 def test_a_cache_that_is_no_folder_is_an_estimate(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty name turns tiktoken's cache off."""
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", folder)
-    assert count("x", "gpt-5").estimated
+    assert counter("gpt-5") is None
 
 
 def test_the_folder_is_found_as_tiktoken_finds_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -87,16 +91,15 @@ def test_the_folder_is_found_as_tiktoken_finds_it(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("text", ["<|endoftext|>", "\ud800", "\x00", ""])
 def test_hostile_text_is_counted_as_text(text: str) -> None:
     """A special token is the characters it is made of, and a lone surrogate does not raise."""
-    counted = count(text, "gpt-5")
-    assert (counted.estimated, counted.tokens >= len(text)) == (False, True)
+    assert exact(text) >= len(text)
 
 
 @pytest.mark.usefixtures("bytes_at_hand")
 def test_text_without_end_is_counted_in_pieces() -> None:
     """A million spaces at once make tiktoken panic: its pattern for them looks ahead."""
-    assert count(" " * 1_000_000, "gpt-5").tokens == 1_000_000
-    assert count("c" * 300_000, "gpt-5").tokens == 300_000
-    assert count("ab " * 100_000, "gpt-5").tokens == 200_000
+    assert exact(" " * 1_000_000) == 1_000_000
+    assert exact("c" * 300_000) == 300_000
+    assert exact("ab " * 100_000) == 200_000
 
 
 def test_pieces_are_the_text_and_are_cut_before_a_space() -> None:
@@ -106,16 +109,6 @@ def test_pieces_are_the_text_and_are_cut_before_a_space() -> None:
     assert "".join(pieces) == text
     assert all(len(piece) <= token_counts.MAX_PIECE for piece in pieces)
     assert all(piece.startswith(" ") for piece in pieces[1:])
-
-
-@pytest.mark.usefixtures("bytes_at_hand")
-def test_usage_counted_here_is_marked() -> None:
-    """Also where the count is exact: the provider did not say so."""
-    messages = [Message("user", "abba")]
-    assert usage(messages, "ab", "gpt-5") == Usage(input_tokens=10, output_tokens=1, estimated=True)
-    assert usage(messages, "ab", "smollm2") == Usage(
-        input_tokens=count_messages(messages), output_tokens=estimate("ab"), estimated=True
-    )
 
 
 def test_fetching_is_bounded_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,9 +132,9 @@ def test_a_failure_is_remembered(cache_folder: Path, bytes_at_hand: tiktoken.Enc
     (path,) = cache_folder.iterdir()
     content = path.read_bytes()
     path.unlink()
-    first = count("x", "gpt-5").estimated
+    first = counter("gpt-5")
     path.write_bytes(content)
-    assert (first, count("x", "gpt-5").estimated) == (True, True)
+    assert (first, counter("gpt-5")) == (None, None)
 
 
 def test_a_vocabulary_that_cannot_be_loaded_is_an_estimate(
@@ -153,4 +146,4 @@ def test_a_vocabulary_that_cannot_be_loaded_is_an_estimate(
         raise ValueError("no such encoding")
 
     monkeypatch.setattr(tiktoken, "get_encoding", broken)
-    assert count("x", "gpt-5").estimated
+    assert counter("gpt-5") is None

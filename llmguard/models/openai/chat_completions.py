@@ -13,11 +13,8 @@ from llmguard.models.transport.failures import failure_from_error, malformed_rep
 def build_chat_body(
     request: ModelRequest, schema: ServerSchema | None, capabilities: ServerCapabilities
 ) -> dict[str, Json]:
-    messages = (
-        append_instruction(request.messages, schema.instruction_for(capabilities.technique))
-        if schema
-        else request.messages
-    )
+    instruction = schema.instruction_for(capabilities.technique) if schema else ""
+    messages = append_instruction(request.messages, instruction)
     body: dict[str, Json] = {"model": request.model, "messages": [_message(message) for message in messages]}
     if schema is not None:
         body.update(_constrain_output(schema, capabilities))

@@ -17,11 +17,8 @@ _LOGPROBS = "message.output_text.logprobs"
 def build_responses_body(
     request: ModelRequest, schema: ServerSchema | None, capabilities: ServerCapabilities
 ) -> dict[str, Json]:
-    messages = (
-        append_instruction(request.messages, schema.instruction_for(capabilities.technique))
-        if schema
-        else request.messages
-    )
+    instruction = schema.instruction_for(capabilities.technique) if schema else ""
+    messages = append_instruction(request.messages, instruction)
     body: dict[str, Json] = {"model": request.model, "input": [_message(message) for message in messages]}
     if schema is not None:
         body.update(_constrain_output(schema, capabilities))

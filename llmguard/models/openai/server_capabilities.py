@@ -84,11 +84,8 @@ class ServerCapabilities:
         return replace(self, unsupported=self.unsupported | {"logprobs"})
 
     def _with_other_technique(self, text: str, features: RequestFeatures) -> ServerCapabilities | None:
-        if (
-            self.is_fixed
-            or not features.has_schema
-            or not any(name in text for name in _TECHNIQUE_WORDS[self.technique])
-        ):
+        is_about_technique = any(word in text for word in _TECHNIQUE_WORDS[self.technique])
+        if self.is_fixed or not features.has_schema or not is_about_technique:
             return None
         return replace(self, technique=TECHNIQUES[TECHNIQUES.index(self.technique) + 1])
 

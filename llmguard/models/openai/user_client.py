@@ -145,12 +145,12 @@ def _result_from_error(error: Exception) -> SendResult:
 
 
 def _http_exceptions(name: str) -> tuple[type[Exception], ...]:
-    """An exception of httpx or httpx2: a client passed in may speak through either."""
+    """An exception of httpx or httpx2: a client passed in may use either."""
     return tuple(getattr(sys.modules[module], name) for module in ("httpx", "httpx2") if module in sys.modules)
 
 
-def _foreign_client_message(what: str, mend: str) -> str:
+def _foreign_client_message(owner: str, fix: str) -> str:
     return (
-        f"the client that was passed in belongs to another {what}: two that share its connections get each other's"
-        f" replies. Pass a function that makes one, {mend}, or build the model here."
+        f"the client that was passed in belongs to another {owner}: two that share its connections get each other's"
+        f" replies. Pass a function that makes one, {fix}, or build the model here."
     )

@@ -33,10 +33,8 @@ class BoundedTransport(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         try:
             reply = self._pool.handle_request(_core_request(request))
-            body, on_chunk = (
-                CappedBody(_header(reply, b"content-encoding"), self._max_reply_bytes),
-                _on_chunk_of(request),
-            )
+            body = CappedBody(_header(reply, b"content-encoding"), self._max_reply_bytes)
+            on_chunk = _on_chunk_of(request)
             try:
                 for chunk in cast(Iterable[bytes], reply.stream):
                     if not body.add(chunk) or (on_chunk is not None and not on_chunk(body.latest)):
@@ -65,10 +63,8 @@ class AsyncBoundedTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         try:
             reply = await self._pool.handle_async_request(_core_request(request))
-            body, on_chunk = (
-                CappedBody(_header(reply, b"content-encoding"), self._max_reply_bytes),
-                _on_chunk_of(request),
-            )
+            body = CappedBody(_header(reply, b"content-encoding"), self._max_reply_bytes)
+            on_chunk = _on_chunk_of(request)
             try:
                 async for chunk in cast(AsyncIterable[bytes], reply.stream):
                     if not body.add(chunk) or (on_chunk is not None and not on_chunk(body.latest)):

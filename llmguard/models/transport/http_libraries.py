@@ -1,4 +1,4 @@
-"""The HTTP libraries that the installed SDK speaks through: openai 3.x is built on httpx2, 2.x on httpx.
+"""The HTTP libraries of the installed SDK: openai 3.x is built on httpx2, 2.x on httpx.
 
 llmguard uses what both have. Loaded at the first request, because importing the SDK takes half a second.
 """

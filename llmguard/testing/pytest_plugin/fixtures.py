@@ -93,10 +93,10 @@ def without_network() -> Iterator[list[str]]:
     the refusal as a network error and went on."""
     refused: list[str] = []
 
-    def refuse(opening: ConnectionAttempt) -> None:
-        if not opening.is_loopback:
-            refused.append(opening.host)
-            raise NetworkRefused(f"the test may not reach {opening.host!r}: it uses the fixture no_network")
+    def refuse(attempt: ConnectionAttempt) -> None:
+        if not attempt.is_loopback:
+            refused.append(attempt.host)
+            raise NetworkRefused(f"the test may not reach {attempt.host!r}: it uses the fixture no_network")
 
     with listen_to_connections(refuse):
         yield refused
