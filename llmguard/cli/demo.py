@@ -116,8 +116,8 @@ def replies_of_a_model(out: Console) -> Iterator[Source]:
             yield _recorded(f"The local model is not available: {unavailable}\n")
             return
         models = Models(
-            in_words=OpenAIModel(server.model, base_url=server.base_url, api_key="none", output="prompted"),
-            held=OpenAIModel(server.model, base_url=server.base_url, api_key="none", output="json_schema"),
+            prompted=OpenAIModel(server.model, base_url=server.base_url, api_key="none", output="prompted"),
+            enforced=OpenAIModel(server.model, base_url=server.base_url, api_key="none", output="json_schema"),
         )
         description = (
             f"{server.model}, a model of 135 million parameters, answers on this machine at {server.base_url}."
@@ -133,7 +133,7 @@ def replies_played_back() -> Iterator[Source]:
 def _recorded(why: str) -> Source:
     model = playback(MODEL, _data("replies.json"))
     description = f"{why}Playing back replies of {MODEL} that were recorded before; everything else is real."
-    return Source(Models(in_words=model, held=model), description)
+    return Source(Models(prompted=model, enforced=model), description)
 
 
 def _data(name: str) -> Json:

@@ -1,4 +1,4 @@
-"""The three guards of the demo: a very small model, what is checked about its answers, and who answers in its place."""
+"""The three guards of the demo: a very small model, checks of its answers, and fallbacks."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ _COMPLAINT = re.compile(r"\b(?:broken?|broke|dies|leaks|waste|avoid|never)\b", r
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Models:
-    """One model, asked in two ways: by words alone, and held to the schema while it writes."""
+    """One model in two ways: the schema is part of the prompt, or the server enforces it during generation."""
 
-    in_words: Model
-    held: Model
+    prompted: Model
+    enforced: Model
 
 
 # ------------------------------------------------------------------------------------------------- triage
@@ -136,8 +136,8 @@ def no_complaint_in_praise(value: Mapping[str, Json], inputs: Mapping[str, Json]
 
 
 def demo_guards(models: Models, log: OutcomeStore) -> dict[str, Guard[Json]]:
-    """Tickets and reviews: the model is held to the schema. Invoices: it is asked in words first. What is still wrong
-    after it was told so, a rule, a constant or a person answers."""
+    """Tickets and reviews: the server enforces the schema. Invoices: the schema is first part of the prompt only. After
+    that a rule, a constant or a person answers."""
 
     def built(name: str, **options: Unpack[Options]) -> Guard[Json]:
         prompt, schema = DATA / "prompts" / f"{name}.prompty", DATA / "schemas" / f"{name}.json"
@@ -147,19 +147,19 @@ def demo_guards(models: Models, log: OutcomeStore) -> dict[str, Guard[Json]]:
     return {
         "triage": built(
             "triage",
-            models=[rung(models.held, reasks=1)],
+            models=[rung(models.enforced, reasks=1)],
             checks=[the_ticket_says_so],
             fallback=[keyword_rules, constant({"category": "other", "urgent": False})],
         ),
         "invoice": built(
             "invoice",
-            models=[rung(models.in_words, reasks=1), rung(models.held, reasks=0)],
+            models=[rung(models.prompted, reasks=1), rung(models.enforced, reasks=0)],
             checks=[stands_in_the_document, is_called_the_total],
             fallback=[labelled_fields, escalate()],
         ),
         "review": built(
             "review",
-            models=[rung(models.held, reasks=0)],
+            models=[rung(models.enforced, reasks=0)],
             checks=[in_english, no_complaint_in_praise],
             fallback=[constant({"sentiment": "unknown"})],
         ),
@@ -167,8 +167,8 @@ def demo_guards(models: Models, log: OutcomeStore) -> dict[str, Guard[Json]]:
 
 
 def way_of_asking(guard: str, address: str) -> str:
-    """How the model was asked at an address: `r0/s0/a2/t1` is "asked again"."""
+    """How the model was asked at an address: `r0/s0/a2/t1` is a re-ask."""
     rung_part, _, attempt, *_ = address.split("/")
     if attempt != "a1":
-        return "asked again"
-    return "asked in words" if guard == "invoice" and rung_part == "r0" else "held to schema"
+        return "re-asked"
+    return "schema in prompt" if guard == "invoice" and rung_part == "r0" else "schema enforced"

@@ -109,6 +109,12 @@ def follow_calls(
 
     Looks at the outcomes of the last seconds again and again, and yields those that were not there before, because an
     outcome may be written some time after it was decided.
+
+    >>> from llmguard import Guard, constant
+    >>> guard = Guard("ask", prompt="?", schema={"type": "integer"}, models=[], fallback=[constant(0)], log=None)
+    >>> answered = guard.run()
+    >>> next(follow_calls(guard.log)).status
+    'fallback'
     """
     query = query_of(query, options)
     known = {row.id for row in _recently_decided(log, query)}

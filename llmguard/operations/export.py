@@ -97,7 +97,16 @@ def export_to_folder(
 def export_to(
     write: Callable[[bytes], object], log: OutcomeStore, query: Query, options: ExportOptions | None = None
 ) -> ExportReport:
-    """The same without a split, each line given to `write`."""
+    """The same without a split, each line given to `write`.
+
+    >>> from llmguard import Guard
+    >>> from llmguard.testing import ScriptedModel
+    >>> guard = Guard("size", prompt="Size?", schema={"enum": ["S", "L"]}, models=[ScriptedModel(['"L"'])], log=None)
+    >>> accepted, lines = guard.run(), []
+    >>> report = export_to(lines.append, guard.log, Query(), ExportOptions(form="evals"))
+    >>> b'"ideal":' in lines[0], report.row_count
+    (True, 1)
+    """
     options = options or ExportOptions()
     dataset = _dataset(options)
     for row in _rows(log, query, dataset, options):

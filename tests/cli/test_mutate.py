@@ -23,7 +23,7 @@ from llmguard.testing import ScriptedModel
 
 def without(name, *removed):
     nobody = ScriptedModel([])
-    whole = demo_guards(Models(in_words=nobody, held=nobody), OutcomeLog.open("sqlite:///llmguard.db"))[name]
+    whole = demo_guards(Models(prompted=nobody, enforced=nobody), OutcomeLog.open("sqlite:///llmguard.db"))[name]
     left = [check for check in whole.policy.checks if check.name not in removed]
     return Guard(name, prompt="?", schema=whole.policy.schema, models=[nobody], checks=left, log=whole.log)
 
