@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from llmguard.core.canonical import Json
 from llmguard.core.effects import Effect
 from llmguard.core.outcome import Outcome
-from llmguard.core.record import CallStart, Step
-from llmguard.log.protocol import OutcomeStore
+from llmguard.core.record import CallStart, Record, Step
 
 logger = logging.getLogger("llmguard")
 
@@ -39,10 +39,25 @@ class Observer:
         """The call has its outcome, which is in the log. `ended_at`: seconds since the epoch, UTC."""
 
 
+class CallLog(Protocol):
+    """What one call needs of a store; `llmguard.log.OutcomeStore` says what each must guarantee.
+
+    The runtime knows no more of it, so that reviews, queries and certificates may change without it.
+    """
+
+    @property
+    def secret(self) -> bytes: ...
+    def begin(self, opening: CallStart) -> None: ...
+    def step(self, call_id: str, step: Step) -> None: ...
+    def finish(self, call_id: str, outcome: Outcome[Json], finished_at: float) -> None: ...
+    async def afinish(self, call_id: str, outcome: Outcome[Json], finished_at: float) -> None: ...
+    def get(self, call_id: str) -> Record | None: ...
+
+
 class LogObserver(Observer):
     """Writes a call to a log; at its end the record is as durable as the log makes it."""
 
-    def __init__(self, log: OutcomeStore) -> None:
+    def __init__(self, log: CallLog) -> None:
         self._log = log
 
     def on_call_start(self, start: CallStart) -> None:

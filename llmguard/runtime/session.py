@@ -16,10 +16,9 @@ from llmguard.core.record import CallStart, Record, interrupted
 from llmguard.engine.acceptance import RECHECK
 from llmguard.engine.call import guarded_call
 from llmguard.engine.policy import Policy
-from llmguard.log.protocol import OutcomeStore
 from llmguard.runtime.async_driver import adrive, aevents
 from llmguard.runtime.execution import NEVER, CallExecution, Price, void_displayed
-from llmguard.runtime.observers import CallObservers, LogObserver, Observer
+from llmguard.runtime.observers import CallLog, CallObservers, LogObserver, Observer
 from llmguard.runtime.recorded import Recorded
 from llmguard.runtime.sync_driver import drive, events
 
@@ -35,7 +34,7 @@ class Session:
     def __init__(
         self,
         policy: Policy,
-        log: OutcomeStore,
+        log: CallLog,
         inputs: Json,
         *,
         meta: Json = None,
@@ -161,7 +160,7 @@ class Session:
         return replace(outcome, id=self.id, guard=self.policy.name, fingerprint=self.policy.fingerprint)
 
 
-def resumable(log: OutcomeStore, call_id: str, policy: Policy) -> Record:
+def resumable(log: CallLog, call_id: str, policy: Policy) -> Record:
     """The record of a call that may be resumed; LogError where there is none, or it is another guard's."""
     record = log.get(call_id)
     if record is None:
