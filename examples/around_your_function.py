@@ -1,4 +1,4 @@
-"""`@guarded` around a function that calls a model by any SDK: its text goes in, a checked value comes out."""
+"""`@guarded` on a function that calls a model with any SDK: the function returns text, the guard a checked value."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ class Person:
 
 
 def ask_any_model(question: str) -> str:
-    """Stands for your own call: `client.chat.completions.create(...).choices[0].message.content`, or any other SDK."""
+    """Replace this by your own call: `client.chat.completions.create(...).choices[0].message.content`, or any other SDK."""
     if "number" in question:
         return '{"name": "Ada Lovelace", "age": 36}'
     return '{"name": "Ada Lovelace", "age": "thirty-six"}'
@@ -20,7 +20,7 @@ def ask_any_model(question: str) -> str:
 
 @guarded(schema=Person, fallback=[constant(Person(name="unknown", age=0))], log=None)
 def person_in(text: str, feedback: str | None = None) -> str:
-    """`feedback` is told what was wrong with the last reply; it is None at first."""
+    """`feedback` says what was wrong with the last reply; it is None at first."""
     question = f"Who is it, and how old? {text}"
     return ask_any_model(f"{question} Mend this, age is a number: {feedback}" if feedback else question)
 

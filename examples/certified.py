@@ -1,12 +1,13 @@
-"""A guard that accepts by certificate: 200 product reviews of known truth, a small real model, reviews from the truth.
+"""A guard that accepts by certificate: 200 product reviews with known answers, classified by a small real model.
 
-    python examples/certified.py           replies of the model that were recorded, five samples for each review
+    python examples/certified.py           recorded replies of the model, five samples for each product review
     python examples/certified.py --live    the model itself, on this machine (three to five minutes; `make demo` installs it)
 
-First the guard accepts nothing: there is no certificate, so every review goes to a person. A script that knows the truth
-answers the audits by the public review call. From these, a certificate: with 90 % confidence at most one in ten of what
-five equal samples say is wrong. Then the guard accepts by it, and escalates the rest. One word of the prompt changed, and
-it accepts nothing again.
+1. Without a certificate the guard accepts nothing: every call goes to a person.
+2. A script that knows the right answers reviews the audited calls, with the same method that people use.
+3. These reviews give a certificate: with 90 % confidence, at most one in ten of the values on which five samples agree is
+   wrong. The guard accepts these values, and escalates the rest.
+4. After a change of one word in the prompt, the certificate no longer applies and the guard accepts nothing.
 """
 
 import sys
@@ -70,8 +71,8 @@ TRUTH = {
 
 
 def sentiment_guard(model: Any, log: OutcomeLog, prompt: str = PROMPT, alpha: float = 0.1) -> Guard[Any]:
-    """Accepts what five samples say alike, and a certificate covers; a person answers the rest. All calls are audited
-    here, to have enough of them; in production one in twenty is."""
+    """Accepts values on which five samples agree and which a certificate covers; the rest goes to a person. All calls are
+    audited, so that 200 are enough; in production one in twenty would be (`audit=0.05`)."""
     return Guard(
         "sentiment",
         prompt=prompt,
@@ -86,7 +87,7 @@ def sentiment_guard(model: Any, log: OutcomeLog, prompt: str = PROMPT, alpha: fl
 
 
 def review_by_the_truth(log: OutcomeLog, outcome_id: str, candidate: tuple[Any, ...], truth: str) -> None:
-    """What a person does on the review page: right, or wrong with the correction."""
+    """Review a call as a person would: right, or wrong with a correction."""
     if not candidate:
         log.review(outcome_id, "unsure", reviewer="truth", blind=True)
     elif candidate[0]["sentiment"] == truth:
@@ -103,7 +104,7 @@ def run(
     alpha: float = 0.1,
     picture: Path | None = None,
 ) -> Counter[str]:
-    """The whole story; what the guard did, without and under its certificate, is counted."""
+    """Steps 1 to 4. Returns how many calls ended in which way, without and under the certificate."""
     guard, counts = sentiment_guard(model, log, alpha=alpha), Counter[str]()
     for review, truth in truths.items():
         outcome = guard.run(review=review)
@@ -132,7 +133,7 @@ def run(
     changed = sentiment_guard(model, log, PROMPT.replace("product reviews", "reviews"), alpha)
     for review in truths:
         outcome = changed.run(review=review)
-        if outcome.vote is not None and outcome.vote.accepted:  # all samples say the same, and yet
+        if outcome.vote is not None and outcome.vote.accepted:  # all samples agree, and still it is not accepted
             break
     counts[f"{outcome.status} after a change"] += 1
     print(f"one word changed: {outcome.violations[-1].message}")
@@ -151,7 +152,7 @@ def draw(picture: Path, found: Any, evidence: Any, name: str) -> None:
 
 
 def recorded_model() -> FunctionModel:
-    """Says what the real model said, sample by sample."""
+    """Returns the recorded replies of the real model, sample by sample."""
     rows = [decode(line) for line in RECORDED.read_text(encoding="utf-8").splitlines()]
     said = {row["review"]: row["samples"] for row in rows}
 
@@ -171,7 +172,7 @@ def live_model() -> Iterator[OpenAIModel]:
 
 
 def record(log: OutcomeLog) -> None:
-    """What `recorded_model` plays, from the log of a live run."""
+    """Write the replies in the log of a live run to the file that `recorded_model` reads."""
     lines = []
     for row in reversed(log.find(guard="sentiment", limit=None)):
         record = log.get(row.id)

@@ -1,4 +1,4 @@
-"""A guarded call in ten lines, without a key or a network: the model is a script, and what it says is not good enough."""
+"""A guarded call in ten lines, without a key or a network: a scripted model, whose replies do not fit the schema."""
 
 from typing import Literal
 

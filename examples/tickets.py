@@ -1,10 +1,10 @@
-"""Support tickets through a guard from `prompts/` and `schemas/`, with a check and a rule behind it.
+"""Support tickets: a guard with files from `prompts/` and `schemas/`, a check, and keyword rules as its fallback.
 
-    python examples/tickets.py                                                          a script in the model's place
+    python examples/tickets.py                                                          a scripted model
     LLMGUARD_EXAMPLE_MODEL=gpt-5-mini OPENAI_API_KEY=… python examples/tickets.py       a real model
     llmguard run examples.tickets:triage --input ticket='My parcel is lost.'            the same guard, from a shell
 
-`OPENAI_BASE_URL` names another server that speaks OpenAI's protocol.
+`OPENAI_BASE_URL` names another server with OpenAI's API.
 """
 
 import os
@@ -25,12 +25,12 @@ TICKETS = [
 ]
 SAID = [
     '{"category": "billing", "urgent": false}',
-    'Sure!\n```json\n{"category": "bug", "urgent": false}\n```',  # the check objects,
-    '{"category": "delivery", "urgent": false}',  # and the model, told what was wrong, mends it
+    'Sure!\n```json\n{"category": "bug", "urgent": false}\n```',  # the check refuses this reply,
+    '{"category": "delivery", "urgent": false}',  # and the model corrects it after a re-ask
     '{"category": "rain", "urgent": false}',
-    '{"category": "rain", "urgent": false}',  # the same again: there is no third request, the rule answers
+    '{"category": "rain", "urgent": false}',  # the same violation again: no third request, the rules answer
     "I am sorry, I cannot tell.",
-    "I am sorry, I cannot tell.",  # here the rule does not know either: a person is asked
+    "I am sorry, I cannot tell.",  # no rule applies either: the call goes to a person
 ]
 PARCEL = re.compile(r"\b(parcel|courier|tracking)\b")
 
@@ -44,7 +44,7 @@ def parcels_are_delivery(value: dict[str, Any], inputs: Mapping[str, Any]) -> st
 
 
 def by_keyword(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """What sorted tickets before there were models; it raises where it does not know."""
+    """Keyword rules: the fallback. An exception means that no rule applies, and the next rung is tried."""
     if PARCEL.search(inputs["ticket"]):
         return {"category": "delivery", "urgent": False}
     raise LookupError("no rule for this ticket")
