@@ -416,10 +416,10 @@ class TestViolation:
         assert fed({}, "[[[", max_depth=3).violation is None
         assert fed({}, "[[[[", max_depth=3).violation.rule == "too_deep"
 
-    def test_places_can_be_shared(self):
+    def test_locations_can_be_shared(self):
         """Two requests with one schema prepare it once, and do not disturb each other."""
-        places = StreamLocations(PERSON)
-        one, other = JsonStreamValidator(PERSON, places=places), JsonStreamValidator(PERSON, places=places)
+        locations = StreamLocations(PERSON)
+        one, other = JsonStreamValidator(PERSON, locations=locations), JsonStreamValidator(PERSON, locations=locations)
         one.feed('{"age": 20')
         other.feed('{"age": 36, ')
         one.feed("0}")

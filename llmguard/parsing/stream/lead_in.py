@@ -1,4 +1,4 @@
-"""Where the value begins in a reply that is still being written: after prose, a fence, and what the model thought."""
+"""Where the value begins in a reply that is still being written: after prose, a fence, and the model's thoughts."""
 
 from __future__ import annotations
 
@@ -20,34 +20,35 @@ _CLEAN = re.compile(r"(?:```|~~~)?(?:json[5c]?)?", re.IGNORECASE).fullmatch
 _BLANK = " \t\r\n\ufeff\u200b\u200c\u200d\u2060\x00"
 _FIRST = re.compile(rf"[^{_BLANK}]").search
 _LONGEST_FENCE = 16
+"""Characters that are kept of the text before the value: more is prose."""
 
 
-class Preamble:
-    """Reads up to the value. `openers`: the characters a value of the root's type begins with; in prose only these
+class LeadIn:
+    """Reads up to the value. `openers`: the characters that a value of the root's type begins with; in prose only these
     begin it, since a bracket there may be a citation.
 
-    `clean`: outside of thoughts nothing was said but the opening of a fence, so that what begins now is the answer, and
+    `clean`: outside of thoughts there was no text but the opening of a fence, so that what begins now is the answer, and
     not an example or a draft.
     """
 
-    __slots__ = ("_said", "_thinking", "held", "openers")
+    __slots__ = ("_text", "_thinking", "held", "openers")
 
     def __init__(self, openers: str) -> None:
         self.openers = openers
         self.held = ""
-        self._said = ""
+        self._text = ""
         self._thinking = False
 
     @property
     def clean(self) -> bool:
-        return _CLEAN(self._said) is not None
+        return _CLEAN(self._text) is not None
 
     def search(self, text: str, position: int) -> int:
-        """The index where the value begins, or -1; `held` is then the end of `text` that has to be seen again."""
+        """The index where the value begins, or -1; `held` is then the end of `text` that has to be read again."""
         if (first := self._scalar(text, position)) >= 0:
             return first
         while mark := _MARK(text, position):
-            self._say(text[position : mark.start()])
+            self._add(text[position : mark.start()])
             kind = mark.lastgroup
             if kind == "held":
                 self.held = mark[0]
@@ -56,12 +57,12 @@ class Preamble:
                 return mark.start()
             self._pass(str(kind), mark[0])
             position = mark.end()
-        self._say(text[position:])
+        self._add(text[position:])
         return -1
 
     def _scalar(self, text: str, position: int) -> int:
-        """A scalar stands at the very beginning, or nowhere."""
-        if self._said or self._thinking or self.openers[0] in "{[":
+        """A scalar is at the very beginning, or nowhere."""
+        if self._text or self._thinking or self.openers[0] in "{[":
             return -1
         first = _FIRST(text, position)
         return first.start() if first and first[0] in self.openers else -1
@@ -71,12 +72,12 @@ class Preamble:
 
     def _pass(self, kind: str, sign: str) -> None:
         if kind == "value":
-            self._say(sign)
+            self._add(sign)
         elif kind == "open":
             self._thinking = True
         else:  # without an opening tag, all that came before was thought
-            self._thinking, self._said = False, ""
+            self._thinking, self._text = False, ""
 
-    def _say(self, words: str) -> None:
-        if not self._thinking and len(self._said) <= _LONGEST_FENCE:
-            self._said += words.strip(_BLANK)[: _LONGEST_FENCE + 1]
+    def _add(self, words: str) -> None:
+        if not self._thinking and len(self._text) <= _LONGEST_FENCE:
+            self._text += words.strip(_BLANK)[: _LONGEST_FENCE + 1]

@@ -1,8 +1,8 @@
-"""What an output schema says at one place of a reply that is still being written: what streams, and what is refused.
+"""What an output schema says of one part of a reply that is still being written: what streams, and what is refused.
 
-Two questions are asked of the schema, and answered differently. Where does a text appear as it grows? There every
-branch counts that may apply. What can no continuation mend? There only a place counts that has one plain schema: no
-choice of branches, and no types but its own.
+Two questions are asked of the schema, and answered differently. Which strings appear while they grow? For that every
+branch counts that may apply. What can no continuation repair? For that only a location counts that has one plain schema:
+no choice of branches, and no types but its own.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ _NOTES = frozenset(
     "title description default examples deprecated readOnly writeOnly $comment $schema $id $defs definitions".split()
 )
 _MOST_HOPS = 32
+"""References and combinations in a row that are followed to one plain schema."""
 _NULL = {"type": "null"}
 _OF_CALLS = frozenset(("name", "arguments", "parameters", "type", "id", "function", "tool"))
 _OWN_OF_CALLS = _OF_CALLS - {"name", "type", "id"}
@@ -30,10 +31,10 @@ _KINDS = {"string": ("string",), "object": ("object",), "array": ("array",), "nu
 
 
 class StreamLocation:
-    """One place of the schema.
+    """One location of the schema, as the stream needs it.
 
     `firm` is its one plain schema, None where there is a choice. `on_string`, `on_number`, `on_truth`, `on_null` judge
-    whole scalars there, None where nothing is refused; `longest` counts characters of a string that is being written.
+    complete scalars there, None where nothing is refused; `longest` counts characters of a string that is being written.
     """
 
     __slots__ = (
@@ -113,7 +114,7 @@ class StreamLocation:
 
     @property
     def is_object(self) -> bool:
-        """Whether an object, and nothing else but null, is due here."""
+        """Whether an object, and nothing else but null, is expected here."""
         return self._is("object")
 
     @property
@@ -128,7 +129,7 @@ class StreamLocation:
         return bool(self.types) and self.types <= SCALARS
 
     def unfold(self) -> StreamLocation:
-        """The same, with the places of its parts: made when a value there begins, since schemas refer to themselves."""
+        """The same, with the locations of its parts: made when a value there begins, since schemas refer to themselves."""
         if not self.unfolded:
             self.unfolded = True
             properties: dict[str, list[Location]] = {}
@@ -151,11 +152,11 @@ class StreamLocation:
 
     @property
     def anything(self) -> StreamLocation:
-        """A place of which the schema says nothing."""
+        """A location of which the schema says nothing."""
         return self._locations.anything
 
     def item(self, number: int) -> StreamLocation:
-        """The place of an item, counted from 0."""
+        """The location of an item, counted from 0."""
         if number < len(self.prefix):
             return self.prefix[number]
         return self.items or self.anything
@@ -219,7 +220,7 @@ def _firm(start: Location) -> Firm | None:
 
 
 def is_of_calls(key: str) -> bool:
-    """Whether an object with this key may be a call of a tool, whose arguments are the value."""
+    """Whether an object with this key may be a tool call, whose arguments are the value."""
     return key in _OF_CALLS
 
 
@@ -239,17 +240,17 @@ def _is_note(keyword: str) -> bool:
     return keyword in _NOTES or keyword.startswith("x-")
 
 
-def _texts(given: Json) -> list[str]:
+def _texts(aliases: Json) -> list[str]:
     """The texts in a small tree of lists and objects, keys too."""
-    found, left = [], [given]
+    texts, left = [], [aliases]
     while left:
         part = left.pop()
         if isinstance(part, str):
-            found.append(part)
+            texts.append(part)
         elif isinstance(part, dict | list):
             left += part
             left += part.values() if isinstance(part, dict) else ()
-    return found
+    return texts
 
 
 def _names_of(described: Mapping[str, Json]) -> Iterator[str]:

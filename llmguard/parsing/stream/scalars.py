@@ -1,8 +1,8 @@
-"""Scalars that are refused at one place of a schema, however much of a value the final reading mends.
+"""Scalars that are refused at one location of a schema, whatever the final reading repairs.
 
 The final reading takes "12.50" for a number, "Yes" for true, "billing." for BILLING and 7 for "7". So a scalar of the
-wrong type, or one that is no member of an enum, is refused here only where none of its mends can reach it; what is in
-doubt passes, and the final reading judges it.
+wrong type, or one that is not in an enum, is refused here only where no repair can make it valid; in doubt it passes,
+and the final reading judges it.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from llmguard.schema.alternatives import json_types
 from llmguard.schema.verdicts import compiled, is_valid
 
 Refusal: TypeAlias = tuple[str, Json]
-"""The keyword that is broken, and what it demands."""
+"""The keyword that is broken, and its value in the schema."""
 Verdict: TypeAlias = Callable[[Json, str], Refusal | None]
-"""Judges a whole scalar: its value, and its text as it was written."""
+"""Judges a complete scalar by its value and its text; returns what it breaks."""
 
 NUMERIC = frozenset(("integer", "number"))
 SCALARS = NUMERIC | {"string", "boolean", "null"}
@@ -34,7 +34,7 @@ _BRACKETS = "{[(=:<`"
 
 
 class Scalars:
-    """Verdicts at one place. `only_member` is whether an object there has one property, which a bare value may fill."""
+    """Verdicts at one location. `only_member` is whether an object there has one property, which a bare value may fill."""
 
     __slots__ = ("_alone", "_folded", "_literal", "_nothing", "_schema", "_types", "_uri", "_validator", "only_member")
 
@@ -102,7 +102,7 @@ class Scalars:
         return self.by_the_letter if self._types and not (self._nothing and self._takes_any()) else None
 
     def _takes_any(self, kind: str = "") -> bool:
-        """Whether nothing is demanded but the type."""
+        """Whether the schema demands only a type."""
         return self._schema.keys() <= {"type"} and (not kind or kind in self._types)
 
     def longest(self, schema: Mapping[str, Json]) -> int | None:
@@ -120,7 +120,7 @@ class Scalars:
     # --- the verdicts
 
     def by_the_letter(self, value: Json, text: str) -> Refusal | None:
-        """What JSON Schema says."""
+        """The verdict of JSON Schema."""
         if self._fits(value):
             return None
         return next(
@@ -143,8 +143,8 @@ class Scalars:
     def _no_member(self, value: Json, text: str) -> Refusal | None:
         if not self._only_words() or self._fits(value) or (self._nothing and len(text) <= _LONGEST_NOTHING):
             return None
-        said = folded(text)
-        return None if any(name in said for name in self._folded) or not said else ("enum", self.members)
+        letters = folded(text)
+        return None if any(name in letters for name in self._folded) or not letters else ("enum", self.members)
 
     def _no_number_in_text(self, value: Json, text: str) -> Refusal | None:
         if self._may_be_nothing(text) or any(sign.isnumeric() for sign in text):
@@ -169,7 +169,7 @@ class Scalars:
         return not text.strip() or (self._nothing and len(text) <= _LONGEST_NOTHING)
 
     def _only_words(self) -> bool:
-        """Whether the allowed values are listed, and texts, but for null."""
+        """Whether the allowed values are listed, and are strings, except for null."""
         members = self.members
         return bool(members) and all(member is None or isinstance(member, str) for member in members or ())
 

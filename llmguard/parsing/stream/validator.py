@@ -1,8 +1,8 @@
-"""A model's JSON reply while it is being written: the value so far, and what no continuation of it can mend.
+"""A model's JSON reply while it is being written: the value so far, and violations that no continuation can repair.
 
-The text is read once, delta by delta, by one state that hands over to the next; nothing that was read is read again.
-What is read here is strict JSON. For any other text the watcher falls silent, and the final reading, which mends, has
-the word; so it never shows what that reading would not say.
+The text is read once, delta by delta, by one state after the other; no character is read twice. Only strict JSON is read
+here. At any other text the validator stops, and the final reading, which repairs, decides; so the validator never shows a
+value that the final reading would not give.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import TypeAlias
 
 from llmguard.core.canonical import Json
 from llmguard.core.outcome import Violation
-from llmguard.parsing.stream.lead_in import Preamble
+from llmguard.parsing.stream.lead_in import LeadIn
 from llmguard.parsing.stream.locations import StreamLocation, StreamLocations
 from llmguard.parsing.stream.scalars import SCALARS, Refusal
-from llmguard.parsing.stream.stack import MISSING, Frame, refused
+from llmguard.parsing.stream.stack import MISSING, StreamFrame, refusal_violation
 from llmguard.parsing.syntax import same_json
 from llmguard.schema.keywords import as_pointer
 from llmguard.schema.words import clause, clipped
@@ -68,20 +68,21 @@ _State: TypeAlias = "Callable[[JsonStreamValidator, str, int], int]"
 class JsonStreamValidator:
     """Reads one reply as it grows. Made for one request; not thread-safe.
 
-    `value` is what the reply says so far, None before the first part is known. It is one live object that grows; who
-    keeps it copies it. A member or item appears when it is whole, an object or list with its first entry, and a text
-    whose schema says `"x-stream": true` as it grows. `version` grows whenever `value` shows something new.
+    `value` is the value so far, None before its first part is known. It is one live object that grows; copy it to keep
+    it. A member or item appears when it is complete, an object or list with its first entry, and a string whose schema
+    has `"x-stream": true` while it grows. `version` increases whenever `value` has something new.
 
-    `violation` is set once no continuation of the value can mend it; from then on `feed` does nothing. A violation is
-    only what `reading` refuses too, whatever it mends: a text for a number is none, since the text may hold a number.
-    Words that take the whole answer back and give another are a second answer, and no continuation of this one; a value
-    that begins after prose may be an example, so only its depth is judged. `strict_only` judges by the letter of the
-    schema. `places`: the schema's, to be shared by the watchers of several requests; it then decides `strict_only`.
+    `violation` is set once no continuation of the value can repair it; from then on `feed` does nothing. It is only set
+    for what the final reading (`coerce`) refuses too, whatever it repairs: not for a string where a number is expected,
+    since the string may hold one. Words that take back the whole answer and give another are a second answer, not a
+    continuation; a value that begins after prose may be an example, so only its depth is judged. `strict_only` judges by
+    the letter of the schema. `locations`: those of the schema, to be shared by the validators of several requests; it
+    then decides `strict_only`.
 
-    >>> watcher = Watcher({"properties": {"count": {"type": "integer", "maximum": 9}}, "type": "object"})
-    >>> [watcher.feed(delta) for delta in ('{"name": "A', 'da", "count', '": 12', '}')]
+    >>> validator = JsonStreamValidator({"properties": {"count": {"type": "integer", "maximum": 9}}, "type": "object"})
+    >>> [validator.feed(delta) for delta in ('{"name": "A', 'da", "count', '": 12', '}')]
     [False, True, False, True]
-    >>> watcher.value, str(watcher.violation)
+    >>> validator.value, str(validator.violation)
     ({'name': 'Ada', 'count': 12}, '/count: must be at most 9; got 12 [maximum]')
     """
 
@@ -93,11 +94,11 @@ class JsonStreamValidator:
         "_grown",
         "_held",
         "_in_key",
+        "_lead_in",
         "_length",
         "_limit",
         "_max_depth",
         "_parts",
-        "_preamble",
         "_quiet",
         "_root",
         "_stack",
@@ -114,15 +115,15 @@ class JsonStreamValidator:
         *,
         max_depth: int = MAX_DEPTH,
         strict_only: bool = False,
-        places: StreamLocations | None = None,
+        locations: StreamLocations | None = None,
     ) -> None:
-        places = places or StreamLocations(schema_json, strict_only=strict_only)
-        self._strict = places.strict_only
+        locations = locations or StreamLocations(schema_json, strict_only=strict_only)
+        self._strict = locations.strict_only
         self._max_depth = max_depth
-        self._preamble = Preamble(_openers(places.root))
-        self._root = self._frame = Frame(places.anything, is_list=True, sure=False)
-        self._root.child, self._root.key, self._root.shown = places.root, 0, True
-        self._stack: list[Frame] = []
+        self._lead_in = LeadIn(_openers(locations.root))
+        self._root = self._frame = StreamFrame(locations.anything, is_list=True, sure=False)
+        self._root.child, self._root.key, self._root.shown = locations.root, 0, True
+        self._stack: list[StreamFrame] = []
         self._state: _State = JsonStreamValidator._search
         self._held = ""  # the end of the last delta, that needs the next one
         self._parts: list[str] = []  # of the string, number or word that is being read
@@ -138,12 +139,12 @@ class JsonStreamValidator:
 
     @property
     def value(self) -> Json:
-        """What the reply says so far; None before the first part of it is known."""
+        """The value so far; None before its first part is known."""
         shown = self._root.value
         return shown[0] if shown else None
 
     def snapshot(self) -> Json:
-        """`value` as it is now: what may still change is copied, what is whole is shared. Costs the open containers."""
+        """`value` as it is now: the open containers are copied, what is complete is shared."""
         kept: Json = [*self._root.value]
         original, copied = self._root.value, kept
         key: Json = 0
@@ -156,7 +157,7 @@ class JsonStreamValidator:
         return kept[0] if kept else None
 
     def feed(self, delta: str) -> bool:
-        """Read on; True if `value` shows something new."""
+        """Read on; returns whether `value` has something new."""
         quiet = self._quiet
         if quiet is not None and '"' not in delta and "\\" not in delta:
             self.characters_read += len(delta)
@@ -178,7 +179,7 @@ class JsonStreamValidator:
     # --- before the value, and after it
 
     def _search(self, text: str, position: int) -> int:
-        preamble = self._preamble
+        preamble = self._lead_in
         start = preamble.search(text, position)
         if start < 0:
             self._held, preamble.held = preamble.held, ""
@@ -193,12 +194,12 @@ class JsonStreamValidator:
         return start
 
     def _rest(self, text: str, position: int) -> int:
-        """Nothing more is looked for: the value is whole, or the text is none that is read here."""
+        """Nothing more is read: the value is complete, or the text is not strict JSON."""
         return len(text)
 
     def _lose(self, text: str, position: int) -> int:
-        """No strict JSON: the final reading may mend it. Brackets in prose are none yet, and the search goes on."""
-        in_prose = not (self._preamble.clean or self.version or self._asides)
+        """Not strict JSON: the final reading may repair it. After brackets in prose the search for a value goes on."""
+        in_prose = not (self._lead_in.clean or self.version or self._asides)
         if in_prose and len(self._stack) == 1 and not self._frame.value and text[position] not in _QUOTES:
             self._stack.clear()
             self._frame = self._root
@@ -210,7 +211,7 @@ class JsonStreamValidator:
     # --- between values
 
     def _value(self, text: str, position: int) -> int:
-        """A value is due."""
+        """A value comes next."""
         sign = text[position]
         if sign == '"':
             return self._begin_string(text, position + 1)
@@ -223,8 +224,8 @@ class JsonStreamValidator:
         if self._refuses_kind(sign):
             return len(text)
         self._parts = []
-        self._state = JsonStreamValidator._bare
-        return self._bare(text, position)
+        self._state = JsonStreamValidator._literal
+        return self._literal(text, position)
 
     def _first_item(self, text: str, position: int) -> int:
         if text[position] == "]":
@@ -241,7 +242,9 @@ class JsonStreamValidator:
         frame = self._frame
         refusal = frame.next_item()
         if refusal:
-            return self._violate(text, refused(self._path(0), refusal, _items(int(frame.key) + 1), "", frame.place))
+            return self._violate(
+                text, refusal_violation(self._path(0), refusal, _items(int(frame.key) + 1), "", frame.location)
+            )
         self._state = JsonStreamValidator._value
         return self._value(text, position)
 
@@ -274,7 +277,7 @@ class JsonStreamValidator:
         return self._lose(text, position)
 
     def _after(self, text: str, position: int) -> int:
-        """A comma or the closer is due."""
+        """A comma or the closer comes next."""
         sign, frame = text[position], self._frame
         if sign == ",":
             self._state = JsonStreamValidator._next_item if frame.is_list else JsonStreamValidator._next_key
@@ -295,10 +298,10 @@ class JsonStreamValidator:
         if refusal:
             self._refuse_member(frame, *refusal)
 
-    def _refuse_member(self, frame: Frame, refusal: Refusal, name: str) -> None:
-        """An unexpected member stands at its own path, any other refusal at that of the object."""
+    def _refuse_member(self, frame: StreamFrame, refusal: Refusal, name: str) -> None:
+        """An unexpected member is refused at its own path, anything else at that of the object."""
         path = self._path(0) + as_pointer((_cut(name),)) if name else self._path(0)
-        self._violate("", refused(path, refusal, frame.value, name, frame.place))
+        self._violate("", refusal_violation(path, refusal, frame.value, name, frame.location))
 
     # --- objects and lists
 
@@ -308,18 +311,18 @@ class JsonStreamValidator:
             return self._violate(text, self._unreadable("too_deep", self._max_depth))
         if self._refuses_kind(sign):
             return len(text)
-        frame = Frame(parent.child.unfold(), is_list=sign == "[", sure=parent.sure, is_root=parent is self._root)
+        frame = StreamFrame(parent.child.unfold(), is_list=sign == "[", sure=parent.sure, is_root=parent is self._root)
         if frame.is_root:
-            self._hide_misfit(frame)
+            self._hide_mismatch(frame)
         frame.shown = parent.twice is not MISSING
         self._stack.append(frame)
         self._frame = frame
         self._state = JsonStreamValidator._first_item if frame.is_list else JsonStreamValidator._first_key
         return position + 1
 
-    def _hide_misfit(self, frame: Frame) -> None:
+    def _hide_mismatch(self, frame: StreamFrame) -> None:
         """A root of another type than the schema's is wrapped, or wrong: nothing of it is shown."""
-        types = frame.place.types
+        types = frame.location.types
         if types and ("array" if frame.is_list else "object") not in types:
             self._root.twice = None
             self._put_aside()
@@ -330,7 +333,7 @@ class JsonStreamValidator:
         frame = self._frame
         refusal = frame.at_end()
         if refusal:
-            return self._violate(text, refused(self._path(0), refusal[0], frame.value, "", frame.place))
+            return self._violate(text, refusal_violation(self._path(0), refusal[0], frame.value, "", frame.location))
         if not frame.shown:
             self._show()
             self.version += 1
@@ -357,7 +360,7 @@ class JsonStreamValidator:
             parent = frame
 
     def _put(self, value: Json) -> None:
-        """A whole scalar becomes the entry that is due."""
+        """A complete scalar becomes the next entry."""
         frame = self._frame
         self._state = JsonStreamValidator._after
         if frame.twice is not MISSING:
@@ -381,7 +384,7 @@ class JsonStreamValidator:
             self._before = self.version
         self._asides += 1
 
-    def _second(self, frame: Frame, value: Json) -> None:
+    def _second(self, frame: StreamFrame, value: Json) -> None:
         first, frame.twice = frame.twice, MISSING
         self._asides -= 1
         if not self._asides:
@@ -394,21 +397,21 @@ class JsonStreamValidator:
 
     def _begin_string(self, text: str, position: int) -> int:
         frame = self._frame
-        place = frame.child
+        location = frame.child
         if self._refuses_kind('"'):
             return len(text)
         self._in_key = False
         self._parts = []
-        self._grown = place.streams and frame.twice is MISSING and not self._asides
-        if self._grown or (place.longest is not None and frame.sure):
-            self._length, self._limit = 0, place.longest if place.longest is not None and frame.sure else -1
+        self._grown = location.streams and frame.twice is MISSING and not self._asides
+        if self._grown or (location.longest is not None and frame.sure):
+            self._length, self._limit = 0, location.longest if location.longest is not None and frame.sure else -1
             self._state = JsonStreamValidator._watched
             return self._watched(text, position)
         self._state = JsonStreamValidator._string
         return self._string(text, position)
 
     def _string(self, text: str, position: int) -> int:
-        """A string that is of interest only when it is whole."""
+        """A string that is of interest only when it is complete."""
         stop = _IN_STRING(text, position).end()  # type: ignore[union-attr]
         parts = self._parts
         parts.append(text[position:stop])
@@ -508,12 +511,12 @@ class JsonStreamValidator:
 
     def _half_character(self, text: str) -> int:
         self._state, self._quiet = JsonStreamValidator._rest, None
-        return self._violate(text, self._unreadable("lone_surrogate", None)) if self._preamble.clean else len(text)
+        return self._violate(text, self._unreadable("lone_surrogate", None)) if self._lead_in.clean else len(text)
 
     # --- numbers and words
 
-    def _bare(self, text: str, position: int) -> int:
-        """A number, true, false or null: whole where something else follows."""
+    def _literal(self, text: str, position: int) -> int:
+        """A number, true, false or null: complete where something else follows."""
         stop = _BARE(text, position).end()  # type: ignore[union-attr]
         self._parts.append(text[position:stop])
         if stop == len(text):
@@ -537,7 +540,7 @@ class JsonStreamValidator:
         self._put(value)
         if judge is None or not frame.sure:
             return
-        if value is None and not frame.is_list and not self._strict and frame.key not in frame.place.required:
+        if value is None and not frame.is_list and not self._strict and frame.key not in frame.location.required:
             return  # null stands for a property that is absent
         if refusal := judge(value, ""):
             self._suspect(self._refused(refusal, value))
@@ -558,7 +561,7 @@ class JsonStreamValidator:
             self._suspect(self._refused(refusal, value))
 
     def _not_read(self, rule: str, literal: str) -> None:
-        """A literal that no reading takes for a value."""
+        """A literal that the final reading does not accept either."""
         self._suspect(self._unreadable(rule, literal[:80]))
         self._state = JsonStreamValidator._after if self._doubt or self.violation else JsonStreamValidator._rest
 
@@ -566,17 +569,17 @@ class JsonStreamValidator:
 
     def _refuses_kind(self, sign: str) -> bool:
         """By the letter, a value of the wrong type is refused at its first character."""
-        place = self._frame.child
-        if not (self._frame.sure and _KIND_OF[sign] in place.refused):
+        location = self._frame.child
+        if not (self._frame.sure and _KIND_OF[sign] in location.refused):
             return False
-        demand = clause(*place.demanded, None).partition("; got ")[0]
+        demand = clause(*location.demanded, None).partition("; got ")[0]
         message = f"{demand}; got {_NAMES[_KIND_OF[sign]]}"
-        self._violate("", Violation(self._path(), "type", message, clipped(place.demanded[1])))
+        self._violate("", Violation(self._path(), "type", message, clipped(location.demanded[1])))
         return True
 
     def _suspect(self, violation: Violation) -> None:
-        """A violation, if the token before ends where it seems to: in broken JSON `1,250` is one number."""
-        if not self._preamble.clean:
+        """A violation, if the last token ends where it seems to: in broken JSON `1,250` is one number."""
+        if not self._lead_in.clean:
             return
         if self._strict:
             self._violate("", violation)
@@ -584,20 +587,20 @@ class JsonStreamValidator:
             self._doubt = violation
 
     def _violate(self, text: str, violation: Violation) -> int:
-        """Nothing is read any more."""
+        """Reading ends with a violation."""
         self.violation = violation
         self._state, self._quiet = JsonStreamValidator._rest, None
         return len(text)
 
-    def _refused(self, refusal: Refusal, found: Json) -> Violation:
-        return refused(self._path(), refusal, found, "", self._frame.place)
+    def _refused(self, refusal: Refusal, actual: Json) -> Violation:
+        return refusal_violation(self._path(), refusal, actual, "", self._frame.location)
 
-    def _unreadable(self, rule: str, found: Json) -> Violation:
+    def _unreadable(self, rule: str, actual: Json) -> Violation:
         message, expected = _MESSAGES[rule]
-        return Violation(self._path(), rule, message, expected, found)
+        return Violation(self._path(), rule, message, expected, actual)
 
     def _path(self, entry: int = 1) -> str:
-        """Where the entry is that is due; with 0, where the innermost container is."""
+        """The path of the next entry; with 0, that of the innermost container."""
         frames = self._stack if entry else self._stack[:-1]
         return as_pointer(tuple(_cut(str(frame.key)) for frame in frames))
 
@@ -611,11 +614,11 @@ def _openers(root: StreamLocation) -> str:
 
 
 def _holds(container: Json, key: Json, value: Json) -> bool:
-    found = container.get(key) if isinstance(container, dict) else container[key] if container else None
-    return found is value
+    entry = container.get(key) if isinstance(container, dict) else container[key] if container else None
+    return entry is value
 
 
-def _attach(frame: Frame, entry: Json) -> None:
+def _attach(frame: StreamFrame, entry: Json) -> None:
     if frame.is_list:
         frame.value.append(entry)
     else:
@@ -623,7 +626,7 @@ def _attach(frame: Frame, entry: Json) -> None:
 
 
 def _items(count: int) -> list[None]:
-    """A list of that length, for a message that says no more of it."""
+    """A list of that length, for a message that mentions only its length."""
     return [None] * count
 
 
