@@ -30,7 +30,7 @@ def schemas() -> dict[str, Json]:
 def forms() -> Iterator[tuple[str, int, int]]:
     """(name, tokens of the words, tokens of the JSON Schema)."""
     for name, schema in schemas().items():
-        words = compile_schema(schema).output_form(name).instruction
+        words = compile_schema(schema).response_format(name).instruction
         yield name, estimate(words), estimate(encode(schema).decode())
 
 

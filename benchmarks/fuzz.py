@@ -102,7 +102,7 @@ def policy(model: ScriptedModel, schema: Schema, rules: ReadingRules) -> Policy:
         name="fuzz",
         prompt=compile_prompt("{{ n }}", name="fuzz"),
         schema=schema,
-        output=schema.output_form("fuzz"),
+        output=schema.response_format("fuzz"),
         ladder=(ModelRung(model=model, reasks=1), SalvageRung()),
     )
 

@@ -177,7 +177,7 @@ def reask_question(policy: Policy, prompt: tuple[Message, ...], text: str, verdi
     if part is None:
         messages = reask_messages(prompt, text, verdict.violations, None)
         return Question(messages, policy.output, policy.schema, streamed=policy.streamed)
-    form = part.output_form(policy.name)
+    form = part.response_format(policy.name)
     messages = reask_messages(prompt, text, verdict.violations, form)
     return Question(messages, form, part, verdict.candidate, policy.streamed)
 

@@ -62,7 +62,7 @@ def build_policy(
         name=name,
         prompt=loaded,
         schema=compiled,
-        output=compiled.output_form(name),
+        output=compiled.response_format(name),
         ladder=ladder,
         checks=checks,
         reading=options.coercion_rules(),

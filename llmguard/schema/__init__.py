@@ -1,7 +1,9 @@
-"""Output schemas: from a JSON Schema or a Python type to what judges values, explains, salvages and asks again.
+"""Output schemas: a JSON Schema or a Python type, compiled to validate values, explain violations, salvage and re-ask.
 
-Reading order: `compiled` (the whole), `references` (files to one document), `lint` (what is refused), `explain` (why a
-value does not fit), `types` (pydantic), `parts` (salvage and failed parts), `form` (the instruction), `words`, `keywords`.
+Reading order: `compiled` (the entry), `keywords` (the drafts) and `navigate` (the one walker of schemas); `references` (files
+to one document), `lint` (what is refused and warned of), `verdicts` and `explain` (whether and why a value does not fit) with
+`alternatives` and `words`; `types` (pydantic), `parts` (salvage and failed parts), `form` (the instruction for the model),
+`applicable` (what may apply to a part of a value), `diff` and `changes` (two schemas), `providers` (strict decoding).
 """
 
 from llmguard.schema.compiled import (

@@ -1,7 +1,7 @@
-"""What a change of one keyword of a schema means for those who read values, and for values that are in the log.
+"""What a change of one keyword of a schema means for the readers of values, and for values that are in the log.
 
-A schema that is *wider* lets through values that callers have never met; one that is *narrower* refuses values that were
-good. Each function compares one keyword and says in words which of the two it is, or both.
+A schema that is *wider* accepts values that callers have never had; one that is *narrower* refuses values that were
+valid. Each function compares one keyword and says which of the two it is, or both.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ NARROWER: ChangeKind = "breaking-for-outcomes"
 class Change:
     """One change. `path` is where it is in a value: a JSON Pointer with `*` for every item or any other name.
 
-    `breaking-for-callers`: values may come that could not come before. `breaking-for-outcomes`: values that were good may
-    not be any more. `compatible`: neither; a model may still be told something else.
+    `breaking-for-callers`: values may come that could not come before. `breaking-for-outcomes`: values that were valid may
+    be invalid now. `compatible`: neither; the prompt may still be another one.
     """
 
     kind: ChangeKind
@@ -51,20 +51,20 @@ _UPPER = {
     "maxContains": "the greatest number of fitting items",
 }  # fmt: skip
 _EXACT = ("pattern", "format")
-_SELF_MADE = word_set(
+_COMPARED = word_set(
     "type enum const multipleOf uniqueItems required properties additionalProperties items prefixItems anyOf oneOf $ref $defs"
     " definitions $schema $id id $comment"
 )
 
 
 def admitted_types(schema: Mapping[str, Json]) -> frozenset[str]:
-    """The types that `type` names, all where it is missing; a number may be an integer."""
+    """The types that `type` lists, all where it is missing; a number may be an integer."""
     names = as_list(schema["type"]) if "type" in schema else list(_TYPES)
     return frozenset(names) | ({"integer"} if "number" in names else frozenset())
 
 
 def keyword_changes(old: Mapping[str, Json], new: Mapping[str, Json]) -> Differences:
-    """All that the keywords of one place say, but for those with schemas in them."""
+    """The changes of the keywords of one location, except those with schemas in them."""
     yield from _types(admitted_types(old), admitted_types(new))
     yield from _choices(_options(old), _options(new))
     for keyword, words in _LOWER.items():
@@ -79,13 +79,13 @@ def keyword_changes(old: Mapping[str, Json], new: Mapping[str, Json]) -> Differe
 
 
 def opaque_changes(old: Mapping[str, Json], new: Mapping[str, Json], *, referred_differ: bool) -> Differences:
-    """Keywords whose meaning is not compared here: a change of one may do both. `referred_differ`: so it is where the same
-    words refer to definitions that changed."""
+    """Keywords whose meaning is not compared here: a change of one may be both. `referred_differ`: also where the same
+    text refers to definitions that changed."""
     for keyword in sorted(_opaque(old) | _opaque(new)):
         one, other = encode(old.get(keyword), sort_keys=True), encode(new.get(keyword), sort_keys=True)
         if one == other and (keyword in old) == (keyword in new) and not (referred_differ and b'"$ref"' in one):
             continue
-        change = f"{keyword!r} {_came(keyword, old, new)}"
+        change = f"{keyword!r} {_how_changed(keyword, old, new)}"
         if keyword.startswith(("x-", "X-")):
             yield "compatible", change
         else:
@@ -96,7 +96,7 @@ def opaque_changes(old: Mapping[str, Json], new: Mapping[str, Json], *, referred
 def _opaque(schema: Mapping[str, Json]) -> set[str]:
     """Keywords that no other function compares; draft 4's flags beside a bound are among them."""
     flags = {keyword for keyword in (*_LOWER, *_UPPER) if isinstance(schema.get(keyword), bool)}
-    return {*schema} - {*_SELF_MADE, *_LOWER, *_UPPER, *_EXACT, *ANNOTATIONS} | flags
+    return {*schema} - {*_COMPARED, *_LOWER, *_UPPER, *_EXACT, *ANNOTATIONS} | flags
 
 
 def _types(old: frozenset[str], new: frozenset[str]) -> Differences:
@@ -118,19 +118,21 @@ def _types(old: frozenset[str], new: frozenset[str]) -> Differences:
 
 
 def _either(types: frozenset[str]) -> str:
-    named = types - {"integer"} if "number" in types else types
+    listed_types = types - {"integer"} if "number" in types else types
     return either(
-        f"{'an' if name[0] in 'aio' else 'a'} {name}" if name != "null" else name for name in _TYPES if name in named
+        f"{'an' if name[0] in 'aio' else 'a'} {name}" if name != "null" else name
+        for name in _TYPES
+        if name in listed_types
     )
 
 
 def _options(schema: Mapping[str, Json]) -> dict[bytes, Json] | None:
     """The values that are allowed one by one, by their JSON; None where any is."""
-    found = [[schema["const"]]] if "const" in schema else []
-    found += [schema["enum"]] if isinstance(schema.get("enum"), list) else []
-    if not found:
+    choices = [[schema["const"]]] if "const" in schema else []
+    choices += [schema["enum"]] if isinstance(schema.get("enum"), list) else []
+    if not choices:
         return None
-    first, *others = ({_key(option): option for option in options} for options in found)
+    first, *others = ({_key(option): option for option in options} for options in choices)
     return {key: option for key, option in first.items() if all(key in other for other in others)}
 
 
@@ -152,8 +154,8 @@ def _choices(old: dict[bytes, Json] | None, new: dict[bytes, Json] | None) -> Di
 
 
 def _number(schema: Mapping[str, Json], keyword: str) -> float | None:
-    found = schema.get(keyword)
-    return found if isinstance(found, int | float) and not isinstance(found, bool) else None
+    number = schema.get(keyword)
+    return number if isinstance(number, int | float) and not isinstance(number, bool) else None
 
 
 def _bound(words: str, old: float | None, new: float | None, *, rises_is_narrower: bool) -> Differences:
@@ -201,10 +203,10 @@ def _unique(old: bool, new: bool) -> Differences:
 def _annotations(old: Mapping[str, Json], new: Mapping[str, Json]) -> Differences:
     for keyword in sorted(ANNOTATIONS):
         if _differ(old.get(keyword), new.get(keyword)) or (keyword in old) != (keyword in new):
-            yield "compatible", f"{keyword!r} {_came(keyword, old, new)}"
+            yield "compatible", f"{keyword!r} {_how_changed(keyword, old, new)}"
 
 
-def _came(keyword: str, old: Mapping[str, Json], new: Mapping[str, Json]) -> str:
+def _how_changed(keyword: str, old: Mapping[str, Json], new: Mapping[str, Json]) -> str:
     return "is new" if keyword not in old else "is gone" if keyword not in new else "changed"
 
 

@@ -1,4 +1,4 @@
-"""An output schema, compiled once: it judges values, gives them their Python type, and says what a reply must be."""
+"""An output schema, compiled once: it validates values, converts them to their Python type, and describes the reply."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from llmguard.schema.lint import (
     draft_for,
     refuse_cycles_and_size,
     refuse_depth,
-    refuse_what_is_no_schema,
+    refuse_invalid_schema,
     refused_by_compiler,
     warnings_of,
 )
 from llmguard.schema.navigate import SchemaDocument
-from llmguard.schema.parts import default_in, merge, part_of, without_what_is_wrong
+from llmguard.schema.parts import default_in, merge, part_of, without_invalid_parts
 from llmguard.schema.references import self_contained
 from llmguard.schema.types import LENIENT_FORMATS, PYTHON_RULE, PythonType, plain_json, python_type
 from llmguard.schema.verdicts import Formats, Verdicts, compiled
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """What a value must be. Made by `compile_schema`.
+    """What a value must be; made by `compile_schema`.
 
-    `json_schema` is self-contained: no reference leads out of it. `python_type` is the type that values come back as,
-    None where they stay plain JSON. `warnings` are sentences about what is hardly meant in the schema.
+    `json_schema` is self-contained: no reference leads out of it. `python_type` is the type that values are converted to,
+    None where they stay plain JSON. `warnings` are sentences about what in the schema is probably a mistake.
     """
 
     json_schema: Json
@@ -54,8 +54,8 @@ class Schema:
     def violations(self, value: Json) -> Violations:
         """What is wrong with `value`, the most relevant first, at most twenty; () where it fits.
 
-        `value` is strict JSON of at most 512 levels, as `canonical.json_roundtrip` gives it. An exception of the type's own
-        validators, other than ValueError and AssertionError, passes.
+        `value` is strict JSON of at most 512 levels, as `canonical.json_roundtrip` gives it. Exceptions of the type's own
+        validators, other than ValueError and AssertionError, are not caught.
 
         >>> compile_schema({"type": "integer", "minimum": 1}).violations(0)[0].message
         'must be at least 1; got 0'
@@ -63,7 +63,7 @@ class Schema:
         try:
             if self._is_valid(value):
                 return () if self._python is None else self._python.violations(value)
-        except ValueError:  # what is no JSON text: half a surrogate pair; the explainer says where
+        except ValueError:  # half a surrogate pair, which JSON text cannot hold; the explainer says where
             pass
         return self._explainer.explain(value)
 
@@ -73,46 +73,46 @@ class Schema:
         return self._explainer.verdicts
 
     def load(self, value: Json) -> object:
-        """`value`, in which `violations` found nothing, as the Python type."""
+        """`value`, which has no violations, as the Python type."""
         return value if self._python is None else self._python.load(value)
 
     def dump(self, value: object) -> Json:
-        """The JSON of a Python value, say of what a fallback function returned; EncodingError where there is none."""
+        """The JSON of a Python value, such as one that a fallback function returned; EncodingError where it has none."""
         return plain_json(value) if self._python is None else self._python.dump(value)
 
-    def output_form(self, name: str) -> ResponseFormat:
+    def response_format(self, name: str) -> ResponseFormat:
         """The schema as a request carries it."""
         words = instruction(self._document)
         return ResponseFormat(name=name, schema=self.json_schema, instruction=words, digest=self.digest)
 
 
-def compile_schema(given: object, *, registry: Mapping[str, Json] | None = None, where: str = "schema") -> Schema:
-    """The schema that was given as a dict, as JSON text, or as a Python type.
+def compile_schema(source: object, *, registry: Mapping[str, Json] | None = None, where: str = "schema") -> Schema:
+    """The schema of a dict, of JSON text, or of a Python type.
 
     Types: a pydantic model, dataclass, TypedDict, or any type that pydantic knows (`int`, `Literal["a", "b"]`,
     `list[X]`, `X | None`). `registry`: file name -> parsed schema beside it, for references between files. `where` names
-    the schema in messages. Raises UsageError for what is no schema, refers outside, never ends or grows beyond measure.
+    the schema in messages. Raises UsageError for an invalid schema, and one that refers outside, never ends or is too large.
 
     >>> compile_schema('{"type": "object", "requird": ["total"]}').warnings
     ("#: unknown keyword 'requird' is ignored; did you mean 'required'?",)
     """
     where = where or "schema"
-    if isinstance(given, str):
-        given = _parsed(given, where)
-    if isinstance(given, dict | bool):
-        return _compile(_own_copy(given, where), registry or {}, where, formats={})
-    schema, python = python_type(given, where)
+    if isinstance(source, str):
+        source = _parsed(source, where)
+    if isinstance(source, dict | bool):
+        return _compile(_own_copy(source, where), registry or {}, where, formats={})
+    schema, python = python_type(source, where)
     return _compile(schema, {}, where, python=python, formats=LENIENT_FORMATS)
 
 
 def describe_schema(schema: Schema) -> Json:
-    """The schema for a fingerprint: what decides whether a value fits, and what it comes back as."""
+    """The schema for a fingerprint: what decides whether a value fits, and which type it is converted to."""
     return {"json_schema": schema.json_schema, "python_type": _name_of(schema.python_type)}
 
 
 def from_description(description: Json, *, where: str = "schema") -> Schema:
-    """The schema of which `describe_schema` said this, as a log keeps it. One of a Python type judges by its JSON schema alone:
-    the type's own validators are code, which no description holds.
+    """The schema with this description, as a log keeps it. One of a Python type validates by its JSON schema alone: the
+    type's own validators are code, which no description holds.
 
     >>> from_description(describe_schema(compile_schema({"type": "integer"}))).violations("1")[0].rule
     'type'
@@ -122,8 +122,8 @@ def from_description(description: Json, *, where: str = "schema") -> Schema:
 
 
 def salvage_value(schema: Schema, value: Json, violations: Violations) -> tuple[Json, tuple[Repair, ...]] | None:
-    """What is right in `value`: a failed optional property becomes its default or null, or goes, and each is a `lossy`
-    repair. None where a required part is wrong, or nothing can be taken out. No item of a list is ever dropped.
+    """What is right in `value`: an invalid optional property becomes its default or null, or is dropped, and each is a
+    `lossy` repair. None where a required part is wrong, or nothing can be dropped. No item of a list is ever dropped.
 
     >>> schema = compile_schema({"properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}, "required": ["a"]})
     >>> salvage_value(schema, {"a": 1, "b": "x"}, ())
@@ -131,12 +131,12 @@ def salvage_value(schema: Schema, value: Json, violations: Violations) -> tuple[
     """
 
     def judge(candidate: Json) -> Violations:
-        """All that is wrong, not only what is worth telling: what is new in a candidate must be seen."""
-        found = schema.violations(candidate)
-        told_in_full = len(found) < MAX_VIOLATIONS or found[0].rule == PYTHON_RULE
-        return found if told_in_full else schema._explainer.explain(candidate, MAX_FOUND)
+        """All violations, not only the most relevant: what is new in a candidate must be among them."""
+        violations = schema.violations(candidate)
+        are_all = len(violations) < MAX_VIOLATIONS or violations[0].rule == PYTHON_RULE
+        return violations if are_all else schema._explainer.explain(candidate, MAX_FOUND)
 
-    return without_what_is_wrong(value, violations, judge, lambda path: default_in(schema._document, path))
+    return without_invalid_parts(value, violations, judge, lambda path: default_in(schema._document, path))
 
 
 def failed_part(schema: Schema, violations: Violations) -> Schema | None:
@@ -147,10 +147,10 @@ def failed_part(schema: Schema, violations: Violations) -> Schema | None:
     return None if part is None else _finished(part, draft, "part of a schema", formats=_formats(schema))
 
 
-def merged(value: Json, part: Json, asked: Schema | None = None) -> Json:
-    """`value` with what the reply `part` says. `asked`: the schema of the part; of the properties it names, those that
-    the reply leaves out are left out, and no others are touched."""
-    return merge(value, part, None if asked is None else asked.json_schema["properties"])
+def merged(value: Json, part: Json, requested: Schema | None = None) -> Json:
+    """`value` with the properties of the reply `part`. `requested`: the schema of the part; of the properties it names,
+    those that the reply leaves out are left out, and no others are changed."""
+    return merge(value, part, None if requested is None else requested.json_schema["properties"])
 
 
 def _formats(schema: Schema) -> Formats:
@@ -163,25 +163,25 @@ def _parsed(text: str, where: str) -> Json:
     except RecursionError:
         raise UsageError(f"{where} is nested too deeply to be read. Name its parts under '$defs'.") from None
     except ValueError as error:
-        raise UsageError(f"{where} is no JSON: {error}. Expected a JSON Schema. Correct the text.") from None
+        raise UsageError(f"{where} is not JSON: {error}. Expected a JSON Schema. Correct the text.") from None
 
 
 def _object(pairs: list[tuple[str, Json]], where: str) -> dict[str, Json]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    members = dict(pairs)
+    if len(members) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise UsageError(f"{where}: the key {brief(twice)} stands twice in one object. Expected it once. Take one out.")
-    return found
+        raise UsageError(f"{where}: the key {brief(twice)} is twice in one object; expected it once. Remove one.")
+    return members
 
 
-def _own_copy(given: Json, where: str) -> Json:
-    """Frozen against later changes by the caller; strict JSON."""
-    refuse_depth(given, where)
+def _own_copy(source: Json, where: str) -> Json:
+    """A copy that later changes by the caller do not reach; strict JSON."""
+    refuse_depth(source, where)
     try:
-        return json_roundtrip(given)
+        return json_roundtrip(source)
     except EncodingError as error:
-        raise UsageError(f"{where} is no JSON: {error}. Expected a JSON Schema. Take it out.") from None
+        raise UsageError(f"{where} is not JSON: {error}. Expected a JSON Schema. Take it out.") from None
 
 
 def _compile(
@@ -190,11 +190,11 @@ def _compile(
     """The checks in the order in which each relies on those before it."""
     refuse_depth(schema, where)
     draft = draft_for(schema, where)
-    refuse_what_is_no_schema(schema, draft, where)
+    refuse_invalid_schema(schema, draft, where)
     whole = self_contained(schema, draft, registry, where)
     if whole is not schema:
         refuse_depth(whole, where)
-        refuse_what_is_no_schema(whole, draft, where)
+        refuse_invalid_schema(whole, draft, where)
     return _finished(whole, draft, where, python=python, formats=formats)
 
 
@@ -204,7 +204,7 @@ def _finished(schema: Json, draft: Draft, where: str, *, formats: Formats, pytho
     return Schema(
         schema,
         digest(schema),
-        python.given if python else None,
+        python.source if python else None,
         warnings_of(document, formats=python is None),
         _document=document,
         _is_valid=_validator(schema, formats, where).is_valid,
@@ -225,9 +225,9 @@ def _validator(schema: Json, formats: Formats, where: str) -> Validator:
         raise refused_by_compiler("", None, str(error), where) from None
 
 
-def _name_of(given: object) -> str | None:
-    if given is None:
+def _name_of(source: object) -> str | None:
+    if source is None:
         return None
-    if isinstance(given, type):
-        return f"{given.__module__}.{given.__qualname__}"
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(given))
+    if isinstance(source, type):
+        return f"{source.__module__}.{source.__qualname__}"
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(source))

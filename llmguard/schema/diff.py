@@ -1,4 +1,4 @@
-"""What changed between two schemas, place by place, and whom it breaks."""
+"""What changed between two schemas, location by location, and whom it breaks."""
 
 from __future__ import annotations
 
@@ -24,14 +24,16 @@ from llmguard.schema.navigate import SchemaDocument, item_keywords
 from llmguard.schema.words import brief
 
 MAX_CHANGES = 200
+"""More are not read by anyone."""
 MAX_PAIRS = 5_000
+"""Pairs of locations that are compared: bounds the work on schemas that refer to each other."""
 
 _BESIDE_BRANCHES = ANNOTATIONS | word_set("$schema $id id $defs definitions $comment")
 _ORDER = {WIDER: 0, NARROWER: 1, "compatible": 2}
 
 
 def diff(old: Schema, new: Schema) -> tuple[Change, ...]:
-    """The changes from `old` to `new`, those that break callers first; () where both say the same.
+    """The changes from `old` to `new`, those that break callers first; () where both mean the same.
 
     What cannot be compared (`not`, `if`, `patternProperties` and the like) counts as breaking for both where it differs.
 
@@ -126,20 +128,20 @@ def _join(own: dict[str, Json], part: Mapping[str, Json]) -> dict[str, Json]:
 
 
 Step: TypeAlias = tuple[Json, Json, str]
-"""Two schemas to be compared, and where their values stand."""
+"""Two schemas to be compared, and the path of their values."""
 
 Steps: TypeAlias = Iterator[Change | Step]
 
 
 class _Walk:
-    """Both schemas side by side, place by place."""
+    """Both schemas side by side, location by location."""
 
     def __init__(self, old: _Side, new: _Side) -> None:
         self.old, self.new = old, new
         self.referred_differ = old.definitions() != new.definitions()
 
     def changes(self) -> Iterator[Change]:
-        """A pair of places is not compared again below itself, so that recursive schemas end."""
+        """A pair of locations is not compared again below itself, so that recursive schemas end."""
         waiting: list[tuple[Step, frozenset[tuple[str, str]]]] = [((self.old.root(), self.new.root(), ""), frozenset())]
         for _ in range(MAX_PAIRS):
             if not waiting:
@@ -148,16 +150,16 @@ class _Walk:
             key = (digest(old), digest(new))
             if key in above or (key[0] == key[1] and not self._may_differ(old)):
                 continue
-            for found in self._pair(old, new, path):
-                if isinstance(found, Change):
-                    yield found
+            for step in self._pair(old, new, path):
+                if isinstance(step, Change):
+                    yield step
                 else:
-                    waiting.append((found, above | {key}))
+                    waiting.append((step, above | {key}))
         for kind in (WIDER, NARROWER):
             yield Change(kind, "", f"the schemas have more than {MAX_PAIRS} places; the rest was not compared")
 
     def _may_differ(self, schema: Json) -> bool:
-        """Whether what reads the same may mean something else: what it refers to changed."""
+        """Whether the same text may mean something else, since what it refers to changed."""
         return self.referred_differ and b'"$ref"' in encode(schema)
 
     def _pair(self, old: Json, new: Json, path: str) -> Steps:
@@ -173,7 +175,7 @@ class _Walk:
             yield from self._unions(one, other, path)
 
     def _unions(self, one: list[dict[str, Json]], other: list[dict[str, Json]], path: str) -> Steps:
-        """Branches are paired by what tells them apart; what is left over came or went."""
+        """Branches are paired by what distinguishes them; what is left over is new or gone."""
         left = list(other)
         for branch in one:
             twin = _twin(branch, left)
@@ -195,7 +197,7 @@ class _Walk:
             yield from _items(old, new, path)
 
     def _unpaired(self, old: dict[str, Json], new: dict[str, Json]) -> Differences:
-        """Alternatives that are not compared one by one: beside other keywords, or such that a value may fit several."""
+        """Alternatives that are not compared one by one: beside other keywords, or where a value may fit several."""
         for keyword in ("anyOf", "oneOf"):
             if old.get(keyword) != new.get(keyword) or self._may_differ(old.get(keyword)):
                 yield WIDER, f"{keyword!r} changed; values may come that did not fit before"
@@ -255,13 +257,13 @@ def _positions(schema: dict[str, Json]) -> tuple[list[Json], Json]:
 
 
 def _branches(schema: dict[str, Json], side: _Side) -> list[dict[str, Json]]:
-    """The alternatives of a place: those of `anyOf` and `oneOf`, or one for each of several types."""
+    """The alternatives of a location: those of `anyOf` and `oneOf`, or one for each of several types."""
     for keyword in ("anyOf", "oneOf"):
         if keyword in schema and schema.keys() - {keyword} <= _BESIDE_BRANCHES:
             resolved = (_as_dict(side.resolved(branch)) for branch in schema[keyword])
-            found = [branch for branch in resolved if branch is not None]
-            if keyword == "anyOf" or _exclude_each_other(found):
-                return [part for branch in found for part in _branches(branch, side)]
+            possible = [branch for branch in resolved if branch is not None]
+            if keyword == "anyOf" or _exclude_each_other(possible):
+                return [part for branch in possible for part in _branches(branch, side)]
     types = schema.get("type")
     if isinstance(types, list) and len(types) > 1 and "enum" not in schema and "const" not in schema:
         return [{**schema, "type": name} for name in types]
@@ -283,7 +285,7 @@ def _apart(one: dict[str, Json], other: dict[str, Json]) -> bool:
 
 
 def _constants(branch: dict[str, Json]) -> dict[str, str]:
-    """The properties that are there in every value of a branch, and always the same."""
+    """The properties that every value of a branch has, with the one value that each may have."""
     if branch.get("type") != "object":
         return {}
     properties = branch.get("properties", {})
@@ -292,7 +294,7 @@ def _constants(branch: dict[str, Json]) -> dict[str, str]:
 
 
 def _twin(branch: dict[str, Json], left: list[dict[str, Json]]) -> dict[str, Json] | None:
-    """The branch that is the same but for its changes: by its constants, its types, or its title."""
+    """The branch of the other schema that corresponds: by its constants or its types."""
     if branch in left:
         return branch
     marks = _marks(branch)
@@ -307,7 +309,7 @@ def _twin(branch: dict[str, Json], left: list[dict[str, Json]]) -> dict[str, Jso
 
 
 def _marks(branch: dict[str, Json]) -> set[str]:
-    """The constant properties that tell a branch from others."""
+    """The constant properties that distinguish a branch from others."""
     return {
         f"{name}={brief(inner['const'])}"
         for name, inner in branch.get("properties", {}).items()

@@ -1,7 +1,7 @@
 """Why a value does not fit: verdicts on the parts of a schema, followed down to violations.
 
 jsonschema-rs could list the errors itself, but it lists every branch of every `anyOf` below every other: for a reply of
-15 levels to a recursive union that takes 11 seconds. Its verdicts are quick, so only these are asked for, one subschema
+15 levels to a recursive union that takes 11 seconds. Its verdicts are quick, so only these are used, for one subschema
 and one keyword at a time, and of several branches only the one that fits best is followed.
 """
 
@@ -30,14 +30,14 @@ from llmguard.schema.words import brief, clause, clipped, hint, listed, nearest,
 
 MAX_VIOLATIONS = 20
 MAX_FOUND = 100
-"""Violations after which nothing more is looked for; of these the most relevant are told."""
+"""Violations after which the search ends; the most relevant of them are returned."""
 
 MAX_INSPECTIONS = 2_000
-"""Places of a value that are looked at to explain it."""
+"""Pairs of a value's part and a schema that are examined to explain it."""
 
 MAX_BRANCHES = 50
 UNEXPLAINED = "schema"
-"""The rule of a violation where no keyword can be named."""
+"""The rule of a violation for which no keyword is known."""
 
 MAX_TOKEN_CHARS = 200
 
@@ -62,7 +62,7 @@ class JudgedValue:
 
 @dataclass(slots=True)
 class Findings:
-    """What one look at a value gave: violations of the value itself, and where to look on."""
+    """The result of examining one value: violations of the value itself, and where to look on."""
 
     violations: list[Violation] = field(default_factory=list)
     deeper: list[JudgedValue] = field(default_factory=list)
@@ -96,7 +96,7 @@ class Explainer:
         return tuple(sorted(once.values(), key=_relevance)[:limit])
 
     def _inspect(self, subject: JudgedValue) -> Findings:
-        """What is wrong here, and which parts, or further schemas for the same value, do not fit."""
+        """What is wrong with the value, and which of its parts, or further schemas for it, do not fit."""
         location = subject.location
         if not isinstance(location.schema, dict):
             return Findings([_violation(subject, "false", "must not be there")])
@@ -144,28 +144,28 @@ class Explainer:
                 yield JudgedValue(location, subject.value, subject.path)
 
     def _same_value(self, subject: JudgedValue) -> Iterator[Location]:
-        """The further schemas that judge the value itself; those of `anyOf` and `oneOf` are looked at elsewhere."""
-        here = subject.location
-        yield from here.same_value(("allOf",))
-        if "if" in here.keywords and "if" in self._keywords:
-            branch = "then" if self.verdicts.fits(f"{here.pointer}/if", subject.value) else "else"
-            if (location := here.child(branch)) is not None:
+        """The further schemas that judge the value itself, except those of `anyOf` and `oneOf`."""
+        judge = subject.location
+        yield from judge.same_value(("allOf",))
+        if "if" in judge.keywords and "if" in self._keywords:
+            branch = "then" if self.verdicts.fits(f"{judge.pointer}/if", subject.value) else "else"
+            if (location := judge.child(branch)) is not None:
                 yield location
         for keyword in ("dependentSchemas", "dependencies"):
             if isinstance(subject.value, dict) and keyword in self._keywords:
-                present = (name for name in here.keywords.get(keyword, ()) if name in subject.value)
-                yield from (location for name in present if (location := here.child(keyword, name)) is not None)
+                present = (name for name in judge.keywords.get(keyword, ()) if name in subject.value)
+                yield from (location for name in present if (location := judge.child(keyword, name)) is not None)
 
     # --- objects
 
     def _properties(self, subject: JudgedValue) -> Iterator[JudgedValue]:
-        """Every property with every schema that judges it."""
-        here = subject.location
+        """Every property with each schema that judges it."""
+        judge = subject.location
         for name, value in subject.value.items():
-            locations = [here.child("properties", name)]
-            locations += (here.child("patternProperties", pattern) for pattern in self._patterns(here.keywords, name))
-            if locations == [None] and isinstance(here.keywords.get("additionalProperties"), dict):
-                locations = [here.child("additionalProperties")]
+            locations = [judge.child("properties", name)]
+            locations += (judge.child("patternProperties", pattern) for pattern in self._patterns(judge.keywords, name))
+            if locations == [None] and isinstance(judge.keywords.get("additionalProperties"), dict):
+                locations = [judge.child("additionalProperties")]
             for location in locations:
                 if location is not None:
                     yield JudgedValue(location, value, (*subject.path, name))
@@ -255,7 +255,7 @@ class Explainer:
             self._look_into_best(subject, branches, findings)
 
     def _look_into_best(self, subject: JudgedValue, branches: Sequence[Location], findings: Findings) -> None:
-        """The branch that was probably meant; where none is for values of this type, all their types."""
+        """The branch that was probably meant; where none is for values of this type, the types of all."""
         admitting = [branch for branch in branches if admits(branch, subject.value)]
         choices = [branch_constants(branch) for branch in admitting or branches]
         if all(options is not None for options in choices):
@@ -313,12 +313,12 @@ def _holds_half_a_character(value: Json) -> bool:
 
 
 def _pointer(path: Path) -> str:
-    """Names come from the model, so a long one is cut."""
+    """The JSON Pointer of a path. Names come from the model, so a long one is cut."""
     return as_pointer(
         tuple(token if len(token) <= MAX_TOKEN_CHARS else token[:MAX_TOKEN_CHARS] + "…" for token in path)
     )
 
 
 def _relevance(violation: Violation) -> tuple[bool, int, int]:
-    """Shallow first, and there what a model has most use for; last what could only be said to be wrong."""
+    """A sort key: shallow first, and there what helps a model most; last what has no explanation."""
     return violation.rule == UNEXPLAINED, violation.path.count("/"), _RANK.get(violation.rule, 3)

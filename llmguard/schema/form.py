@@ -1,4 +1,4 @@
-"""The form a reply shall have, in few words: what a model is told that cannot be constrained to a schema."""
+"""A schema in a few words: the instruction for a model whose output cannot be constrained to the schema."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from llmguard.schema.navigate import SchemaDocument
 from llmguard.schema.words import as_list, either
 
 MAX_CHARS = 8_000
-"""A description that grows longer than this says no more than the schema itself."""
+"""A longer description is no clearer than the schema itself, which is then given instead."""
 
 _OPENING = "Answer with one JSON value{} and nothing else, no explanation and no code fence"
 _INDENT = "  "
 _MAX_LEVELS = 6
+"""Deeper levels are left to the schema itself: a model does not count so many indents."""
 _BEYOND_WORDS = word_set(
     "allOf not if patternProperties dependentRequired dependentSchemas dependencies contains"
     " propertyNames unevaluatedProperties unevaluatedItems additionalItems"
@@ -52,7 +53,7 @@ _BOUNDS = {
     ),
     "array": ((("minItems", "maxItems"), "{} to {}"), (("minItems",), "{} or more"), (("maxItems",), "{} or fewer")),
 }
-"""For each type: keywords that are said together, and how; the first that fit take their keywords with them."""
+"""For each type: keywords that are expressed together, and how; a keyword is used by the first row that has it."""
 
 
 def instruction(document: SchemaDocument) -> str:
@@ -64,25 +65,25 @@ def instruction(document: SchemaDocument) -> str:
     - "total" (required): a number (at least 0)
     """
     root, words = document.schema, _Words(document)
-    about = "".join(f" ({said.rstrip('.')})" for said in _described(root)) if isinstance(root, dict) else ""
+    about = "".join(f" ({text.rstrip('.')})" for text in _described(root)) if isinstance(root, dict) else ""
     opening = _OPENING.format(about)
     text = f"{opening}: {words.of(root, 0)}"
     if len(text) > MAX_CHARS:
-        return f"{opening}. It must fit this JSON Schema: {_spelled(root)}"
-    return f"{text}\nIt must fit this JSON Schema: {_spelled(root)}" if words.incomplete else text
+        return f"{opening}. It must fit this JSON Schema: {_as_json(root)}"
+    return f"{text}\nIt must fit this JSON Schema: {_as_json(root)}" if words.incomplete else text
 
 
 class _Words:
-    """Describes schemas, and remembers whether something could not be said."""
+    """Describes schemas, and remembers whether something could not be expressed."""
 
     def __init__(self, document: SchemaDocument) -> None:
         self._document = document
         self._open: tuple[str, ...] = ("",)
-        self._met_again: set[str] = set()
+        self._referred_again: set[str] = set()
         self.incomplete = False
 
     def of(self, schema: Json, level: int) -> str:
-        """What the schema asks for; an object's properties follow line by line."""
+        """What the schema describes; an object's properties follow line by line."""
         if not isinstance(schema, dict):
             return "anything" if schema else "nothing"
         if "$ref" in schema:
@@ -99,9 +100,9 @@ class _Words:
 
     def _value(self, schema: Mapping[str, Json], level: int) -> str:
         if "const" in schema:
-            return _spelled(schema["const"])
+            return _as_json(schema["const"])
         if "enum" in schema:
-            return "one of " + ", ".join(_spelled(option) for option in schema["enum"])
+            return "one of " + ", ".join(_as_json(option) for option in schema["enum"])
         kinds = [self._kind(name, schema, level) for name in as_list(schema.get("type", _implied(schema)))]
         return either(kinds) if kinds else "any JSON value"
 
@@ -118,19 +119,19 @@ class _Words:
             return "a value"
         pointer = target.pointer
         if pointer in self._open:
-            self._met_again.add(pointer)
+            self._referred_again.add(pointer)
             return f"another {_name(pointer)}" if pointer else "again a value like the whole"
         self._open = (*self._open, pointer)
         text = self.of(target.written, level)
         self._open = self._open[:-1]
-        return f"{_name(pointer)}, which is {text}" if pointer in self._met_again else text
+        return f"{_name(pointer)}, which is {text}" if pointer in self._referred_again else text
 
     def _kind(self, name: str, schema: Mapping[str, Json], level: int) -> str:
         if name == "object":
             return self._object(schema, level)
-        said = _FORMATS.get(schema.get("format", "")) if name == "string" else None
-        noun = self._list(schema, level) if name == "array" else said or _NOUNS.get(name, name)
-        bounds = list(_bounds(name, schema, {"format"} if said else set()))
+        format_noun = _FORMATS.get(schema.get("format", "")) if name == "string" else None
+        noun = self._list(schema, level) if name == "array" else format_noun or _NOUNS.get(name, name)
+        bounds = list(_bounds(name, schema, {"format"} if format_noun else set()))
         return f"{noun} ({', '.join(bounds)})" if bounds else noun
 
     def _list(self, schema: Mapping[str, Json], level: int) -> str:
@@ -153,10 +154,10 @@ class _Words:
         required = schema.get("required", ())
         for name, inner in schema.get("properties", {}).items():
             notes = ["required" if name in required else "optional", *self._notes(inner)]
-            yield f"{_spelled(name)} ({', '.join(notes)}): {self.of(inner, level + 1)}"
+            yield f"{_as_json(name)} ({', '.join(notes)}): {self.of(inner, level + 1)}"
 
     def _notes(self, schema: Json) -> Iterator[str]:
-        """What a property's schema says to people; where it says nothing, what the definition says that it refers to."""
+        """The description of a property, else that of the definition it refers to; its unit and its default."""
         if not isinstance(schema, dict):
             return
         # What leads out of the document is described as the whole: an oddity that stays, since digests hold these texts.
@@ -165,29 +166,29 @@ class _Words:
         if isinstance(schema.get("x-unit"), str):
             yield f"in {schema['x-unit']}"
         if schema.get("default") is not None:
-            yield f"{_spelled(schema['default'])} if left out"
+            yield f"{_as_json(schema['default'])} if left out"
 
 
 def _described(schema: Mapping[str, Json]) -> tuple[str, ...]:
-    said = schema.get("description")
-    return (" ".join(said.split()),) if isinstance(said, str) and said.strip() else ()
+    text = schema.get("description")
+    return (" ".join(text.split()),) if isinstance(text, str) and text.strip() else ()
 
 
 def _label(branch: Json) -> str:
-    """What the author calls one value of a choice, or says of it."""
+    """The title of one value of a choice, or its description."""
     if not isinstance(branch, dict) or "const" not in branch:
         return ""
-    said = (branch["title"],) if isinstance(branch.get("title"), str) else _described(branch)
-    return f" ({said[0]})" if said else ""
+    label = (branch["title"],) if isinstance(branch.get("title"), str) else _described(branch)
+    return f" ({label[0]})" if label else ""
 
 
 def _name(pointer: str) -> str:
-    """The name of a definition that is met within itself."""
+    """The name of a definition that refers to itself."""
     return as_tokens(pointer)[-1]
 
 
-def _spelled(value: Json) -> str:
-    """As it stands in the answer."""
+def _as_json(value: Json) -> str:
+    """As the answer has it."""
     return encode(value).decode()
 
 
@@ -195,10 +196,10 @@ def _implied(schema: Mapping[str, Json]) -> list[str]:
     return ["object"] if "properties" in schema else ["array"] if "items" in schema else []
 
 
-def _bounds(name: str, schema: Mapping[str, Json], said: set[str]) -> Iterator[str]:
-    """The bounds of values of this type, in words; `said` are keywords that were said already."""
-    left = {key for key in schema if not isinstance(schema[key], bool)} - said
+def _bounds(name: str, schema: Mapping[str, Json], expressed: set[str]) -> Iterator[str]:
+    """The bounds of values of this type, in words; `expressed`: keywords that are expressed already."""
+    left = {key for key in schema if not isinstance(schema[key], bool)} - expressed
     for keywords, words in _BOUNDS.get(name, ()):
         if left.issuperset(keywords):
             left -= {*keywords}
-            yield words.format(*(_spelled(schema[key]) for key in keywords))
+            yield words.format(*(_as_json(schema[key]) for key in keywords))

@@ -9,7 +9,7 @@ from llmguard.core.canonical import Json
 
 
 def word_set(text: str) -> frozenset[str]:
-    """A set written as a line of words."""
+    """The set of the words of a text."""
     return frozenset(text.split())
 
 
@@ -90,7 +90,7 @@ SINGLE = word_set(
 )
 CONTAINERS = frozenset(("$defs", "definitions"))
 IN_PLACE = word_set("allOf anyOf oneOf not if then else dependentSchemas dependencies")
-"""Applied to the value itself, not to a part of it: what leads back to itself only through these never ends."""
+"""Keywords whose schemas judge the value itself, not a part of it: a cycle through only these never ends."""
 
 
 def draft_of(uri: str) -> Draft | None:
@@ -123,7 +123,7 @@ def as_tokens(pointer: str) -> tuple[str, ...]:
 
 
 def as_fragment(pointer: str) -> str:
-    """A pointer as it stands in a `$ref`: RFC 6901, section 6."""
+    """A pointer as a `$ref` has it: RFC 6901, section 6."""
     return "#" + "".join(
         letter if letter in _PLAIN else "".join(f"%{byte:02X}" for byte in letter.encode("utf-8", "surrogatepass"))
         for letter in pointer
@@ -131,7 +131,7 @@ def as_fragment(pointer: str) -> str:
 
 
 def from_fragment(ref: str) -> str | None:
-    """The pointer of a `$ref` into the same document; None where it names something else."""
+    """The pointer of a `$ref` into the same document; None where it refers to something else."""
     if ref != "#" and not ref.startswith("#/"):
         return None
     if "%" not in ref:

@@ -1,4 +1,4 @@
-"""What is refused of a schema when a guard is built, and what is only warned of."""
+"""What is refused in a schema when a guard is built, and what is only warned of."""
 
 from __future__ import annotations
 
@@ -24,34 +24,34 @@ from llmguard.schema.navigate import SchemaDocument
 from llmguard.schema.words import brief, clause, either, hint, nearest
 
 MAX_DEPTH = 128
-"""Levels of a schema as it is written. Deeper values come from recursion through `$ref`, not from deeper schemas."""
+"""Levels of a schema as it is written. Deeper values need recursion through `$ref`, not deeper schemas."""
 
 MAX_SCHEMAS_PER_VALUE = 100_000
-"""Schemas that one value may have to be judged by: `allOf` of two references, 26 times over, would be 67 million."""
+"""Schemas that may judge one value: `allOf` of two references, 26 in a row, would be 67 million."""
 
 MAX_SCHEMAS_PER_PATH = 10_000_000
 """The same along one way down a value. jsonschema-rs judges about ten million in a second."""
 
 MAX_STEPS = 200
-"""References and combinations in a row, each leading to the next for the same value."""
+"""References and combinations in a row that judge the same value."""
 
 MAX_WARNINGS = 20
 MAX_MESSAGE_CHARS = 300
 _NOTES = word_set("example discriminator xml externalDocs enumNames propertyOrdering")
-"""Words of OpenAPI and of providers that are known not to be keywords."""
+"""Names from OpenAPI and from providers, which are known not to be keywords."""
 
 
 def draft_for(schema: Json, where: str) -> Draft:
     """The draft that `$schema` names, 2020-12 where it is missing."""
     uri = schema.get("$schema", LATEST.uri) if isinstance(schema, dict) else LATEST.uri
-    found = draft_of(uri) if isinstance(uri, str) else None
-    if found is None:
-        known = either(repr(draft.uri) for draft in DRAFTS)
+    draft = draft_of(uri) if isinstance(uri, str) else None
+    if draft is None:
+        known = either(repr(each.uri) for each in DRAFTS)
         raise UsageError(
             f"{where}: '$schema' is {brief(uri)}, and no meta-schema is fetched. Expected {known}. Name one of these, or"
             " leave '$schema' out for 2020-12."
         )
-    return found
+    return draft
 
 
 def refuse_depth(schema: Json, where: str) -> None:
@@ -71,9 +71,9 @@ def _parts(value: Json) -> Iterator[Json]:
     yield from value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
-def refuse_what_is_no_schema(schema: Json, draft: Draft, where: str) -> None:
-    """The meta-schema's verdict is jsonschema-rs's (5 ms for 4,400 subschemas, where jsonschema takes 1.5 s); what was
-    wrong is found and told by jsonschema, whose `best_match` knows the most relevant error."""
+def refuse_invalid_schema(schema: Json, draft: Draft, where: str) -> None:
+    """The verdict is by jsonschema-rs (5 ms for 4,400 subschemas, where jsonschema takes 1.5 s); the message is by
+    jsonschema, whose `best_match` finds the most relevant error."""
     import jsonschema_rs
 
     if not jsonschema_rs.meta.is_valid(_with_known_uri(schema, draft)):
@@ -81,7 +81,7 @@ def refuse_what_is_no_schema(schema: Json, draft: Draft, where: str) -> None:
 
 
 def _with_known_uri(schema: Json, draft: Draft) -> Json:
-    """With `$schema` as the validators spell it, so that they know it without asking anyone."""
+    """With `$schema` as the validators spell it, so that they need not look it up."""
     return {**schema, "$schema": draft.uri + "#" * draft.ref_stands_alone} if isinstance(schema, dict) else schema
 
 
@@ -95,41 +95,43 @@ def _wrong_schema(schema: Json, draft: Draft, where: str) -> UsageError:
     if error is None:
         return UsageError(f"{where} does not fit the meta-schema of draft {draft.name}. Correct the schema.")
     error = next((inner for inner in error.context or () if inner.validator == "enum"), error)
-    place = as_pointer(tuple(str(token) for token in error.absolute_path))
-    said = _complaint(error.validator, error.validator_value, error.instance)
-    return UsageError(f"{where}: {_spot(place)} {said}. {_mend(error.absolute_path, error.instance, draft)}")
+    pointer = as_pointer(tuple(str(token) for token in error.absolute_path))
+    complaint = _complaint(error.validator, error.validator_value, error.instance)
+    return UsageError(f"{where}: {_spot(pointer)} {complaint}. {_advice(error.absolute_path, error.instance, draft)}")
 
 
-def _spot(place: str) -> str:
-    return repr(place) if place else "the schema"
+def _spot(pointer: str) -> str:
+    return repr(pointer) if pointer else "the schema"
 
 
-def _complaint(keyword: str, expected: Json, found: Json) -> str:
+def _complaint(keyword: str, expected: Json, actual: Json) -> str:
     if keyword == "enum":
-        return clause(keyword, expected, found) + hint(found, expected)
+        return clause(keyword, expected, actual) + hint(actual, expected)
     if keyword in ("type", "minimum", "minItems", "minLength", "uniqueItems", "pattern", "format", "exclusiveMinimum"):
-        return clause(keyword, expected, found)
-    return f"does not fit the meta-schema's {keyword!r}; got {brief(found)}"
+        return clause(keyword, expected, actual)
+    return f"does not fit the meta-schema's {keyword!r}; got {brief(actual)}"
 
 
-def _mend(path: Sequence[str | int], found: Json, draft: Draft) -> str:
-    """The mistakes that are made most, each with its mend."""
+def _advice(path: Sequence[str | int], actual: Json, draft: Draft) -> str:
+    """How to correct the schema, with advice for the most frequent mistakes."""
     keyword = path[-1] if path else ""
-    if keyword == "required" and isinstance(found, bool):
+    if keyword == "required" and isinstance(actual, bool):
         return "List the names of required properties on the object that holds them: 'required': ['name']."
-    if keyword == "items" and isinstance(found, list) and draft is LATEST:
+    if keyword == "items" and isinstance(actual, list) and draft is LATEST:
         return "Since draft 2020-12 a list of schemas, one for each position, is called 'prefixItems'."
     return f"Correct the schema: it is read by draft {draft.name}."
 
 
-def refused_by_compiler(place: str, found: Json, message: str, where: str) -> UsageError:
-    """What the meta-schema lets pass and jsonschema-rs does not: regular expressions that are none."""
+def refused_by_compiler(pointer: str, actual: Json, message: str, where: str) -> UsageError:
+    """What the meta-schema accepts and jsonschema-rs does not: invalid regular expressions."""
     if message.endswith('is not a "regex"'):
         return UsageError(
-            f"{where}: {_spot(place)} is {brief(found)}, which is no regular expression of JSON Schema. Expected the syntax of"
+            f"{where}: {_spot(pointer)} is {brief(actual)}, which is no regular expression of JSON Schema. Expected the syntax of"
             r" ECMA-262: no '\A', '\Z', '(?P<name>'. Rewrite it."
         )
-    return UsageError(f"{where}: {_spot(place)} cannot be compiled: {message[:MAX_MESSAGE_CHARS]}. Correct the schema.")
+    return UsageError(
+        f"{where}: {_spot(pointer)} cannot be compiled: {message[:MAX_MESSAGE_CHARS]}. Correct the schema."
+    )
 
 
 # ------------------------------------------------------------------------------------------- cycles and size
@@ -137,8 +139,8 @@ def refused_by_compiler(place: str, found: Json, message: str, where: str) -> Us
 
 @dataclass(slots=True)
 class Graph:
-    """The schemas of a self-contained document and how they lead to each other: `in_place` to schemas for the same value,
-    `inward` to schemas for a part of it."""
+    """The schemas of a self-contained document and what each leads to: `in_place` schemas for the same value, `inward`
+    schemas for a part of it."""
 
     in_place: dict[str, list[str]] = field(default_factory=dict)
     inward: dict[str, list[str]] = field(default_factory=dict)
@@ -161,7 +163,7 @@ def graph_of(document: SchemaDocument) -> Graph:
 
 
 def refuse_cycles_and_size(document: SchemaDocument, where: str) -> None:
-    """A schema that leads back to itself without going into the value, or that unfolds beyond measure."""
+    """Refuse a schema that leads back to itself without going into the value, or that unfolds to too many schemas."""
     graph = graph_of(document)
     order, cycle = _innermost_first(graph.in_place)
     if cycle:
@@ -186,12 +188,12 @@ def refuse_cycles_and_size(document: SchemaDocument, where: str) -> None:
 
 
 def _refuse_long_paths(graph: Graph, where: str) -> None:
-    """Along the worst way down a value. Recursion counts once: the validator remembers what it has judged there."""
+    """The same along the worst path into a value. Recursion counts once: the validator remembers its verdicts."""
     order, _ = _innermost_first({pointer: graph.all(pointer) for pointer in graph.in_place})
     unfolded: dict[str, int] = {}
     for pointer in order:
-        here = sum(unfolded.get(inner, 0) for inner in graph.in_place[pointer])
-        unfolded[pointer] = 1 + here + max((unfolded.get(inner, 0) for inner in graph.inward[pointer]), default=0)
+        same_value = sum(unfolded.get(inner, 0) for inner in graph.in_place[pointer])
+        unfolded[pointer] = 1 + same_value + max((unfolded.get(inner, 0) for inner in graph.inward[pointer]), default=0)
         _refuse_size(unfolded[pointer], MAX_SCHEMAS_PER_PATH, pointer, where)
 
 
@@ -211,12 +213,12 @@ def _innermost_first(edges: Mapping[str, list[str]]) -> tuple[list[str], list[st
     for start in edges:
         path: dict[str, Iterator[str]] = {} if start in done else {start: iter(edges[start])}
         while path:
-            here = next(reversed(path))
-            step = next(path[here], None)
+            node = next(reversed(path))
+            step = next(path[node], None)
             if step is None:
-                del path[here]
-                done.add(here)
-                order.append(here)
+                del path[node]
+                done.add(node)
+                order.append(node)
             elif step in path:
                 cycle = cycle or [*list(path)[list(path).index(step) :], step]
             elif step not in done:
@@ -228,7 +230,7 @@ def _innermost_first(edges: Mapping[str, list[str]]) -> tuple[list[str], list[st
 
 
 def warnings_of(document: SchemaDocument, *, formats: bool = True) -> tuple[str, ...]:
-    """What the meta-schema lets pass and is hardly meant, at most twenty sentences. `formats`: unknown ones too."""
+    """What the meta-schema accepts and is probably a mistake, at most twenty sentences. `formats`: unknown ones too."""
     warnings = [
         f"{as_fragment(location.pointer)}: {sentence}"
         for location in document.locations

@@ -1,4 +1,4 @@
-"""Values and object schemas taken apart: what is right is kept, and only what is wrong is asked for again."""
+"""Parts of values and of object schemas: what is right is kept, and only what is wrong is requested again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from llmguard.schema.keywords import Draft, as_pointer, as_tokens, from_fragment
 from llmguard.schema.navigate import Location, SchemaDocument, all_subschemas, applied, value_at
 
 MAX_TRIALS = 200
-"""Values that are validated in search of one that can be kept."""
+"""Values that are validated in search of one that fits."""
 
 _SEPARABLE = word_set(
     "$schema $id id $comment title description default examples type properties required additionalProperties"
@@ -27,10 +27,10 @@ Salvaged: TypeAlias = tuple[Json, tuple[Repair, ...]]
 # ------------------------------------------------------------------------------------------- salvage
 
 
-def without_what_is_wrong(value: Json, violations: Violations, judge: Judge, default_at: DefaultAt) -> Salvaged | None:
-    """`value` without what is wrong, as far as that is optional; None where something that is needed is wrong.
+def without_invalid_parts(value: Json, violations: Violations, judge: Judge, default_at: DefaultAt) -> Salvaged | None:
+    """`value` without what is wrong, as far as that is optional; None where a required part is wrong.
 
-    `violations` are what `judge` says of the value, or what others object to in a value that it accepts. `default_at`:
+    `violations`: what `judge` returns for the value, or what checks object to in a value that `judge` accepts. `default_at`:
     the default that the schema states for a property, as a tuple of one, or nothing.
     """
     trials = _Trials(judge, default_at)
@@ -38,7 +38,7 @@ def without_what_is_wrong(value: Json, violations: Violations, judge: Judge, def
 
 
 class _Trials:
-    """A bounded number of values tried on a judge."""
+    """A bounded number of values that are tried."""
 
     def __init__(self, judge: Judge, default_at: DefaultAt) -> None:
         self._judge, self._default_at, self._left = judge, default_at, MAX_TRIALS
@@ -46,22 +46,22 @@ class _Trials:
     def until_it_fits(self, value: Json) -> Salvaged | None:
         repairs: tuple[Repair, ...] = ()
         while wrong := self._judge(value):
-            mended = self._without(value, wrong[0], wrong)
-            if mended is None:
+            repaired = self._without(value, wrong[0], wrong)
+            if repaired is None:
                 return None
-            value, repairs = mended[0], (*repairs, mended[1])
+            value, repairs = repaired[0], (*repairs, repaired[1])
         return value, repairs
 
     def without_all(self, value: Json, targets: Violations) -> Salvaged | None:
-        """What others object to: it cannot be asked again, so each one's place goes."""
+        """Without each part that checks object to: they are not run again, so nothing replaces it."""
         repairs: tuple[Repair, ...] = ()
         for target in targets:
             if any(_is_within(target.path, repair.path) for repair in repairs):
                 continue
-            mended = self._without(value, target, ())
-            if mended is None:
+            repaired = self._without(value, target, ())
+            if repaired is None:
                 return None
-            value, repairs = mended[0], (*repairs, mended[1])
+            value, repairs = repaired[0], (*repairs, repaired[1])
         return (value, repairs) if repairs else None
 
     def _without(self, value: Json, target: Violation, wrong: Violations) -> tuple[Json, Repair] | None:
@@ -99,7 +99,7 @@ def _properties_around(value: Json, tokens: tuple[str, ...]) -> Iterator[tuple[s
 
 
 def _with(value: Json, path: tuple[str, ...], after: tuple[Json, ...]) -> Json:
-    """A copy of `value` with what stands at `path` replaced by the one in `after`, or left out. Shares the rest."""
+    """A copy of `value` with the part at `path` replaced by the one in `after`, or left out. Shares the rest."""
     first, *rest = path
     if isinstance(value, list):
         return [_with(item, tuple(rest), after) if str(number) == first else item for number, item in enumerate(value)]
@@ -111,8 +111,8 @@ def _with(value: Json, path: tuple[str, ...], after: tuple[Json, ...]) -> Json:
 
 
 def default_in(document: SchemaDocument, path: tuple[str, ...]) -> tuple[Json, ...]:
-    """The default that a schema states for what stands at `path` of a value, as a tuple of one; () where it states none,
-    or several that differ. One beside a `$ref` counts, though before 2019-09 that was no keyword there."""
+    """The default in the schema for the part at `path` of a value, as a tuple of one; () where there is none, or several
+    that differ. One beside a `$ref` counts, though before 2019-09 drafts ignored it there."""
     locations = [*applied([document.root])]
     for token in path:
         below = (_step(location, token) for location in locations)
@@ -123,9 +123,9 @@ def default_in(document: SchemaDocument, path: tuple[str, ...]) -> tuple[Json, .
 
 
 def _step(location: Location, token: str) -> Location | None:
-    """The schema of a property or an item; what is said of names and items in general is not looked at for properties."""
-    if (named := location.child("properties", token)) is not None:
-        return named
+    """The schema of a property by its name, or of an item by its number; those of additional properties do not count."""
+    if (by_name := location.child("properties", token)) is not None:
+        return by_name
     prefix = location.prefix
     return prefix[int(token)] if token.isdecimal() and int(token) < len(prefix) else location.child("items")
 
@@ -136,8 +136,8 @@ def _step(location: Location, token: str) -> Location | None:
 def part_of(root: Json, draft: Draft, violations: Violations) -> Json | None:
     """An object schema for the top-level properties that are wrong, if the others are right whatever these become.
 
-    None where that cannot be said (keywords that look at several properties, a violation of the whole), and where
-    nothing would be left out.
+    None where that is not known (keywords that concern several properties, a violation of the whole), and where nothing
+    would be left out.
     """
     if not isinstance(root, dict) or not set(root) <= _SEPARABLE or root.get("type") != "object":
         return None
@@ -161,7 +161,7 @@ def _top_level_name(violation: Violation) -> str | None:
 
 
 def _definitions_used(root: Mapping[str, Json], part: Json, draft: Draft) -> dict[str, dict[str, Json]] | None:
-    """The definitions that `part` leads to; None where it leads to another place of the root."""
+    """The definitions that `part` refers to; None where it refers to another part of the root."""
     used: dict[str, dict[str, Json]] = {}
     waiting = [part]
     while waiting:
@@ -178,10 +178,10 @@ def _definitions_used(root: Mapping[str, Json], part: Json, draft: Draft) -> dic
     return used
 
 
-def merge(base: Json, part: Json, asked: Iterable[str] | None = None) -> Json:
-    """`base` with what `part` says of the properties that were asked for; those it leaves out are left out."""
+def merge(base: Json, part: Json, requested: Iterable[str] | None = None) -> Json:
+    """`base` with the properties of `part` that were requested; those that `part` leaves out are left out."""
     if not isinstance(base, dict) or not isinstance(part, dict):
         return base
-    names = set(part) if asked is None else set(asked)
+    names = set(part) if requested is None else set(requested)
     new = {name: value for name, value in part.items() if name in names}
     return {**{name: value for name, value in base.items() if name not in names or name in new}, **new}

@@ -1,7 +1,7 @@
-"""What a provider's strict decoding refuses in a schema, keyword by keyword, before a request finds out.
+"""What a provider's strict decoding refuses in a schema, keyword by keyword, known before any request.
 
-A schema that is refused is no mistake: llmguard then sends it as a hint and judges the reply by it all the same. What is
-lost is that the model cannot write anything else. Sources stand beside each table; read in November 2026.
+A schema that is refused is no mistake: llmguard then sends it as a hint, and validates the reply by it all the same. Only
+the guarantee is lost that the model cannot write anything else. Each table has its source; read in November 2026.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ NAMES: dict[Provider, str] = {
 MAX_REFUSALS = 100
 
 _NOTES = word_set("$schema $id $comment title description")
-_SHAPES = word_set("type properties required additionalProperties items enum const anyOf $ref $defs definitions")
+_STRUCTURE = word_set("type properties required additionalProperties items enum const anyOf $ref $defs definitions")
 
 # OpenAI, "Structured model outputs", section "Supported schemas":
 # platform.openai.com/docs/guides/structured-outputs#supported-schemas
-_OPENAI_KEYWORDS = _NOTES | _SHAPES | word_set(
+_OPENAI_KEYWORDS = _NOTES | _STRUCTURE | word_set(
     "pattern format multipleOf minimum maximum exclusiveMinimum exclusiveMaximum minItems maxItems"
 )  # fmt: skip
 _OPENAI_FORMATS = word_set("date-time time date duration email hostname ipv4 ipv6 uuid")
@@ -43,7 +43,7 @@ _OPENAI_NAME_CHARS = 120_000
 
 # Anthropic, "Structured outputs", section "JSON Schema limitations":
 # docs.claude.com/en/docs/build-with-claude/structured-outputs#json-schema-limitations
-_ANTHROPIC_KEYWORDS = _NOTES | _SHAPES | word_set("allOf default pattern format minItems")
+_ANTHROPIC_KEYWORDS = _NOTES | _STRUCTURE | word_set("allOf default pattern format minItems")
 _ANTHROPIC_FORMATS = word_set("date-time time date duration email hostname uri ipv4 ipv6 uuid")
 _ANTHROPIC_OPTIONAL = 24
 _ANTHROPIC_UNIONS = 16
@@ -59,7 +59,7 @@ _GEMINI_FORMATS = word_set("date-time enum float double int32 int64")
 
 @dataclass(frozen=True, slots=True)
 class ProviderRefusal:
-    """Why a provider does not take a schema. `place` is the part of the schema, as `#/properties/total`."""
+    """Why a provider does not accept a schema. `place` is the part of the schema, as `#/properties/total`."""
 
     provider: Provider
     place: str
@@ -84,7 +84,7 @@ Complaint: TypeAlias = tuple[str, str, str]
 
 
 def refusals(schema: Schema, provider: Provider) -> tuple[ProviderRefusal, ...]:
-    """What `provider` refuses in `schema`, in the order of the schema; () where its strict decoding takes it.
+    """What `provider` refuses in `schema`, in the order of the schema; () where its strict decoding accepts it.
 
     >>> from llmguard.schema import compile_schema
     >>> schema = compile_schema({"type": "object", "properties": {"total": {"type": "number"}}, "additionalProperties": False})
@@ -130,7 +130,7 @@ def _is_object(schema: Mapping[str, Json]) -> bool:
     return "object" in as_list(schema.get("type")) or "properties" in schema
 
 
-_OTHERWISE = {
+_ADVICE = {
     "oneOf": "Write 'anyOf' where the alternatives exclude each other.",
     "allOf": "Write what it joins as one schema.",
     "nullable": "Write 'type': [..., 'null'].",
@@ -150,7 +150,7 @@ _OTHERWISE = {
 def _only_keywords(known: frozenset[str]) -> Rule:
     def rule(nodes: list[_Node]) -> Iterator[Complaint]:
         for node in _dicts(nodes):
-            yield from _keywords(known, node, _OTHERWISE)
+            yield from _keywords(known, node, _ADVICE)
 
     return rule
 
@@ -177,8 +177,8 @@ def _closed_objects(nodes: list[_Node]) -> Iterator[Complaint]:
 def _typed(nodes: list[_Node]) -> Iterator[Complaint]:
     for node in nodes:
         schema = node.schema if isinstance(node.schema, dict) else {}
-        said = schema.keys() & {"type", "anyOf", "oneOf", "allOf", "$ref"}
-        if not said and not (node.pointer == "" and schema.keys() & CONTAINERS):
+        typing = schema.keys() & {"type", "anyOf", "oneOf", "allOf", "$ref"}
+        if not typing and not (node.pointer == "" and schema.keys() & CONTAINERS):
             yield node.pointer, "nothing says what type the value has", "Write 'type'."
 
 
@@ -190,7 +190,7 @@ def _root_is_object(nodes: list[_Node]) -> Iterator[Complaint]:
 
 
 def _no_recursion(nodes: list[_Node]) -> Iterator[Complaint]:
-    """A definition that is met within itself."""
+    """A definition that refers to itself."""
     for node in _dicts(nodes):
         target = from_fragment(node.schema["$ref"]) if "$ref" in node.schema else None
         if target is not None and (node.pointer == target or node.pointer.startswith(f"{target}/")):
@@ -259,7 +259,7 @@ def _anthropic_sizes(nodes: list[_Node]) -> Iterator[Complaint]:
 # ----------------------------------------------------------------------------------------------- Gemini
 
 
-def _gemini_shapes(nodes: list[_Node]) -> Iterator[Complaint]:
+def _gemini_structure(nodes: list[_Node]) -> Iterator[Complaint]:
     for node in _dicts(nodes):
         schema = node.schema
         if isinstance(schema.get("type"), list):
@@ -300,6 +300,6 @@ _RULES: dict[Provider, tuple[Rule, ...]] = {
         _only_keywords(_GEMINI_KEYWORDS),
         _only_formats(_GEMINI_FORMATS),
         _typed,
-        _gemini_shapes,
+        _gemini_structure,
     ),
 }

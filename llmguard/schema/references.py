@@ -1,7 +1,7 @@
-"""A schema and the files beside it to one self-contained document, in which every `$ref` points inside.
+"""From a schema and the files beside it to one self-contained document, in which every `$ref` points inside.
 
-Nothing is fetched or opened here. What a reference may reach is the schema itself, the documents that were handed over
-with it, and the meta-schemas of JSON Schema, which the validator carries along.
+Nothing is fetched or opened here. A reference may lead to the schema itself, to the documents that were passed with it,
+and to the meta-schemas of JSON Schema, which the validator has built in.
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ if TYPE_CHECKING:
     from referencing._core import Resolved, Resolver
 
 BASE = "http://llmguard.invalid/beside-the-schema/"
-"""Where relative names stand. RFC 6761 keeps `.invalid` from ever resolving, and nothing asks: it is a name only."""
+"""The base of relative names. RFC 6761 keeps `.invalid` from ever resolving; it is only a name, and nothing is fetched."""
 
 MAX_DEFINITIONS = 1_000
+"""Targets outside of the root: bounds the work where dynamic references multiply them."""
 
 _NAMING = ("$anchor", "$dynamicAnchor", "$dynamicRef", "$recursiveAnchor", "$recursiveRef")
 _BESIDE_REF = ("definitions", "$schema", "title", "description", "default", "examples")
@@ -43,10 +44,10 @@ _LEADS_OUT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|[/\\]|(.*[/\\])?\.\.([/\\]|$)
 
 
 def self_contained(root: Json, draft: Draft, documents: Mapping[str, Json], where: str) -> Json:
-    """`root` itself where all it needs is inside, else a copy with what it refers to as definitions.
+    """`root` itself where all references are inside, else a copy with their targets as definitions.
 
-    `documents`: file name -> parsed document beside the root. Raises UsageError for a reference that leaves them, or
-    that points at nothing.
+    `documents`: file name -> parsed document beside the root. Raises UsageError for a reference that leads out of them,
+    or to nothing.
     """
     if _needs_nothing(root, draft):
         return root
@@ -59,7 +60,7 @@ def self_contained(root: Json, draft: Draft, documents: Mapping[str, Json], wher
 
 
 def is_meta_schema(ref: str) -> bool:
-    """Whether `ref` is one of the published meta-schemas, which every validator carries along."""
+    """Whether `ref` is one of the published meta-schemas, which every validator has built in."""
     return draft_of(ref) is not None
 
 
@@ -78,9 +79,9 @@ def _needs_nothing(root: Json, draft: Draft) -> bool:
 
 
 class _Inlining:
-    """One run over a root and the documents it reaches. A target outside of the root becomes a definition of its own.
+    """One pass over a root and the documents it refers to. A target outside of the root becomes a definition of its own.
 
-    `by_scope`: a target becomes one definition for each way that leads to it, as dynamic references may ask for.
+    `by_scope`: a target becomes one definition for each path that leads to it, as dynamic references may need.
     """
 
     def __init__(
@@ -93,12 +94,12 @@ class _Inlining:
         self._draft, self._documents, self._where, self._root = draft, documents, where, root
         self._by_scope = by_scope
         places = {} if by_scope else all_subschemas(root, draft)
-        self._places = {id(each): pointer for pointer, each in places.items() if isinstance(each, dict)}
+        self._pointers = {id(each): pointer for pointer, each in places.items() if isinstance(each, dict)}
         self._names: dict[object, str] = {}
         self._taken = set(root.get(draft.definitions, {})) if isinstance(root, dict) else set()
         self._waiting: list[tuple[str, Json, Resolver[Json]]] = []
         self._entered: list[Json] = [root]
-        empty: Registry[Json] = Registry(retrieve=self._handed_over)  # type: ignore[call-arg]
+        empty: Registry[Json] = Registry(retrieve=self._retrieve)  # type: ignore[call-arg]
         self._resolver = empty.with_resource(BASE, self._resource(root)).crawl().resolver(BASE)
 
     def result(self) -> Json:
@@ -107,7 +108,7 @@ class _Inlining:
         definitions = dict(copy.get(container, {}))
         while self._waiting:
             name, schema, resolver = self._waiting.pop()
-            # What a reference found has its `$id` entered already.
+            # The resolver of a target has the scope of its `$id` already.
             definitions[name] = self._rewritten(schema, resolver, as_pointer((container, name)))
         return {**copy, container: definitions} if definitions else copy
 
@@ -143,28 +144,30 @@ class _Inlining:
         return {**copy, "allOf": [*copy.get("allOf", []), *({"$ref": fragment} for fragment in fragments)]}
 
     def _fragment(self, key: str, ref: str, resolver: Resolver[Json], pointer: str) -> str:
-        """What stands for `ref` in the one document."""
+        """The reference that replaces `ref` in the one document."""
         if is_meta_schema(ref) and ref not in self._documents:
             return ref
-        found = self._found(key, ref, resolver, pointer)
-        if not is_schema(found.contents):
+        target = self._lookup(key, ref, resolver, pointer)
+        if not is_schema(target.contents):
             raise self._refused(ref, pointer, "is no schema. Point it at an object, true or false")
-        place = self._places.get(id(found.contents))
+        place = self._pointers.get(id(target.contents))
         return as_fragment(
-            as_pointer((self._draft.definitions, self._definition(ref, found))) if place is None else place
+            as_pointer((self._draft.definitions, self._definition(ref, target))) if place is None else place
         )
 
-    def _definition(self, ref: str, found: Resolved[Json]) -> str:
+    def _definition(self, ref: str, target: Resolved[Json]) -> str:
         """The name of a target outside of the root; the same target has one name."""
         way = (
-            tuple(dict.fromkeys(reversed([uri for uri, _ in found.resolver.dynamic_scope()]))) if self._by_scope else ()
+            tuple(dict.fromkeys(reversed([uri for uri, _ in target.resolver.dynamic_scope()])))
+            if self._by_scope
+            else ()
         )
-        key = found.contents if isinstance(found.contents, bool) else (id(found.contents), way)
+        key = target.contents if isinstance(target.contents, bool) else (id(target.contents), way)
         if len(self._names) > MAX_DEFINITIONS:
             raise self._refused(ref, "", f"is one of more than {MAX_DEFINITIONS} references. Write a smaller schema")
         if key not in self._names:
             self._names[key] = self._free_name(ref)
-            self._waiting.append((self._names[key], found.contents, found.resolver))
+            self._waiting.append((self._names[key], target.contents, target.resolver))
         return self._names[key]
 
     def _free_name(self, ref: str) -> str:
@@ -176,7 +179,7 @@ class _Inlining:
         self._taken.add(name)
         return name
 
-    def _found(self, key: str, ref: str, resolver: Resolver[Json], pointer: str) -> Resolved[Json]:
+    def _lookup(self, key: str, ref: str, resolver: Resolver[Json], pointer: str) -> Resolved[Json]:
         from referencing.exceptions import Unresolvable
         from referencing.jsonschema import lookup_recursive_ref
 
@@ -185,8 +188,8 @@ class _Inlining:
         except Unresolvable as error:
             raise _usage_error_behind(error) or self._not_found(ref, pointer) from None
 
-    def _handed_over(self, uri: str) -> Resource[Json]:
-        """The document with this name or this `$id`, of those that were handed over."""
+    def _retrieve(self, uri: str) -> Resource[Json]:
+        """The document with this name or this `$id`, of those that were passed."""
         from referencing.exceptions import NoSuchResource
 
         beside_root = _id_of(self._root, self._draft).rpartition("/")[0]
@@ -231,7 +234,7 @@ class _Inlining:
         return UsageError(f"{self._where}: at {pointer + '/$ref'!r}, {ref!r} {what}.")
 
     def is_ambiguous(self) -> bool:
-        """Whether a dynamic reference met several anchors of its name: then its target depends on the way to it."""
+        """Whether a dynamic reference has several anchors of its name: then its target depends on the path to it."""
         schemas = [
             each
             for document in self._entered
@@ -268,7 +271,7 @@ def _shallow(keyword: str, value: Json) -> Json:
 
 
 def _put(copy: dict[str, Json], keyword: str, tokens: tuple[str, ...], schema: Json) -> None:
-    """Put a rewritten subschema where the original stood."""
+    """Put a rewritten subschema in the place of the original."""
     if len(tokens) == 1:
         copy[keyword] = schema
     elif isinstance(copy[keyword], list):

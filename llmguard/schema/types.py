@@ -1,4 +1,4 @@
-"""A Python type as an output schema, through pydantic: its JSON Schema, and the way from JSON to it and back."""
+"""A Python type as an output schema, through pydantic: its JSON Schema, and the conversion from JSON and back."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ LENIENT_FORMATS: dict[str, Callable[..., bool]] = {
     "date-time": lambda text: _DATE_TIME.match(text) is not None,
     "time": lambda text: _TIME.match(text) is not None,
 }
-"""`datetime` and `time` may be without a time zone, which RFC 3339 does not know; what pydantic would take beside them,
-seconds since 1970 in a string, is refused all the same: nobody asked for it."""
+"""`datetime` and `time` may be without a time zone, which RFC 3339 does not allow. pydantic would also accept seconds since
+1970 in a string; that is refused, since no schema describes it."""
 
 
 @dataclass(frozen=True, slots=True)
 class PythonType:
     """A type that pydantic can build."""
 
-    given: object
+    source: object
     adapter: TypeAdapter[Any]
 
     def load(self, value: Json) -> object:
@@ -59,7 +59,7 @@ class PythonType:
         return self.adapter.validate_json(encode(value))
 
     def dump(self, value: object) -> Json:
-        """The JSON of a Python value. What is JSON already, or of another type, is passed on: validation tells."""
+        """The JSON of a Python value. What is JSON already, or of another type, is passed on to validation."""
         from pydantic_core import PydanticSerializationError
 
         try:
@@ -74,74 +74,76 @@ class PythonType:
         try:
             self.load(value)
         except ValidationError as error:
-            found = error.errors(include_url=False, include_context=False)
-            return tuple(_violation(each, value) for each in found[:MAX_VIOLATIONS])
+            errors = error.errors(include_url=False, include_context=False)
+            return tuple(_violation(each, value) for each in errors[:MAX_VIOLATIONS])
         return ()
 
 
-def python_type(given: object, where: str) -> tuple[Json, PythonType]:
+def python_type(source: object, where: str) -> tuple[Json, PythonType]:
     """The JSON Schema of a type, and the type. UsageError where pydantic cannot make the one or the other."""
     from pydantic import TypeAdapter
 
-    _refuse_what_is_no_type(given, where)
+    _refuse_other_than_types(source, where)
     try:
-        adapter: TypeAdapter[Any] = given if isinstance(given, TypeAdapter) else TypeAdapter(_known_to_pydantic(given))
-        return adapter.json_schema(mode="validation"), PythonType(given, adapter)
+        adapter: TypeAdapter[Any] = (
+            source if isinstance(source, TypeAdapter) else TypeAdapter(_known_to_pydantic(source))
+        )
+        return adapter.json_schema(mode="validation"), PythonType(source, adapter)
     except Exception as error:  # pydantic's own errors, and whatever the hooks of a user's type raise
         raise UsageError(
-            f"{where}: {_named(given)} cannot be an output schema: {_first_line(error)} Expected a type that JSON can carry:"
+            f"{where}: {_type_name(source)} cannot be an output schema: {_first_line(error)} Expected a type that JSON can carry:"
             " a pydantic model, a dataclass, a TypedDict, or a type such as int, Literal['a', 'b'], list[str], X | None."
             " Change the type, or give its JSON Schema."
         ) from error
 
 
-def _known_to_pydantic(given: Any) -> Any:
-    """Before Python 3.12 pydantic takes only the TypedDict of typing_extensions: typing's is made into one here, also
-    within `list[X]`, `X | None` and the like. One inside a model or a dataclass is pydantic's to refuse."""
+def _known_to_pydantic(source: Any) -> Any:
+    """Before Python 3.12 pydantic accepts only the TypedDict of typing_extensions: typing's is converted here, also
+    within `list[X]`, `X | None` and the like. One inside a model or a dataclass is refused by pydantic."""
     if sys.version_info >= (3, 12):
-        return given
-    if isinstance(given, type) and is_typeddict(given) and type(given).__module__ == "typing":
-        return _extended(given)
-    origin, arguments = get_origin(given), get_args(given)
+        return source
+    if isinstance(source, type) and is_typeddict(source) and type(source).__module__ == "typing":
+        return _extended(source)
+    origin, arguments = get_origin(source), get_args(source)
     known = tuple(_known_to_pydantic(each) for each in arguments)
     if known == arguments or origin is None:
-        return given
+        return source
     return {Union: Union, UnionType: Union, Annotated: Annotated}.get(origin, origin)[known]
 
 
-def _extended(given: Any) -> Any:
+def _extended(source: Any) -> Any:
     import typing_extensions as extended
 
     fields = {}
-    for name, hint in get_type_hints(given, include_extras=True).items():
-        need = extended.Required if name in given.__required_keys__ else extended.NotRequired
+    for name, hint in get_type_hints(source, include_extras=True).items():
+        need = extended.Required if name in source.__required_keys__ else extended.NotRequired
         if get_origin(hint) in (Required, NotRequired):
             need, hint = get_origin(hint), get_args(hint)[0]
         fields[name] = need[_known_to_pydantic(hint)]
-    return extended.TypedDict(given.__name__, fields)  # type: ignore[operator]
+    return extended.TypedDict(source.__name__, fields)  # type: ignore[operator]
 
 
-def _refuse_what_is_no_type(given: object, where: str) -> None:
-    plain = isinstance(given, str | bytes | int | float | list | tuple | set | None)
-    if plain or type(given).__name__ in ("function", "builtin_function_or_method"):
+def _refuse_other_than_types(source: object, where: str) -> None:
+    plain = isinstance(source, str | bytes | int | float | list | tuple | set | None)
+    if plain or type(source).__name__ in ("function", "builtin_function_or_method"):
         raise UsageError(
-            f"{where} is {_named(given)}. Expected a JSON Schema as dict or JSON text, or a Python type. Give one of these."
+            f"{where} is {_type_name(source)}. Expected a JSON Schema as dict or JSON text, or a Python type. Give one of these."
         )
-    if not isinstance(given, type) and (is_dataclass(given) or hasattr(given, "model_dump")):
-        raise UsageError(f"{where} is an instance of {type(given).__name__}. Give the class itself.")
+    if not isinstance(source, type) and (is_dataclass(source) or hasattr(source, "model_dump")):
+        raise UsageError(f"{where} is an instance of {type(source).__name__}. Give the class itself.")
 
 
-def _named(given: object) -> str:
-    return getattr(given, "__name__", None) or repr(given)[:80]
+def _type_name(source: object) -> str:
+    return getattr(source, "__name__", None) or repr(source)[:80]
 
 
 def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0].rstrip(".") + "."
 
 
-def _violation(found: Any, value: Json) -> Violation:
+def _violation(error: Any, value: Json) -> Violation:
     path, at = [], value
-    for token in found["loc"]:  # names of union members stand between the steps of the value
+    for token in error["loc"]:  # names of union members are between the steps of the value
         if (isinstance(at, dict) and token in at) or (
             isinstance(at, list) and isinstance(token, int) and token < len(at)
         ):
@@ -149,13 +151,13 @@ def _violation(found: Any, value: Json) -> Violation:
         else:
             continue
         path.append(str(token))
-    said = " ".join(found["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ").split())
-    message = said if len(said) <= MAX_MESSAGE_CHARS else said[: MAX_MESSAGE_CHARS - 1] + "…"
-    return Violation(as_pointer(tuple(path)), PYTHON_RULE, message, found["type"], clipped(at))
+    text = " ".join(error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ").split())
+    message = text if len(text) <= MAX_MESSAGE_CHARS else text[: MAX_MESSAGE_CHARS - 1] + "…"
+    return Violation(as_pointer(tuple(path)), PYTHON_RULE, message, error["type"], clipped(at))
 
 
 def plain_json(value: object) -> Json:
-    """What a function may return where the schema is no Python type: JSON, or an object that is easily made JSON."""
+    """What a function may return where the schema is no Python type: JSON, or an object that pydantic or dataclasses convert."""
     if hasattr(value, "model_dump") and not isinstance(value, type):
         return value.model_dump(mode="json", by_alias=True)
     if is_dataclass(value) and not isinstance(value, type):

@@ -1,4 +1,4 @@
-"""jsonschema-rs's verdicts on a schema and on each of its parts: does this value fit there, yes or no.
+"""Verdicts of jsonschema-rs on a schema and on each of its parts: whether a value fits there.
 
 Every validator is made here, and none of them may fetch anything.
 """
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from jsonschema_rs import Validator, ValidatorMap
 
 Formats: TypeAlias = Mapping[str, Callable[..., bool]]
-"""Formats that are judged in another way than the standard's."""
+"""Formats that are checked in another way than the standard's."""
 
 COMPANIONS = {
     "minimum": "exclusiveMinimum",
     "maximum": "exclusiveMaximum",
     "contentMediaType": "contentEncoding",
 }
-"""What changes the meaning of a keyword beside it: in draft 4 the bounds have a flag, and a media type is told of text
-that may be encoded."""
+"""Keywords that change the meaning of another one beside them: in draft 4 the bounds have a flag, and a media type is that
+of the text after its encoding."""
 
 
 def compiled(schema: Json, formats: Formats) -> Validator:
@@ -43,7 +43,7 @@ def _deny(uri: str) -> Json:
 
 
 def is_valid(validator: Validator, value: Json) -> bool:
-    """jsonschema-rs raises ValueError for what it cannot take in: half a surrogate pair, and a value nested over 255
+    """jsonschema-rs raises ValueError for what it cannot convert: half a surrogate pair, and a value nested over 255
     levels where it would have to be compared with a constant."""
     try:
         return validator.is_valid(value)
@@ -52,7 +52,7 @@ def is_valid(validator: Validator, value: Json) -> bool:
 
 
 def is_flag(keyword: str, schema: Mapping[str, Json]) -> bool:
-    """Whether `keyword` is draft 4's flag beside a bound, and says nothing alone."""
+    """Whether `keyword` is draft 4's flag beside a bound, which means nothing alone."""
     return keyword in COMPANIONS.values() and isinstance(schema[keyword], bool)
 
 
@@ -78,8 +78,8 @@ class Verdicts:
         return is_valid(self._alone(f"pattern {pattern}", "pattern", {"pattern": pattern}), name)
 
     def unevaluated_properties(self, pointer: str, value: dict[str, Json]) -> list[str]:
-        """The properties that no keyword of the schema there looks at. To be asked where all else fits: then there are
-        no branches to list, which is what makes listing errors dear."""
+        """The properties that no keyword of the schema there describes. Only for a value where all else fits: listing
+        errors is expensive because of branches, and then there are none to list."""
         try:
             errors = list(islice(self._validator(pointer).iter_errors(value), 20))
         except ValueError:
@@ -95,7 +95,7 @@ class Verdicts:
         return self._map["#" + pointer]
 
     def _alone(self, pointer: str, keyword: str, schema: Mapping[str, Json]) -> Validator:
-        """The validator of one keyword, with what it cannot be read without."""
+        """The validator of one keyword, with the companion that it needs."""
         key = (pointer, keyword)
         if key not in self._single:
             needed = [name for name in (keyword, COMPANIONS.get(keyword)) if name in schema]

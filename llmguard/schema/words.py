@@ -1,4 +1,4 @@
-"""Words for what is wrong: one clause for each keyword, and values cut short enough to stand in it."""
+"""Words for what is wrong: one clause for each keyword, and values short enough to be quoted in it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ MAX_CHARS = 200
 
 _QUOTED_CHARS = 80
 _LISTED = 12
+"""Options that a message lists; a model reads no more of them."""
 _FORMAT_EXAMPLES = {
     "date": "2026-01-31",
     "date-time": "2026-01-31T09:30:00Z",
@@ -35,7 +36,7 @@ _TYPES = {
 
 
 def clause(keyword: str, expected: Json, actual: Json) -> str:
-    """What a value that breaks `keyword: expected` should have been.
+    """What a value that breaks `keyword: expected` must be.
 
     >>> clause("enum", ["EUR", "USD"], "Eur")
     "must be one of 'EUR', 'USD'; got 'Eur'"
@@ -100,7 +101,7 @@ def brief(value: Json) -> str:
 
 
 def quoted(text: str) -> str:
-    """In quotes; what does not print (control, bidirectional, zero-width, half a pair) is escaped, a backslash is not.
+    """`text` in quotes; what does not print (control, bidirectional, zero-width, half a pair) is escaped, a backslash is not.
 
     >>> print(quoted("a" + chr(10) + chr(0x202e)))
     'a\\n\\u202e'
@@ -147,8 +148,8 @@ def listed(options: Iterable[Json]) -> str:
     '0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 … (20 in all)'
     """
     known = list(options)
-    shown = ", ".join(brief(option) for option in known[:_LISTED])
-    return shown if len(known) <= _LISTED else f"{shown} … ({len(known)} in all)"
+    text = ", ".join(brief(option) for option in known[:_LISTED])
+    return text if len(known) <= _LISTED else f"{text} … ({len(known)} in all)"
 
 
 def either(options: Iterable[str]) -> str:
@@ -157,17 +158,17 @@ def either(options: Iterable[str]) -> str:
     return f"{', '.join(most)} or {last}" if most else last
 
 
-def hint(found: Json, known: Iterable[Json]) -> str:
-    """' (did you mean …?)' where something known is near what was found. What is compared is cut: it may be hostile."""
-    near = nearest(found, known)
+def hint(actual: Json, known: Iterable[Json]) -> str:
+    """' (did you mean …?)' where a known value is similar to the actual one. What is compared is cut: it may be hostile."""
+    near = nearest(actual, known)
     return f" (did you mean {quoted(near)}?)" if near else ""
 
 
-def nearest(found: Json, known: Iterable[Json], cutoff: float = 0.75) -> str | None:
-    if not isinstance(found, str) or len(found) > 64:
+def nearest(actual: Json, known: Iterable[Json], cutoff: float = 0.75) -> str | None:
+    if not isinstance(actual, str) or len(actual) > 64:
         return None
     options = {option[:64].lower(): option for option in list(known)[:100] if isinstance(option, str)}
-    near = get_close_matches(found.lower(), options, n=1, cutoff=cutoff)
+    near = get_close_matches(actual.lower(), options, n=1, cutoff=cutoff)
     return options[near[0]] if near else None
 
 

@@ -58,7 +58,7 @@ def policy(*ladder, schema: Json = PERSON, **more: object) -> Policy:
         name="person",
         prompt=compile_prompt("Who is {{ who }}?", name="person"),
         schema=compiled,
-        output=compiled.output_form("person"),
+        output=compiled.response_format("person"),
         ladder=ladder,
         **more,
     )

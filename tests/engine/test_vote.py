@@ -50,7 +50,7 @@ def policy_of(model, votes: SelfConsistency | None, schema: Json = True, **parts
         name="g",
         prompt=compile_prompt("p {{ x }}", name="g"),
         schema=compiled,
-        output=compiled.output_form("g"),
+        output=compiled.response_format("g"),
         ladder=(replace(rung, **parts.pop("rung", {})), *parts.pop("then", ())),
         **parts,
     )

@@ -12,13 +12,13 @@ OPENING = "Answer with one JSON value and nothing else, no explanation and no co
 
 
 def told(schema: Any) -> str:
-    return compile_schema(schema).output_form("x").instruction.removeprefix(OPENING)
+    return compile_schema(schema).response_format("x").instruction.removeprefix(OPENING)
 
 
 def test_an_output_form_carries_the_schema_and_its_name() -> None:
     """Name, schema and digest as the request needs them."""
     schema = compile_schema({"type": "integer"})
-    form = schema.output_form("age")
+    form = schema.response_format("age")
     assert form == ResponseFormat(
         name="age", schema={"type": "integer"}, instruction=OPENING + "an integer", digest=schema.digest
     )
@@ -82,7 +82,9 @@ def test_what_cannot_be_said_in_words_is_said_by_the_schema() -> None:
     assert "a value\nIt must fit" in told(deep)
     wide = {"properties": {f"name{number}": {"type": "string"} for number in range(1_000)}}
     assert (
-        compile_schema(wide).output_form("x").instruction.startswith(OPENING[:-2] + ". It must fit this JSON Schema: {")
+        compile_schema(wide)
+        .response_format("x")
+        .instruction.startswith(OPENING[:-2] + ". It must fit this JSON Schema: {")
     )
     assert told({"properties": {"a": False}}) == 'an object with\n- "a" (optional): nothing'
 
@@ -101,7 +103,7 @@ def test_what_people_wrote_into_the_schema_is_told() -> None:
         "additionalProperties": False,
         "$defs": {"guest": {"description": "Who came", "type": "string", "minLength": 1, "maxLength": 40}},
     }
-    assert compile_schema(schema).output_form("x").instruction == (
+    assert compile_schema(schema).response_format("x").instruction == (
         "Answer with one JSON value (One visit) and nothing else, no explanation and no code fence: an object with only\n"
         '- "guest" (required, Who came): a string (1 to 40 characters)\n'
         '- "mood" (optional): "A" (Fine) or "B" (Not so fine)\n'

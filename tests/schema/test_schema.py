@@ -310,11 +310,11 @@ def test_a_wrong_schema_is_refused_with_place_and_mend(schema: Any, expected: st
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ("{'type': 1}", "s is no JSON: Expecting property name enclosed in double quotes"),
+        ("{'type': 1}", "s is not JSON: Expecting property name enclosed in double quotes"),
         ("17", "s is 17. Expected a JSON Schema"),
-        ('{"type": "object", "type": "array"}', "s: the key 'type' stands twice in one object"),
-        ({"const": float("nan")}, "s is no JSON: NaN at '/const' is not JSON"),
-        ({"enum": {1, 2}}, "s is no JSON: set at '/enum' is not JSON"),
+        ('{"type": "object", "type": "array"}', "s: the key 'type' is twice in one object"),
+        ({"const": float("nan")}, "s is not JSON: NaN at '/const' is not JSON"),
+        ({"enum": {1, 2}}, "s is not JSON: set at '/enum' is not JSON"),
         ({"const": "\ud800"}, "s: the schema cannot be compiled"),
         (None, "s is None. Expected a JSON Schema as dict or JSON text, or a Python type."),
         ([1], "s is [1]. Expected a JSON Schema as dict or JSON text, or a Python type."),

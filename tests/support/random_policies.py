@@ -221,7 +221,7 @@ def random_policy(seed: int, deadlines: bool = True) -> tuple[Policy, list[Seede
         name="random",
         prompt=compile_prompt("number {{ n }}", name="random"),
         schema=SCHEMA,
-        output=SCHEMA.output_form("random"),
+        output=SCHEMA.response_format("random"),
         ladder=tuple(ladder),
         checks=random_checks(rng),
         budget=Budget(requests=rng.choice([2, 5, 50]), tokens=rng.choice([None, None, 60, 200])),
