@@ -1,7 +1,7 @@
-"""A guarded call as data: opening, steps and outcome as canonical JSON with a version and a tagged hash.
+"""A guarded call as data: start, steps and outcome as canonical JSON with a version and a tagged hash.
 
-The driver hears every answer and the log keeps it; this module says how an answer, an outcome and a whole record are spelled,
-and turns them back. Times and ids are made by whoever drives; nothing here knows a clock.
+How answers, outcomes and whole records are written as JSON, and read back. Times and ids are made by the driver; nothing
+here reads a clock.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from llmguard.core.redaction import redact, redact_text
 RECORD_VERSION = 1
 """Of `record_to_json`. A reader refuses a later one: it may hold what changes the meaning of the rest."""
 RAW_LIMIT = 65_536
-"""Bytes kept of a reply that was refused for its size; its hash covers what was received."""
+"""Bytes kept of a reply over the size limit: enough to see what it is. Its hash covers all that was received."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallStart:
-    """The intent: written before the first request. `inputs_digest` finds calls with the same inputs."""
+    """The start of a call, saved before its first request. `inputs_digest` finds calls with the same inputs."""
 
     id: str
     guard: str
@@ -51,7 +51,7 @@ class CallStart:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One answered effect: where, what was asked (as a digest), what came, and how long was waited before."""
+    """One answered effect: its address, the digest of the request, the answer, and the seconds waited before it was sent."""
 
     address: str
     digest: str
@@ -61,7 +61,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """All that is kept of one call. `outcome` is None while it runs, or where its process died."""
+    """All that is kept of one call. `outcome` is None while it runs, or if its process died."""
 
     opening: CallStart
     steps: tuple[Step, ...]
@@ -144,7 +144,7 @@ def outcome_to_json(outcome: Outcome[Json]) -> dict[str, Json]:
 
 
 def with_texts(outcome: Outcome[Json], steps: Iterable[Step]) -> Outcome[Json]:
-    """The outcome as it was: each attempt with the text of its step."""
+    """The outcome with the text of each attempt, taken from its step."""
     texts = {step.address: step.answer.text for step in steps if isinstance(step.answer, ModelReply)}
     attempts = tuple(replace(attempt, text=texts.get(attempt.address, "")) for attempt in outcome.attempts)
     return replace(outcome, attempts=attempts)
