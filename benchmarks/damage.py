@@ -83,7 +83,7 @@ def written(value: Json, rng: random.Random) -> str:
     return json.dumps(value, ensure_ascii=rng.random() < 0.3, indent=rng.choice([None, None, 2]), separators=separators)
 
 
-def run_effect_check(text: str, change: Callable[[str], str]) -> str:
+def change_outside_strings(text: str, change: Callable[[str], str]) -> str:
     """`text` with what stands outside its strings changed."""
     parts, position = [], 0
     for found in _STRING.finditer(text):
@@ -146,7 +146,7 @@ KINDS: dict[str, Damage] = {
     "one closer is another": lambda text, _, rng: one(text, r"[\]}]", lambda sign: "}" if sign == "]" else "]", rng),
     "further closers": lambda text, _, rng: text + rng.choice(["]", "}", "}}"]),
     "keys without quotes": lambda text, _, rng: re.sub(r'"([A-Za-z_]\w*)"(?=\s*:)', r"\1", text),
-    "Python's words": lambda text, _, rng: run_effect_check(text, _python),
+    "Python's words": lambda text, _, rng: change_outside_strings(text, _python),
     "comment": lambda text, _, rng: one(
         text, r"[,\[{]", lambda sign: sign + rng.choice([" // note\n", " /* note */ ", " # note\n"]), rng
     ),
@@ -155,8 +155,8 @@ KINDS: dict[str, Damage] = {
         f"Sure, here is the JSON: {text}{rng.choice(['', ' Hope this helps!', chr(10) + 'Bye'])}"
     ),
     "byte order mark": lambda text, _, rng: "\ufeff" + text,
-    "no-break spaces": lambda text, _, rng: run_effect_check(text, lambda s: s.replace(" ", "\u00a0")),
-    "equals signs": lambda text, _, rng: run_effect_check(text, lambda s: s.replace(":", "=")),
+    "no-break spaces": lambda text, _, rng: change_outside_strings(text, lambda s: s.replace(" ", "\u00a0")),
+    "equals signs": lambda text, _, rng: change_outside_strings(text, lambda s: s.replace(":", "=")),
     "cut off": lambda text, _, rng: text[: rng.randrange(len(text))],
     "a sign is missing": lambda text, _, rng: (at := rng.randrange(len(text)), text[:at] + text[at + 1 :])[1],
     "a string without quotes": lambda text, _, rng: one_string(text, _unquoted, rng),

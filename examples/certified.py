@@ -119,7 +119,7 @@ def run(
         draw(picture, found, evidence, guard.name)
     if not isinstance(found, Certificate):
         return counts
-    log.keep_certificate(found, time.time())
+    log.save_certificate(found, time.time())
 
     for review, truth in truths.items():
         outcome = guard.run(review=review)

@@ -68,7 +68,7 @@ class MemoryLog(ScanningStore):
             raise self._unknown(call_id)
         call.feedback.append({"key": key, "value": json_roundtrip(value), "at": at})
 
-    def keep_certificate(self, certificate: Certificate, at: float) -> None:
+    def save_certificate(self, certificate: Certificate, at: float) -> None:
         with self._lock:
             self._stored.add_certificate(certificate, at)
 

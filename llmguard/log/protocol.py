@@ -163,7 +163,7 @@ class OutcomeStore(Protocol):
 
     # ------------------------------------------------------------------------------------------- certificates
 
-    def keep_certificate(self, certificate: Certificate, at: float) -> None:
+    def save_certificate(self, certificate: Certificate, at: float) -> None:
         """Save a certificate, durably. Saved again, a suspended one stays suspended."""
 
     def certificates(self, guard: str, certified: str | None = None) -> list[StoredCertificate]:

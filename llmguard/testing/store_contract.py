@@ -181,7 +181,7 @@ def _reopened(store: OutcomeStore, reopen: Callable[[OutcomeStore], OutcomeStore
     _add(store, "1")
     store.review("1", "right", reviewer="ada", at=NOON)
     store.feedback("1", "useful", True, NOON)
-    store.keep_certificate(_certificate(), NOON)
+    store.save_certificate(_certificate(), NOON)
     expected = [_state(store), store.secret]
     store.close()
     again = reopen(store)
@@ -423,13 +423,13 @@ def _audits(store: OutcomeStore) -> Breaches:
 def _certificates(store: OutcomeStore) -> Breaches:
     old, new, other = _certificate(), _certificate(issued_at=NOON + 1.0), _certificate("c2", NOON + 2.0)
     for certificate in (new, old, other, old):
-        store.keep_certificate(certificate, NOON)
+        store.save_certificate(certificate, NOON)
     stored = [each.certificate for each in store.certificates("invoice")]
     yield from _compare("certificates: the newest first", stored, [other, new, old])
     stored = [each.certificate for each in store.certificates("invoice", "c1")]
     yield from _compare("certificates: of one fingerprint", stored, [new, old])
     results = [store.suspend(old.id, NOON + at) for at in (5.0, 6.0)]
-    store.keep_certificate(old, NOON)
+    store.save_certificate(old, NOON)
     yield from _compare("suspend: once", results, [True, False])
     suspended = [each.suspended_at for each in store.certificates("invoice")]
     yield from _compare("certificates: suspended since", suspended, [None, None, NOON + 5.0])

@@ -221,7 +221,7 @@ def test_a_certificate_is_valid_no_longer_than_the_guard_believes_in_it(ready: D
         assert told["expires_at"] - told["issued_at"] == pytest.approx(valid_s)
     old = replace(ready.certificates()[0], issued_at=time.time() - 4000, expires_at=None)
     ready.module.alone = ready.module.made("alone", accept=ready.module.certified(0.05, max_age_s=3600))
-    ready.log.keep_certificate(replace(old, guard="alone"), time.time())
+    ready.log.save_certificate(replace(old, guard="alone"), time.time())
     assert ready.module.alone.policy.accept.lookup() == {
         "void": f"certificate {replace(old, guard='alone').id} does not hold: it is older than max_age_s"
     }

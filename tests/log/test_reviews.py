@@ -196,7 +196,7 @@ def test_a_review_is_on_the_disk_when_it_returns(tmp_path: Path, monkeypatch: py
         log = OutcomeLog.open(url)
         log.guard("f1", "triage", description())
         log_call(log, "1", value=VALUE)
-        log.keep_certificate(certificate(), 7.0)
+        log.save_certificate(certificate(), 7.0)
         log.suspend(certificate().id, 8.0)
         log.review("1", "wrong", correction={"total": 5}, reviewer="ada")
         say(writing, "reviewed")
@@ -541,7 +541,7 @@ def test_certificates_come_back_newest_first(any_log: Log) -> None:
     old, new, undated = certificate(), certificate(issued_at=30.0), certificate(issued_at=None)
     other, foreign = certificate(fingerprint="c2"), certificate(guard="other")
     for each in (old, new, undated, other, foreign, old):
-        any_log.keep_certificate(each, 20.0)
+        any_log.save_certificate(each, 20.0)
     assert [kept.certificate for kept in any_log.certificates("triage", "c1")] == [new, undated, old]
     assert [kept.certificate for kept in any_log.certificates("triage")][:2] == [new, undated]
     assert len(any_log.certificates("triage")) == 4
@@ -550,9 +550,9 @@ def test_certificates_come_back_newest_first(any_log: Log) -> None:
 
 def test_a_suspended_certificate_stays_suspended(any_log: Log) -> None:
     """The first time stands; keeping it once more does not lift it."""
-    any_log.keep_certificate(certificate(), 1.0)
+    any_log.save_certificate(certificate(), 1.0)
     suspended = [any_log.suspend(certificate().id, at) for at in (5.0, 6.0)]
-    any_log.keep_certificate(certificate(), 7.0)
+    any_log.save_certificate(certificate(), 7.0)
     assert (suspended, any_log.suspend("none", 1.0)) == ([True, False], False)
     if isinstance(any_log, OutcomeLog):  # another process, which looked before the first was done
         any_log._writer.wait_for(writer.Entry(any_log._statements.suspend, (9.0, certificate().id)))

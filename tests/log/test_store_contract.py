@@ -115,7 +115,7 @@ def test_its_certificates_decide_what_is_accepted(store: JsonLinesStore) -> None
     (audit,) = store.audited("number", guard.policy.certified)
     assert (audit.call_id, audit.review.verdict) == (outcome.id, "right")
     certificate = certificate_of(guard)
-    store.keep_certificate(certificate, 1.0)
+    store.save_certificate(certificate, 1.0)
     outcome = guard.run(q="a")
     assert (outcome.status, outcome.certificate) == ("accepted", certificate.id)
     store.suspend(certificate.id, 2.0)

@@ -56,7 +56,7 @@ def certificate_for(guard: Guard, alpha: float = 0.05, issued_at: float | None =
         fingerprint=guard.policy.accept.certificate_key(guard.policy.certified),
         issued_at=time.time() if issued_at is None else issued_at,
     )
-    guard.log.keep_certificate(made, time.time())
+    guard.log.save_certificate(made, time.time())
     return made
 
 

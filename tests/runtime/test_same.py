@@ -26,30 +26,27 @@ def by_address(steps):
 def test_every_driver_and_replay_agree(block: int) -> None:
     """Sync inline, sync threads, async and exact replay of 500 random policies agree in outcome and in steps."""
     for seed in range(block, SEEDS, BLOCKS):
-        told, result_violations = check_one_way(seed, "inline")
+        outcome, live = check_one_way(seed, "inline")
         for driver in ("threads", "async"):
             again, steps = check_one_way(seed, driver)
-            assert again == told, f"seed {seed} under {driver}"
-            assert by_address(steps) == by_address(result_violations), f"seed {seed} under {driver}"
+            assert again == outcome, f"seed {seed} under {driver}"
+            assert by_address(steps) == by_address(live), f"seed {seed} under {driver}"
         policy, _ = random_policy(seed)
-        kept = [
-            type(step)(step.address, step.digest, decode_answer(encode_answer(step.answer)))
-            for step in result_violations
-        ]
-        assert replay(guarded_call(policy, {"n": seed}, audited=is_audited(seed)), kept) == told
+        kept = [type(step)(step.address, step.digest, decode_answer(encode_answer(step.answer))) for step in live]
+        assert replay(guarded_call(policy, {"n": seed}, audited=is_audited(seed)), kept) == outcome
 
 
 def check_one_way(seed: int, driver: str):
     """One run, with what must hold of every run."""
     policy, models = random_policy(seed)
-    outcome, result_violations = run(policy, seed, driver)
+    outcome, live = run(policy, seed, driver)
     asked = sum(len(model.asked) for model in models)
     assert asked <= policy.budget.requests
     if outcome.has_value:
         assert SCHEMA.violations(outcome.json) == ()
     assert outcome.status in ("accepted", "recovered", "fallback", "escalated", "rejected")
     assert (outcome.status == "rejected") == (not outcome.has_value and outcome.status != "escalated")
-    return outcome, result_violations
+    return outcome, live
 
 
 @pytest.mark.parametrize("block", range(BLOCKS))
@@ -57,20 +54,18 @@ def test_a_call_that_died_after_any_step_resumes_to_the_same_outcome(block: int)
     """Resumed from each prefix of its steps, a call ends the same, with exactly the missing requests."""
     for seed in range(block, SEEDS, BLOCKS):
         policy, _ = random_policy(seed)
-        told, result_violations = run(policy, seed, "inline")
-        for died_after in range(len(result_violations) + 1):
+        outcome, live = run(policy, seed, "inline")
+        for died_after in range(len(live) + 1):
             policy, models = random_policy(seed)
-            before = tuple(result_violations[:died_after])
+            before = tuple(live[:died_after])
             for model in models:
                 model.remember(before)
             driver = "async" if died_after % 4 == 3 else "inline"
             again, steps = run(policy, seed, driver, before)
-            assert again == told, f"seed {seed}, died after {died_after} steps"
-            assert by_address([*before, *steps]) == by_address(result_violations)
-            assert replay(guarded_call(policy, {"n": seed}, audited=is_audited(seed)), [*before, *steps]) == told
-            missing = [
-                step for step in result_violations[died_after:] if isinstance(step.answer, ModelReply | ModelFailure)
-            ]
+            assert again == outcome, f"seed {seed}, died after {died_after} steps"
+            assert by_address([*before, *steps]) == by_address(live)
+            assert replay(guarded_call(policy, {"n": seed}, audited=is_audited(seed)), [*before, *steps]) == outcome
+            missing = [step for step in live[died_after:] if isinstance(step.answer, ModelReply | ModelFailure)]
             assert sum(len(model.asked) for model in models) == len(missing)
 
 

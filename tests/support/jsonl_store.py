@@ -72,7 +72,7 @@ class JsonLinesStore(ScanningStore):
             raise self._unknown(call_id)
         self._append(["feedback", call_id, key, value, at])
 
-    def keep_certificate(self, certificate: Certificate, at: float) -> None:
+    def save_certificate(self, certificate: Certificate, at: float) -> None:
         self._append(["certificate", certificate.json(), at])
 
     def suspend(self, certificate_id: str, at: float) -> bool:

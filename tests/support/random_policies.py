@@ -239,11 +239,11 @@ def is_audited(seed: int) -> bool:
 
 
 def run(policy: Policy, seed: int, driver: str, steps: tuple[Step, ...] = ()) -> tuple[Outcome[Json], list[Step]]:
-    """Outcome and the steps that were heard live, by one driver."""
-    result_violations: list[Step] = []
+    """Outcome and the steps that were performed, by one driver."""
+    live: list[Step] = []
     job = CallExecution(
-        hear=result_violations.append, recorded=Recorded(steps) if steps else None, hard_deadline=driver == "threads"
+        on_step_end=live.append, recorded=Recorded(steps) if steps else None, hard_deadline=driver == "threads"
     )
     flow = guarded_call(policy, {"n": seed}, audited=is_audited(seed))
     outcome = asyncio.run(adrive(flow, job)) if driver == "async" else drive(flow, job)
-    return outcome, result_violations
+    return outcome, live

@@ -144,7 +144,7 @@ class OutcomeLog(BaseStore):
         values = (searchable(call_id), searchable(key), at, redact(encode(value)))
         self._writer.wait_for(Entry(self._statements.feedback, values, durable=True))
 
-    def keep_certificate(self, certificate: Certificate, at: float) -> None:
+    def save_certificate(self, certificate: Certificate, at: float) -> None:
         """Save a certificate, on the disk on return; saved again, a suspended one stays suspended. `at`: now, in seconds since
         the epoch."""
         self._writer.wait_for(Entry(self._statements.certificate, certificate_values(certificate, at), durable=True))

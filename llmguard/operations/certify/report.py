@@ -181,7 +181,7 @@ def _valid_s(guard: Guard[Any], days: float | None) -> float:
 
 
 def _store(guard: Guard[Any], certificate: Certificate, now: float) -> None:
-    guard.log.keep_certificate(certificate, now)
+    guard.log.save_certificate(certificate, now)
     if not guard.log.flush():
         raise LogError(
             "the certificate could not be written to the log. Check disk and permissions, then certify again."
