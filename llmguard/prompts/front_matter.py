@@ -1,6 +1,6 @@
 """The front matter of a Prompty file: inputs with their defaults, and the model's parameters.
 
-What Prompty says of connections and models is left alone: a guard names its models.
+Prompty's connections and models are not read: a guard names its models.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _NOT_READ = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declared:
-    """What a front matter says. `sample` are values to try the prompt with, `defaults` fill in for missing inputs."""
+    """What a front matter declares. `sample` are values to try the prompt with, `defaults` replace missing inputs."""
 
     names: frozenset[str] = frozenset()
     defaults: Mapping[str, Json] = field(default_factory=dict)
@@ -61,8 +61,8 @@ class Declared:
 
 
 def split_front_matter(text: str, where: str, is_file: bool) -> tuple[str, str]:
-    """Front matter and body; the body begins with as many empty lines as went before it, so that its lines keep their
-    numbers. Text that only looks like it is left alone where it is no file."""
+    """Front matter and body; the body begins with as many empty lines as were before it, so that its lines keep their
+    numbers. In a template that is no file, a '---' that is never closed is text."""
     text = text.removeprefix("\ufeff")
     opening = _FENCE.match(text)
     if not opening:
@@ -83,22 +83,22 @@ def split_front_matter(text: str, where: str, is_file: bool) -> tuple[str, str]:
 
 def read_front_matter(front: str, where: str) -> Declared:
     """The front matter's YAML, read as data only; UsageError with the line where it cannot be."""
-    found = _load(front, where) if front.strip() else None
-    if found is None:
+    content = _load(front, where) if front.strip() else None
+    if content is None:
         return Declared()
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise UsageError(
-            f"{where}: the front matter is a {_kind(found)}, expected names with values ('name: invoice')."
+            f"{where}: the front matter is a {_kind(content)}, expected names with values ('name: invoice')."
         )
-    _refuse_other_engines(found.get("template"), where)
-    defaults, sample, names = _inputs(found, where)
-    sampling, unused = _sampling(found.get("model"), where)
+    _refuse_other_engines(content.get("template"), where)
+    defaults, sample, names = _inputs(content, where)
+    sampling, unused = _sampling(content.get("model"), where)
     return Declared(
         names=frozenset(names),
         defaults=defaults,
         sample=sample,
         sampling=sampling,
-        warnings=(*_doubts(found), *unused),
+        warnings=(*_warnings(content), *unused),
     )
 
 
@@ -111,75 +111,77 @@ def _load(front: str, where: str) -> Json:
     try:
         node = yaml.compose(front, Loader=yaml.SafeLoader)
         if node is not None:
-            _refuse_twice(node, where, set())
-        found = yaml.safe_load(front)
+            _refuse_repeats_and_aliases(node, where, set())
+        content = yaml.safe_load(front)
     except yaml.YAMLError as error:
         raise UsageError(_yaml_message(error, where)) from None
     except (RecursionError, ValueError) as error:  # ValueError: a date such as 2024-13-45, an integer of 5,000 digits
-        said = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise UsageError(f"{where}: the front matter cannot be read as YAML: {said}. Put text in quotes.") from None
-    return _as_json(found, where)
+        problem = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise UsageError(f"{where}: the front matter cannot be read as YAML: {problem}. Put text in quotes.") from None
+    return _as_json(content, where)
 
 
 def _yaml_message(error: Any, where: str) -> str:
     mark = getattr(error, "problem_mark", None)
-    line = f", line {mark.line + 2}" if mark else ""  # marks count from 0, and '---' stands before
-    said = getattr(error, "problem", None) or str(error)
-    return f"{where}{line}: the front matter cannot be read as YAML: {said}. Put text with ': ' or '#' in quotes."
+    line = f", line {mark.line + 2}" if mark else ""  # marks count from 0, and the line '---' is before them
+    problem = getattr(error, "problem", None) or str(error)
+    return f"{where}{line}: the front matter cannot be read as YAML: {problem}. Put text with ': ' or '#' in quotes."
 
 
-def _refuse_twice(node: Any, where: str, seen: set[int]) -> None:
-    """Keys that stand twice (the last would win silently), and aliases (nine of them nested make a billion values)."""
+def _refuse_repeats_and_aliases(node: Any, where: str, known: set[int]) -> None:
+    """Refuse a repeated key (the last would win silently), and aliases (nine of them nested make a billion values)."""
     import yaml
 
     line = node.start_mark.line + 2
-    if id(node) in seen:
+    if id(node) in known:
         raise UsageError(f"{where}, line {line}: the front matter uses an alias (*name). Write the value out.")
-    seen.add(id(node))
+    known.add(id(node))
     if isinstance(node, yaml.MappingNode):
         keys = [key.value for key, _ in node.value if isinstance(key.value, str)]
         twice = next((key for key in keys if keys.count(key) > 1), None) if len(set(keys)) < len(keys) else None
         if twice is not None:
-            raise UsageError(f"{where}, line {line}: {twice!r} stands twice in the front matter. Keep one of them.")
+            raise UsageError(f"{where}, line {line}: {twice!r} is twice in the front matter. Keep one of them.")
     if isinstance(node, yaml.CollectionNode):
         for child in node.value:
             for each in child if isinstance(child, tuple) else (child,):
-                _refuse_twice(each, where, seen)
+                _refuse_repeats_and_aliases(each, where, known)
 
 
-def _as_json(found: Json, where: str) -> Json:
-    """YAML has dates, sets and keys that are no strings; a prompt's inputs are JSON."""
+def _as_json(content: Json, where: str) -> Json:
+    """The content of the front matter as JSON, as inputs are: YAML also has dates, sets and keys that are not strings."""
     try:
-        plain = json_roundtrip(found)
+        plain = json_roundtrip(content)
     except EncodingError as error:
-        raise UsageError(f"{where}: the front matter holds what is no JSON: {error}. Put it in quotes.") from None
-    if plain != found:
-        raise UsageError(f"{where}: the front matter holds what is no JSON, such as a date. Put it in quotes.")
+        raise UsageError(
+            f"{where}: the front matter has a value that is not JSON: {error}. Put it in quotes."
+        ) from None
+    if plain != content:
+        raise UsageError(f"{where}: the front matter has a value that is not JSON, such as a date. Put it in quotes.")
     return plain
 
 
 # ------------------------------------------------------------------------------------------------- inputs
 
 
-def _inputs(found: Mapping[str, Json], where: str) -> tuple[dict[str, Json], dict[str, Json], set[str]]:
+def _inputs(content: Mapping[str, Json], where: str) -> tuple[dict[str, Json], dict[str, Json], set[str]]:
     """Defaults, sample values, and all names. A bare value, `question: "Why?"`, is a sample, as in Prompty."""
     defaults: dict[str, Json] = {}
     sample: dict[str, Json] = {}
     names: set[str] = set()
-    for name, given in _named(found.get("inputs"), where):
+    for name, entry in _by_name(content.get("inputs"), where):
         names.add(name)
-        described = given if _is_description(given) else {"sample": given}
-        if "default" in described or described.get("required") is False:
-            defaults[name] = described.get("default")
+        description = entry if _is_description(entry) else {"sample": entry}
+        if "default" in description or description.get("required") is False:
+            defaults[name] = description.get("default")
         for key in ("example", "sample"):
-            if described.get(key) is not None:
-                sample[name] = described[key]
-    if isinstance(found.get("sample"), dict):
-        sample |= found["sample"]
+            if description.get(key) is not None:
+                sample[name] = description[key]
+    if isinstance(content.get("sample"), dict):
+        sample |= content["sample"]
     return defaults, sample, names | sample.keys()
 
 
-def _named(inputs: Json, where: str) -> Iterator[tuple[str, Json]]:
+def _by_name(inputs: Json, where: str) -> Iterator[tuple[str, Json]]:
     if inputs is None:
         return
     if isinstance(inputs, dict):
@@ -195,19 +197,19 @@ def _named(inputs: Json, where: str) -> Iterator[tuple[str, Json]]:
         )
 
 
-def _is_description(given: Json) -> bool:
-    return isinstance(given, dict) and bool(given) and _PROPERTY_KEYS.issuperset(given)
+def _is_description(entry: Json) -> bool:
+    return isinstance(entry, dict) and bool(entry) and _PROPERTY_KEYS.issuperset(entry)
 
 
 # ------------------------------------------------------------------------------------------------- parameters
 
 
 def _sampling(model: Json, where: str) -> tuple[Sampling, tuple[str, ...]]:
-    """The parameters a request can carry, and a warning for each that it cannot."""
-    given = _parameters(model, where)
+    """The parameters that a request can have, and a warning for each other one."""
+    parameters = _parameters(model, where)
     known: dict[str, Json] = {}
     unused = []
-    for name, value in given.items():
+    for name, value in parameters.items():
         if name in _PARAMETERS and value is not None:
             known[_PARAMETERS[name]] = _checked(_PARAMETERS[name], value, where)
         elif value is not None:
@@ -218,11 +220,13 @@ def _sampling(model: Json, where: str) -> tuple[Sampling, tuple[str, ...]]:
 
 
 def _parameters(model: Json, where: str) -> dict[str, Json]:
-    found = model if isinstance(model, dict) else {}
-    given = {**(found.get("parameters") or {}), **(found.get("options") or {})} if _are_dicts(found) else None
-    if given is None or not isinstance(model, dict | str | None):
+    settings = model if isinstance(model, dict) else {}
+    parameters = None
+    if _are_dicts(settings):
+        parameters = {**(settings.get("parameters") or {}), **(settings.get("options") or {})}
+    if parameters is None or not isinstance(model, dict | str | None):
         raise UsageError(f"{where}: model in the front matter: expected 'parameters:' with names and values below it.")
-    return given
+    return parameters
 
 
 def _are_dicts(model: Mapping[str, Json]) -> bool:
@@ -234,35 +238,35 @@ def _checked(name: str, value: Json, where: str) -> Json:
         stops = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else ()
         if stops and all(isinstance(each, str) for each in stops):
             return stops
-        wanted = "text or a list of texts"
+        expected = "text or a list of texts"
     else:
-        wanted = "a whole number" if name in _WHOLE else "a number"
+        expected = "a whole number" if name in _WHOLE else "a number"
         if isinstance(value, int if name in _WHOLE else int | float) and not isinstance(value, bool):
             return value
-    raise UsageError(f"{where}: the model parameter {name} is {value!r}, expected {wanted}.")
+    raise UsageError(f"{where}: the model parameter {name} is {value!r}, expected {expected}.")
 
 
 # ------------------------------------------------------------------------------------------------- what is not read
 
 
 def _refuse_other_engines(template: Json, where: str) -> None:
-    """Prompty's other engine is mustache, whose {{ }} mean something else."""
-    said = template
+    """Refuse Prompty's other engine, mustache: its {{ }} mean something else."""
+    engine = template
     for key in ("format", "type", "kind"):
-        if isinstance(said, dict) and key in said:
-            said = said[key]
-    if isinstance(said, str) and said not in ("jinja2", "jinja", "prompty"):
-        raise UsageError(f"{where}: the template engine is {said!r}, expected 'jinja2'. Rewrite the body as Jinja2.")
+        if isinstance(engine, dict) and key in engine:
+            engine = engine[key]
+    if isinstance(engine, str) and engine not in ("jinja2", "jinja", "prompty"):
+        raise UsageError(f"{where}: the template engine is {engine!r}, expected 'jinja2'. Rewrite the body as Jinja2.")
 
 
-def _doubts(found: Mapping[str, Json]) -> Iterator[str]:
-    for key, value in found.items():
+def _warnings(content: Mapping[str, Json]) -> Iterator[str]:
+    for key, value in content.items():
         if key in _NOT_READ and value:
             yield _NOT_READ[key]
         elif key not in _KEYS and (near := get_close_matches(key, _KEYS, 1, 0.8)):
             yield f"the front matter's key {key!r} is not known. Was {near[0]!r} meant?"
-    if isinstance(found.get("sample"), str):
-        yield f"sample is {found['sample']!r}: a reference to a file is not followed"
+    if isinstance(content.get("sample"), str):
+        yield f"sample is {content['sample']!r}: a reference to a file is not followed"
 
 
 def _kind(value: Json) -> str:

@@ -1,7 +1,7 @@
 """The body of a prompt: Jinja2 in a sandbox, with roles that only the template's own text can set.
 
-A role line becomes a tag before Jinja parses, and the tag renders to a chunk of a type of its own. Which message a text
-belongs to is so decided by where it stands in the template; that a rendered text looks like a role line means nothing.
+A role line becomes a tag before Jinja parses, and the tag renders to a chunk of a type of its own. So the position of a
+text in the template decides which message it belongs to; a rendered text that looks like a role line is only text.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ROLES: Final = cast("tuple[Role, ...]", get_args(Role))
 FOREIGN_ROLES = frozenset({"developer", "tool", "tools", "function", "thread"})
-"""Roles of Prompty that a Message does not have; where a template has roles at all, these are no text."""
+"""Roles of Prompty that a Message does not have; where a template has roles at all, these are an error, not text."""
 
 MAX_PRODUCT = 1_000_000
 """The longest string or list that `*`, and the longest number in bits that `**`, may make in a template."""
@@ -38,7 +38,7 @@ _ROLE_TAG = "role line"  # not a name that a template can spell
 
 
 class RoleMark(str):
-    """A chunk of a rendering that is no text: from here on another role speaks. Told from text by its type alone."""
+    """A chunk of a rendering that is not text: a new role begins. Only its type distinguishes it from text."""
 
     __slots__ = ()
 
@@ -48,7 +48,7 @@ class RoleMark(str):
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A compiled body. `required` are the variables it cannot do without."""
+    """A compiled body. `required` are the variables that it needs."""
 
     compiled: JinjaTemplate = field(repr=False)
     has_roles: bool
@@ -57,7 +57,7 @@ class Template:
     warnings: tuple[str, ...]
 
     def render(self, inputs: Mapping[str, Json], *, max_characters: int) -> tuple[Message, ...]:
-        """One message for each role line that is passed on the way, and one for text before the first of them."""
+        """One message for each role line that is rendered, and one for text before the first of them."""
         messages: list[Message] = []
         role: Role = "system" if self.has_roles else "user"
         text: list[str] = []
@@ -107,14 +107,14 @@ def compile_template(body: str, where: str, is_file: bool) -> Template:
         next(_marks(tree), None) is not None,
         variables,
         variables - _optional(tree),
-        tuple(_doubts(lines, roles, variables, is_file)),
+        tuple(_warnings(lines, roles, variables, is_file)),
     )
 
 
 def _syntax_message(error: Any, where: str) -> str:
-    said = str(error.message).rstrip(".")
+    problem = str(error.message).rstrip(".")
     return (
-        f"{where}, line {error.lineno}: {said}. Mend the template there; text that holds {{{{ or {{% as it is stands"
+        f"{where}, line {error.lineno}: {problem}. Mend the template there; text that holds {{{{ or {{% as it is stands"
         " between {% raw %} and {% endraw %}."
     )
 
@@ -124,9 +124,9 @@ def _syntax_message(error: Any, where: str) -> str:
 
 def _role_lines(lines: list[str]) -> dict[int, Role]:
     """Line number, from 1, to role."""
-    found = {number: _ROLE_LINE.match(line) for number, line in enumerate(lines, 1)}
+    matches = {number: _ROLE_LINE.match(line) for number, line in enumerate(lines, 1)}
     return {
-        number: cast(Role, match[1].lower()) for number, match in found.items() if match and match[1].lower() in ROLES
+        number: cast(Role, match[1].lower()) for number, match in matches.items() if match and match[1].lower() in ROLES
     }
 
 
@@ -141,7 +141,7 @@ def _refuse_empty_roles(lines: list[str], roles: Mapping[int, Role], where: str)
 
 
 def _with_role_tags(stream: Iterator[Token], lines: list[str], *, strict: bool) -> Iterator[Token]:
-    """The template's tokens with a tag in place of each role line. Blank lines around a role belong to no message."""
+    """The template's tokens, with a tag for each role line. Blank lines around a role belong to no message."""
     begins_message = True
     for token in stream:
         for part in _split_data(token, lines, strict) if token.type == "data" else (token,):
@@ -153,7 +153,7 @@ def _with_role_tags(stream: Iterator[Token], lines: list[str], *, strict: bool) 
 
 
 def _split_data(token: Token, lines: list[str], strict: bool) -> Iterator[Token]:
-    """Text and roles by turns. A role fills its line in the source: a line that holds a tag as well is no role line."""
+    """Text and roles in turn. A role is alone on its line of the source: a line that has a tag as well is no role line."""
     text: list[str] = []
     for number, line in enumerate(token.value.split("\n"), token.lineno):
         role = _role_at(number, lines, strict) if _ROLE_LINE.match(line) else None
@@ -168,7 +168,7 @@ def _split_data(token: Token, lines: list[str], strict: bool) -> Iterator[Token]
 
 
 def _role_at(number: int, lines: list[str], strict: bool) -> str | None:
-    """The role that line `number` of the source sets, if it does."""
+    """The role of line `number` of the source; None where it is no role line."""
     from jinja2 import TemplateSyntaxError
 
     match = _ROLE_LINE.match(lines[number - 1])
@@ -176,8 +176,10 @@ def _role_at(number: int, lines: list[str], strict: bool) -> str | None:
         return None
     role = match[1].lower()
     if role in FOREIGN_ROLES and strict:
-        said = f"unknown role {role!r}; roles are {', '.join(ROLES)}, and a line meant as text is {{{{ '{role}:' }}}}"
-        raise TemplateSyntaxError(said, number)
+        message = (
+            f"unknown role {role!r}; roles are {', '.join(ROLES)}, and a line meant as text is {{{{ '{role}:' }}}}"
+        )
+        raise TemplateSyntaxError(message, number)
     if role in ROLES and match[2]:
         raise TemplateSyntaxError(f"a role has no attributes, found {match[2]!r}: write '{role}:'", number)
     return role if role in ROLES else None
@@ -189,19 +191,19 @@ def _marks(tree: nodes.Template) -> Iterator[nodes.EnvironmentAttribute]:
     return tree.find_all(nodes.EnvironmentAttribute)
 
 
-def _doubts(lines: list[str], roles: Mapping[int, Role], variables: frozenset[str], is_file: bool) -> Iterator[str]:
-    """What is right by the rules and yet rarely meant."""
+def _warnings(lines: list[str], roles: Mapping[int, Role], variables: frozenset[str], is_file: bool) -> Iterator[str]:
+    """Warnings of what is allowed and probably a mistake."""
     if is_file and not roles:
         yield "it has no role (a line 'system:' or 'user:'), so it is sent as one user message"
     for number, line in enumerate(lines, 1):
         if number not in roles and len(line) < 200:
-            yield from (f"line {number} is sent as text: {doubt}" for doubt in _doubts_of_line(line, is_file))
-    placeholder = None if variables else next((found for line in lines for found in _STR_FORMAT.finditer(line)), None)
+            yield from (f"line {number} is sent as text: {warning}" for warning in _line_warnings(line, is_file))
+    placeholder = None if variables else next((match for line in lines for match in _STR_FORMAT.finditer(line)), None)
     if placeholder:
         yield f"{placeholder[0]} is sent as text. Was {{{{ {placeholder[1]} }}}} meant?"
 
 
-def _doubts_of_line(line: str, is_file: bool) -> Iterator[str]:
+def _line_warnings(line: str, is_file: bool) -> Iterator[str]:
     match = _ROLE_LINE.match(line)
     if match and (near := get_close_matches(match[1].lower(), ROLES, 1, 0.75)):
         yield f"was '{near[0]}:' meant where {line.strip()!r} stands?"
@@ -229,7 +231,7 @@ def _refuse_what_cannot_run(tree: nodes.Template, where: str) -> None:
 
 
 def _refuse_hidden_roles(node: nodes.Node, where: str, hidden_in: nodes.Node | None) -> None:
-    """A role inside what Jinja renders into one string (a macro, a filter block) could not be told from text."""
+    """Refuse a role inside what Jinja renders into one string (a macro, a filter block): it would become text."""
     from jinja2 import nodes
 
     if isinstance(node, nodes.EnvironmentAttribute) and hidden_in:
@@ -245,7 +247,7 @@ def _refuse_hidden_roles(node: nodes.Node, where: str, hidden_in: nodes.Node | N
 
 
 def _optional(tree: nodes.Template) -> frozenset[str]:
-    """Variables that the template itself expects to be absent at times: `x is defined`, `x | default("…")`."""
+    """Variables that may be missing by the template itself: `x is defined`, `x | default("…")`."""
     from jinja2 import nodes
 
     tests = [test.node for test in tree.find_all(nodes.Test) if test.name in ("defined", "undefined")]
@@ -254,12 +256,12 @@ def _optional(tree: nodes.Template) -> frozenset[str]:
 
 
 def _environment(lines: list[str], *, strict_roles: bool) -> Environment:
-    """A sandbox for one template, which knows the template's lines."""
+    """A sandbox for one template, with the template's lines."""
     from jinja2 import StrictUndefined
 
     sandbox, extension = _jinja_types()
     environment: Environment = sandbox(
-        undefined=StrictUndefined, autoescape=False, finalize=_spoken, extensions=[extension], cache_size=0
+        undefined=StrictUndefined, autoescape=False, finalize=_as_text, extensions=[extension], cache_size=0
     )
     cast(Any, environment.extensions[extension.identifier]).read_from(lines, strict_roles)
     environment.filters["tojson"] = to_json
@@ -269,7 +271,7 @@ def _environment(lines: list[str], *, strict_roles: bool) -> Environment:
 
 @cache
 def _jinja_types() -> tuple[Any, Any]:
-    """Subclasses of what Jinja has; made when the first template is compiled, since importing Jinja takes its time."""
+    """Subclasses of Jinja's classes; made when the first template is compiled, since importing Jinja is slow."""
     from jinja2 import nodes
     from jinja2.ext import Extension
     from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -277,9 +279,9 @@ def _jinja_types() -> tuple[Any, Any]:
     class Sandbox(ImmutableSandboxedEnvironment):
         intercepted_binops = frozenset({"*", "**"})
 
-        def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        def call_binop(self, jinja_state: Any, operator: str, left: Any, right: Any) -> Any:
             refuse_product(operator, left, right)
-            return super().call_binop(context, operator, left, right)
+            return super().call_binop(jinja_state, operator, left, right)
 
         def getattr(self, obj: Any, attribute: str) -> Any:
             """`invoice.items` is the invoice's field where it has one, and not the method of a dict."""
@@ -306,7 +308,7 @@ def _jinja_types() -> tuple[Any, Any]:
 
 
 def refuse_product(operator: str, left: Json, right: Json) -> None:
-    """`*` and `**` make in one step what would fill the memory; loops are bounded by the sandbox and the size cap."""
+    """Refuse `*` and `**` that fill the memory in one step; loops are bounded by the sandbox and the maximum of characters."""
     lengths = (_length_of_product(left, right), _length_of_product(right, left))
     size = _bits_of_power(left, right) if operator == "**" else max(lengths)
     if size > MAX_PRODUCT:
@@ -321,8 +323,8 @@ def _length_of_product(long: Json, times: Json) -> int:
     return len(long) * times if isinstance(long, str | list | tuple) and isinstance(times, int) else 0
 
 
-def _spoken(value: Any) -> Any:
-    """What `{{ value }}` puts into the prompt. What is undefined passes, and raises when it becomes text."""
+def _as_text(value: Any) -> Any:
+    """The text of `{{ value }}` in the prompt. An undefined value passes, and raises when it becomes text."""
     if isinstance(value, str):
         return value
     if value is None:

@@ -1,8 +1,8 @@
-"""Counting and trimming in tokens without a vocabulary: a deterministic estimate, the same live and in replay.
+"""Counting and trimming in tokens without a vocabulary: a deterministic estimate, the same in a call and in replay.
 
 The estimate adds a weight for each character class, in hundredths of a token. The weights were fitted to the o200k_base
 vocabulary (GPT-4o, GPT-5) on 2,380 excerpts of prose, code, JSON, CSV, random strings and 38 languages: half of them
-come out within 8 %, nine in ten within 21 %, and 3 % more than 20 % too low (random base64 most of all, by 22 %).
+are within 8 %, nine in ten within 21 %, and 3 % more than 20 % too low (random base64 most of all, by 22 %).
 Older and smaller vocabularies need more outside English: cl100k_base up to four times as many for Indic scripts.
 """
 
@@ -19,7 +19,7 @@ Counter: TypeAlias = Callable[[str], int]
 """The tokens of a text."""
 
 CUT = "…[cut]"
-"""What stands where `trim` left something out."""
+"""The mark where `trim` left something out."""
 
 # What a chat format adds (OpenAI Cookbook, "How to count tokens with tiktoken"): per message its frame and its role,
 # and once the frame of the reply.
@@ -66,7 +66,7 @@ def _class_of(byte: int) -> str:
         (0xE3, "c"),  # kana, Han, Hangul
         (0xEE, "x"),  # private use, full width, emoji
     )
-    return [found for first, found in first_bytes if first <= byte][-1]
+    return [name for first, name in first_bytes if first <= byte][-1]
 
 
 _CLASSES = "".join(map(_class_of, range(256))).encode()
@@ -93,7 +93,7 @@ def estimate(text: str) -> int:
 
 
 def count_messages(messages: Iterable[Message], counter: Counter = estimate) -> int:
-    """Tokens of a request's messages with what the chat format adds.
+    """Tokens of a request's messages, and those that the chat format adds.
 
     >>> count_messages([Message("user", "Hello")])
     9
@@ -133,7 +133,7 @@ def trim(text: str, max_tokens: int, counter: Counter = estimate) -> str:
 
 
 def _longest(text: str, max_tokens: int, counter: Counter) -> int:
-    """How many characters fit beside the mark, or -1. Bisection: a counter is called about log2(n) times."""
+    """How many characters fit with the mark, or -1. Bisection: the counter is called about log2(n) times."""
     fits, too_many = -1, len(text) + 1
     while too_many - fits > 1:
         middle = (fits + too_many) // 2
@@ -148,9 +148,9 @@ def _boundary(text: str, length: int) -> int:
     """The last place between two words near `length`; in a text without spaces, between two whole characters."""
     if length == len(text) or text[length].isspace():
         return length
-    for place in range(length, max(0, length - 40), -1):
-        if text[place - 1].isspace():
-            return len(text[:place].rstrip())
+    for end in range(length, max(0, length - 40), -1):
+        if text[end - 1].isspace():
+            return len(text[:end].rstrip())
     while length and (_joins(text[length]) or text[length - 1] == _JOINER):
         length -= 1
     return length

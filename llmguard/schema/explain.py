@@ -26,7 +26,7 @@ from llmguard.schema.alternatives import (
 from llmguard.schema.keywords import as_pointer
 from llmguard.schema.navigate import ALTERNATIVES, Location
 from llmguard.schema.verdicts import COMPANIONS, Verdicts, is_flag
-from llmguard.schema.words import brief, clause, clipped, hint, listed, nearest, quoted
+from llmguard.schema.words import brief, clause, clipped, hint, listed, nearest, quote_printable
 
 MAX_VIOLATIONS = 20
 MAX_FOUND = 100
@@ -180,8 +180,8 @@ class Explainer:
         missing = [name for name in schema.get("required", ()) if name not in subject.value]
         for name in missing[: 2 * MAX_VIOLATIONS]:
             near = nearest(name, strangers)
-            is_it = f" (is it {quoted(near)}?)" if near else ""
-            yield _violation(subject, "required", f"required property {quoted(name)} is missing{is_it}", name)
+            is_it = f" (is it {quote_printable(near)}?)" if near else ""
+            yield _violation(subject, "required", f"required property {quote_printable(name)} is missing{is_it}", name)
         yield from self._missing_dependents(subject)
         if schema.get("additionalProperties") is False:
             yield from islice(self._unexpected(subject), MAX_VIOLATIONS)
@@ -194,7 +194,7 @@ class Explainer:
             for name, needed in needs.items():
                 lists = needed if isinstance(needed, list) and name in subject.value else []
                 for other in (each for each in lists if each not in subject.value):
-                    message = f"property {quoted(other)} is required where {quoted(name)} is present"
+                    message = f"property {quote_printable(other)} is required where {quote_printable(name)} is present"
                     yield _violation(subject, keyword, message, other)
 
     def _unexpected(self, subject: JudgedValue) -> Iterator[Violation]:

@@ -94,16 +94,16 @@ def brief(value: Json) -> str:
     (True, 'an object with 1 property', 'null')
     """
     if isinstance(value, str):
-        return quoted(value if len(value) <= _QUOTED_CHARS else value[: _QUOTED_CHARS - 1] + "…")
+        return quote_printable(value if len(value) <= _QUOTED_CHARS else value[: _QUOTED_CHARS - 1] + "…")
     if isinstance(value, dict | list):
         return f"{'an' if isinstance(value, dict) else 'a'} {summary(value)}"
     return str(scalar(value))
 
 
-def quoted(text: str) -> str:
+def quote_printable(text: str) -> str:
     """`text` in quotes; what does not print (control, bidirectional, zero-width, half a pair) is escaped, a backslash is not.
 
-    >>> print(quoted("a" + chr(10) + chr(0x202e)))
+    >>> print(quote_printable("a" + chr(10) + chr(0x202e)))
     'a\\n\\u202e'
     """
     return f"'{text if text.isprintable() else ''.join(map(_printable, text))}'"
@@ -161,7 +161,7 @@ def either(options: Iterable[str]) -> str:
 def hint(actual: Json, known: Iterable[Json]) -> str:
     """' (did you mean …?)' where a known value is similar to the actual one. What is compared is cut: it may be hostile."""
     near = nearest(actual, known)
-    return f" (did you mean {quoted(near)}?)" if near else ""
+    return f" (did you mean {quote_printable(near)}?)" if near else ""
 
 
 def nearest(actual: Json, known: Iterable[Json], cutoff: float = 0.75) -> str | None:
