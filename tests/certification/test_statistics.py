@@ -127,6 +127,7 @@ def expected_factor(
     return total
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [Fraction(1, 100), Fraction(1, 20), Fraction(3, 10)])
 @pytest.mark.parametrize("excess", [Fraction(0), Fraction(1, 100), Fraction(1, 2)])
 def test_wealth_is_a_supermartingale(alpha: Fraction, excess: Fraction) -> None:

@@ -20,11 +20,18 @@ def scores() -> list[Score]:
     return [judge(llmguard, case) for case in load()]
 
 
+def test_no_reply_of_a_sample_is_read_wrong_without_a_sign() -> None:
+    """Every twentieth of the corpus, for `make quick`."""
+    assert [case.id for case in load()[::20] if judge(llmguard, case).verdict == "silently wrong"] == []
+
+
+@pytest.mark.slow
 def test_no_reply_is_read_wrong_without_a_sign(scores: list[Score]) -> None:
     """The measure of the whole project."""
     assert [score.case.id for score in scores if score.verdict == "silently wrong"] == []
 
 
+@pytest.mark.slow
 def test_nearly_all_that_can_be_read_is_read(scores: list[Score]) -> None:
     """At least 95 % of the replies from which a careful person would read a value; none raises."""
     recoverable = [score for score in scores if score.case.recoverable]
@@ -33,6 +40,7 @@ def test_nearly_all_that_can_be_read_is_read(scores: list[Score]) -> None:
     assert [score.case.id for score in scores if score.crashed] == []
 
 
+@pytest.mark.slow
 def test_what_is_refused_has_the_right_reason(scores: list[Score]) -> None:
     """The failure kind is the one the corpus names."""
     assert [(score.case.id, score.kind) for score in scores if score.other_kind] == []

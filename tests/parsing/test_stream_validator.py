@@ -107,6 +107,7 @@ class TestValue:
         watcher = fed({}, data.draw(cut(text)))
         assert (json.dumps(watcher.value), watcher.violation) == (json.dumps(json.loads(text)), None)
 
+    @pytest.mark.slow
     @given(containers, layouts, st.integers(1, 5), st.booleans())
     def test_what_is_shown_grows_into_the_whole(self, value: Json, layout: Json, size: int, streams: bool):
         """Keys come in order, lists by their beginning, scalars whole; a streamed text by its beginning."""
@@ -362,6 +363,7 @@ class TestViolation:
         watcher.feed('{"age": 200, "full')
         assert [watcher.feed('_name": "Ada"}'), watcher.value, watcher.characters_read] == [False, {"age": 200}, 18]
 
+    @pytest.mark.slow
     def test_the_violation_does_not_depend_on_the_deltas(self):
         """Whatever the deltas, the same is refused."""
         for text, path, rule, _ in REFUSED:

@@ -265,6 +265,7 @@ def test_the_quick_way_leaves_what_it_may_read_otherwise(text: str) -> None:
     assert decode_plain(text) == ()
 
 
+@pytest.mark.slow
 def test_importing_the_parser_compiles_nothing() -> None:
     """A valid reply needs no regular expression; they are compiled at first use."""
     program = (

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import jsonschema_rs
 import pytest
 from hypothesis import given
@@ -338,6 +337,7 @@ def test_a_schema_is_its_own_copy() -> None:
     assert describe_schema(schema) == {"json_schema": schema.json_schema, "python_type": None}
 
 
+@pytest.mark.slow
 def test_a_json_schema_needs_no_pydantic() -> None:
     """Neither importing the package nor compiling and judging by a JSON Schema loads what only types or errors need."""
     script = f"""
@@ -399,9 +399,12 @@ SCHEMAS = st.recursive(LEAVES, _applied, max_leaves=8)
 LIST = {"type": ["array", "null"], "items": {"$ref": "#/$defs/list"}}
 
 
+@pytest.mark.slow
 @given(schema=SCHEMAS, value=JSON)
 def test_the_verdict_is_that_of_two_other_validators(schema: Any, value: Any) -> None:
     """No violations exactly where jsonschema and jsonschema-rs find none; each names a place at or above a real one."""
+    import jsonschema  # takes a while to load
+
     whole = {"$defs": {"list": LIST}, "allOf": [schema]}
     found = compile_schema(whole).violations(value)
     assert (found == ()) is jsonschema_rs.validator_for(whole).is_valid(value)
