@@ -203,6 +203,7 @@ def test_a_plan_is_judged_by_what_it_would_have_handed_out(given: AuditedItem, e
     assert policy.is_wrong(given) is expected
 
 
+@pytest.mark.slow
 def test_plans_are_certified_strict_to_loose() -> None:
     """The stricter plan holds, the looser one accepts what is wrong."""
     family = plans(VOTES, (7, 2, 1), (5, 2, 1), (3, 2, 1))

@@ -42,6 +42,7 @@ IDS = ["exact", "number", "number-relative", "money", "text", "equivalent", "set
 MONOTONE = [case for case in CASES if case[0].monotone]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("compare", "values"), CASES, ids=IDS)
 @given(data=st.data())
 def test_order_decides_only_ties(compare: Comparator, values: list[Any], data: st.DataObject) -> None:
@@ -55,6 +56,7 @@ def test_order_decides_only_ties(compare: Comparator, values: list[Any], data: s
     assert vote.agreement == pytest.approx(other.agreement)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("compare", "values"), CASES, ids=IDS)
 @given(data=st.data())
 def test_support_and_agreement_add_up(compare: Comparator, values: list[Any], data: st.DataObject) -> None:
@@ -85,6 +87,7 @@ def test_a_value_that_all_gave_has_agreement_one(compare: Comparator, values: li
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("compare", "values"), MONOTONE)
 @given(data=st.data())
 def test_dissent_never_falls_where_monotone_is_promised(

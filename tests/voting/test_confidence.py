@@ -82,6 +82,7 @@ def by_hand(tokens: Tokens, leaves: Leaves, shift: int = 0) -> dict[str, float]:
     }
 
 
+@pytest.mark.slow
 @given(VALUES, st.randoms(use_true_random=False))
 def test_each_leaf_has_the_product_of_its_tokens(value: Any, random: Random) -> None:
     """For any JSON value, spelled and cut into tokens in any way, computed here by hand."""
