@@ -2,7 +2,8 @@
 
 Read in this order: `protocol` (what a store must do), `query` (which calls are meant), `rows` and `reviews` (what is kept
 of a call, and of what people say), `review_store` and `base_store` (what is the same in every store), `scanning_store`
-and `memory` (a store without an index), then `sqlite/`: `tables`, `store`, `writer`.
+and `memory` (a store without an index), then `sqlite/`: `tables`, `store`, `writer`; `locations` finds a
+store by its URL.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from llmguard.certification import StoredCertificate
 from llmguard.log.audits import Audit, judged_pairs
 from llmguard.log.base_store import BaseStore
+from llmguard.log.locations import locate, open_log
 from llmguard.log.memory import MemoryLog
 from llmguard.log.protocol import OutcomeStore
 from llmguard.log.query import Query
@@ -36,7 +38,6 @@ __all__ = [
     "StoreContents",
     "StoredCertificate",
     "judged_pairs",
+    "locate",
     "open_log",
 ]
-
-open_log = OutcomeLog.open

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Literal, TypeAlias
 
 from llmguard.core.canonical import Json
-from llmguard.core.errors import LLMGuardError, UsageError
+from llmguard.core.errors import LLMGuardError, LogError, UsageError
 from llmguard.core.redaction import redact_text
 from llmguard.guard.guard import Guard
 from llmguard.guard.options import DEFAULT_LOG
-from llmguard.log.sqlite.database import has_wal_reset_bug, path_of, sqlite_version
+from llmguard.log import locate
+from llmguard.log.sqlite.database import has_wal_reset_bug, sqlite_version
 from llmguard.models.local import LocalModelUnavailable, find_weights
 from llmguard.models.token_counts import counter
 from llmguard.operations.find_guard import Target, find_guard
@@ -155,28 +154,11 @@ def _examine_log(url: str) -> Finding:
     """Whether the log can be written, without creating one."""
     name = redact_text(url)
     try:
-        path = path_of(url)
+        return Finding("ok", "log", f"{name} {locate(url).check()}")
     except UsageError as error:
         return Finding("bad", "log", str(error))
-    if path.exists():
-        return _try_to_write(path, name)
-    folder = path.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        return Finding("bad", "log", f"{name} cannot be made: folder {str(folder)!r} is missing or not writable")
-    return Finding("ok", "log", f"{name} is not there yet; the first guarded call makes it")
-
-
-def _try_to_write(path: Path, name: str) -> Finding:
-    try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=2)
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute("ROLLBACK")
-        finally:
-            connection.close()
-    except sqlite3.Error as error:
-        return Finding("bad", "log", f"{name} cannot be written: {error}")
-    return Finding("ok", "log", f"{name} can be written ({path.stat().st_size / 1e6:,.1f} MB)")
+    except LogError as error:
+        return Finding("bad", "log", f"{name} {error}")
 
 
 def _examine_key() -> Finding:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from llmguard.core.errors import LogError
-from llmguard.core.redaction import redact_text
-from llmguard.log import OutcomeStore, open_log
-from llmguard.log.sqlite.database import path_of
+from llmguard.log import OutcomeStore, locate
 
 SHORTEST_PREFIX = 4
 SHOWN_IDS = 5
@@ -13,15 +11,9 @@ SHOWN_IDS = 5
 
 def existing_log(url: str) -> OutcomeStore:
     """The log at `url`; LogError where there is none yet."""
-    path = path_of(url)
-    if path.is_dir():
-        raise LogError(f"{redact_text(url)} is the folder {str(path)!r}. A log is a file: give --log sqlite:///FILE.")
-    if not path.is_file():
-        raise LogError(
-            f"there is no log at {redact_text(url)} (file {str(path)!r}). The first guarded call makes it; to read another"
-            " one, give --log URL or set LLMGUARD_LOG."
-        )
-    return open_log(url)
+    location = locate(url)
+    location.refuse_missing()
+    return location.open()
 
 
 def full_id(log: OutcomeStore, prefix: str) -> str:

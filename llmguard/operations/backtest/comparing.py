@@ -17,8 +17,7 @@ from llmguard.core.record import Record
 from llmguard.engine.ladder import Ladder, ModelRung
 from llmguard.engine.policy import fingerprint
 from llmguard.guard.guard import Guard
-from llmguard.log import OutcomeStore
-from llmguard.log.sqlite.database import path_of
+from llmguard.log import OutcomeStore, locate
 from llmguard.operations.backtest.backtesting import FOLDER, OnProgress, ids_of, ignore_progress, replayable
 from llmguard.operations.backtest.comparison import (
     REPLAY_OF,
@@ -183,7 +182,7 @@ def _answering(guard: Guard[Any], model: Model | None, against: Guard[Any] | Non
 
 
 def _logging_apart(guard: Guard[Any], url: str, log: OutcomeStore) -> Guard[Any]:
-    if log.url is not None and path_of(url).resolve() == path_of(log.url).resolve():
+    if log.url is not None and locate(url) == locate(log.url):
         raise UsageError("--log-to names the log that is replayed: the new calls need one of their own.")
     return logging_to(guard, url)
 
