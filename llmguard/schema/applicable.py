@@ -16,7 +16,7 @@ Schemas: TypeAlias = tuple[Location, ...]
 """The schemas that may apply, references followed and branches opened."""
 
 MAX_SCHEMAS = 64
-"""Of one part of a value. More come from unions that nobody reads; what they say of the rest is left out."""
+"""Of one part of a value. More need very large unions; the rest is left out."""
 
 _MAPS = ("additionalProperties", "patternProperties")
 

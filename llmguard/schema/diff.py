@@ -205,7 +205,7 @@ class _Walk:
 
 
 def _as_dict(schema: Json) -> dict[str, Json] | None:
-    """`true` is a schema without keywords; None stands for `false`, which nothing fits."""
+    """`true` is a schema without keywords; None is `false`, which no value fits."""
     if isinstance(schema, dict):
         return schema
     return {} if schema is True else None

@@ -31,7 +31,7 @@ _FORMATS = {
     "uri": "a URI",
     "uuid": "a UUID",
 }
-"""Formats that a few words say as well as the standard's name; they stand for "a string"."""
+"""Formats that a few words describe as well as the standard's name; the words replace "a string"."""
 
 _NUMBER_BOUNDS = (
     (("minimum", "maximum"), "{} to {}"),

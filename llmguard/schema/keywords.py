@@ -29,7 +29,7 @@ _SINCE_2019 = _DRAFT_7 | word_set(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """One draft. Before 2019-09 a `$ref` stood alone: what is beside it was ignored."""
+    """One draft. `ref_stands_alone`: before 2019-09 the keywords beside a `$ref` were ignored."""
 
     name: str
     uri: str

@@ -1,4 +1,4 @@
-"""The one walk through a JSON Schema: its locations, what stands below each, and what applies to the same value.
+"""The one walker of JSON Schemas: their locations, what is below each, and what applies to the same value.
 
 A `Location` is a JSON Pointer and the schema there. `children`, `child`, `properties`, `prefix` and `rest` lead to the
 schemas below it, `referenced` and `resolved` follow `$ref`, and `applied` gathers every schema for the same value.
@@ -32,7 +32,7 @@ MAX_HOPS = 32
 
 ALTERNATIVES = ("anyOf", "oneOf")
 COMBINATIONS = ("allOf", *ALTERNATIVES)
-"""The keywords whose schemas judge the same value; beside them stands `$ref`, which every walk follows."""
+"""The keywords whose schemas judge the same value. So does `$ref`, which every walk follows."""
 
 NO_KEYWORDS: Final[Mapping[str, Json]] = MappingProxyType({})
 
@@ -70,14 +70,14 @@ class SchemaDocument:
         return (self._indexed() if self._index is None else self._index).values()
 
     def at(self, pointer: str) -> Location | None:
-        """The location of a JSON Pointer; None where no schema stands."""
+        """The location of a JSON Pointer; None where there is no schema."""
         if self._index is not None:
             return self._index.get(pointer)
         schema = value_at(self.schema, as_tokens(pointer))
         return Location(self, pointer, schema) if is_schema(schema) else None
 
     def located(self, pointer: str, schema: Json) -> Location:
-        """The location at `pointer`, where `schema` is known to stand."""
+        """The location at `pointer`, where `schema` is known to be."""
         return Location(self, pointer, schema) if self._index is None else self._index[pointer]
 
     def follow(self, ref: Json) -> Location | None:
@@ -89,7 +89,7 @@ class SchemaDocument:
 class Location:
     """A schema within a document, and where it is.
 
-    `written` is the schema as it stands there; `schema` and `keywords` are what its draft reads of it: before 2019-09 a
+    `written` is the schema as the document has it; `schema` and `keywords` are what its draft reads of it: before 2019-09 a
     `$ref` is all there is. `keywords` is empty for `true` and `false`.
     """
 
@@ -114,7 +114,7 @@ class Location:
 
     @property
     def children(self) -> tuple[tuple[str, Location], ...]:
-        """The schemas that stand directly in this one, each with the keyword that holds it."""
+        """The schemas directly below this one, each with the keyword that holds it."""
         if self._children is None:
             self._children = tuple(
                 (keyword, Location(self.document, self.pointer + as_pointer(tokens), schema))
@@ -184,7 +184,7 @@ class Location:
         return tuple(self.listed(keyword) for keyword in ALTERNATIVES if self.keywords.get(keyword))
 
     def same_value(self, keywords: Iterable[str]) -> Iterator[Location]:
-        """The schemas that this one directly hands its value to: by `$ref`, and by these keywords."""
+        """The schemas directly below this one that judge the same value: by `$ref`, and by these keywords."""
         if (target := self.referenced) is not None:
             yield target
         for keyword in keywords:
@@ -239,7 +239,7 @@ def item_keywords(schema: Mapping[str, Json]) -> tuple[str, str]:
 
 
 def value_at(value: Json, tokens: Iterable[str]) -> Json:
-    """What stands at a path of a JSON value, by the rules of JSON Pointer; None where nothing does."""
+    """The part of a JSON value at a path, by the rules of JSON Pointer; None where there is none."""
     for token in tokens:
         if isinstance(value, dict):
             value = value.get(token)
@@ -251,16 +251,16 @@ def value_at(value: Json, tokens: Iterable[str]) -> Json:
 
 
 def subschemas(schema: Json, draft: Draft) -> Iterator[tuple[str, tuple[str, ...], Json]]:
-    """The schemas that stand directly in `schema`, as (keyword, tokens of the pointer from there, schema)."""
+    """The schemas directly below `schema`, as (keyword, tokens of the pointer from there, schema)."""
     if not isinstance(schema, dict):
         return
     alone = draft.ref_stands_alone and "$ref" in schema
     for keyword, value in schema.items():
         if keyword in draft.keywords and (not alone or keyword in CONTAINERS):
-            yield from ((keyword, tokens, inner) for tokens, inner in _standing_in(keyword, value) if is_schema(inner))
+            yield from ((keyword, tokens, inner) for tokens, inner in _held_by(keyword, value) if is_schema(inner))
 
 
-def _standing_in(keyword: str, value: Json) -> Iterator[tuple[tuple[str, ...], Json]]:
+def _held_by(keyword: str, value: Json) -> Iterator[tuple[tuple[str, ...], Json]]:
     if keyword in NAMED and isinstance(value, dict):
         yield from (((keyword, name), inner) for name, inner in value.items())
     elif keyword in LISTED and isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Words that stand for a value: members of a choice by case, punctuation or label, yes and no, and words for nothing."""
+"""Words that mean a value: members of a choice by case, punctuation or label, yes and no, and words for nothing."""
 
 from __future__ import annotations
 

@@ -163,7 +163,7 @@ class StreamLocation:
 
 
 class Firm:
-    """The one plain schema of a location, with the labels in it, and whether null may stand for all of it."""
+    """The one plain schema of a location, with the labels in it, and whether null is allowed instead."""
 
     __slots__ = ("labels", "nullable", "schema", "types")
 

@@ -23,7 +23,7 @@ NUMERIC = frozenset(("integer", "number"))
 SCALARS = NUMERIC | {"string", "boolean", "null"}
 _BOUNDS = ("multipleOf", "maximum", "exclusiveMaximum", "minimum", "exclusiveMinimum")
 _KEYWORDS = ("type", "enum", "const", *_BOUNDS, "maxLength", "minLength", "pattern")
-# A text of a few letters may mean "nothing" (N/A, not given, keine), which is null where null may stand.
+# A text of a few letters may mean "nothing" (N/A, not given, keine), which is null where null is allowed.
 _LONGEST_NOTHING = 24
 _LONGEST_NUMBER = 300
 """The reading takes no longer text for a number or a truth value; its own bound is 80."""

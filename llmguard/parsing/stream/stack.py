@@ -73,7 +73,7 @@ class StreamFrame:
 
     def _is_settled(self, known: bool, count: int) -> bool:
         """Whether the object can be nothing but the value itself: no wrapper around it, no call of a tool, and at the
-        root no report of another kind that stands before the answer."""
+        root no other object that comes before the answer."""
         location = self.location
         if (self.only_calls and location.may_be_call) or (location.nullable and not count):
             return False

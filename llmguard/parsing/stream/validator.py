@@ -541,7 +541,7 @@ class JsonStreamValidator:
         if judge is None or not frame.sure:
             return
         if value is None and not frame.is_list and not self._strict and frame.key not in frame.location.required:
-            return  # null stands for a property that is absent
+            return  # null means that the property is absent
         if refusal := judge(value, ""):
             self._suspect(self._refused(refusal, value))
 

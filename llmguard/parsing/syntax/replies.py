@@ -1,4 +1,4 @@
-"""A reply's text to its candidates: strictly first, then by a search through what stands around them."""
+"""From a reply's text to its candidates: strictly first, then by a search through the text around them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the words around a value say of it: an answer, a draft, an example, or something taken back."""
+"""What the words around a value say of it: an answer, a draft, an example, or a value that is taken back."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def role_after_correction(before: str) -> Role:
 
 
 def _quoted(before: str) -> bool:
-    """Whether the value stands within quotes, or struck out: it is cited then, and not said."""
+    """Whether the value is within quotes, or struck out: then it is cited, and not the answer."""
     line = before[-_FAR:].rpartition("\n")[2]
     if line.endswith(("~~", "<del>", "<strike>")) and not line.endswith("~~~"):
         return True

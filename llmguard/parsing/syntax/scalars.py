@@ -88,7 +88,7 @@ def word_at(text: str, at: int) -> Scalar | None:
 
 
 def literal_call_at(text: str, at: int) -> Scalar | None:
-    """`Decimal("1.5")` and `datetime.date(2024, 3, 5)`: calls of Python's own that stand for a scalar."""
+    """`Decimal("1.5")` and `datetime.date(2024, 3, 5)`: Python's own calls for a scalar."""
     match = _LITERAL_CALL.match(text, at)
     if not match:
         return None

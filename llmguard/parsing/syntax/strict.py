@@ -153,7 +153,7 @@ def encodable(text: str) -> bool:
 
 
 def may_have_half_characters(text: str) -> bool:
-    """Whether half a surrogate pair stands in `text`, as it is or escaped; whole pairs in escapes are looked at too."""
+    """Whether `text` may have half a surrogate pair, as it is or escaped; escapes of complete pairs count too."""
     if not encodable(text):
         return True
     return ("\\ud" in text or "\\uD" in text) and bool(_MAY_BE_SURROGATE.search(text))

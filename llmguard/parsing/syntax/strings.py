@@ -23,7 +23,7 @@ class Unreadable(ValueError):
 
 
 class StringToken(NamedTuple):
-    """A string that was read: its value, where it ends, and the rules by which it was mended."""
+    """A string that was read: its value, where it ends, and the rules by which it was repaired."""
 
     value: str
     end: int
@@ -86,7 +86,7 @@ _INNER_MEMBER = Pattern(rf"[,;]{_W}$")
 
 
 def read_string(text: str, start: int, kind: EntryKind) -> StringToken:
-    """The string whose opening quote stands at `start`; Unreadable where its end or its escapes are in doubt."""
+    """The string whose opening quote is at `start`; Unreadable where its end or its escapes are in doubt."""
     quote = text[start]
     if quote == '"' and (match := _VALID.match(text, start + 1)) and _LOOSE[kind].match(text, end := match.end()):
         if end == start + 2 and text.startswith('"""', start):
@@ -101,7 +101,7 @@ def read_string(text: str, start: int, kind: EntryKind) -> StringToken:
 
 
 def _end_of_run(text: str, start: int) -> int:
-    """Where the first sign stands that a string does not simply hold: a quote of its kind, an escape, a control character."""
+    """The index of the first character that may end or change the string: a quote of its kind, an escape, a control character."""
     match = _RUN[text[start]].match(text, start + 1)
     return match.end() if match else start + 1
 
@@ -197,7 +197,7 @@ class _Scan:
         return True
 
     def refuse_doubtful_quotes(self, at: int) -> None:
-        """Inner quotes have one reading where they stand in pairs around words, or are apostrophes or inches."""
+        """Inner quotes have one meaning where they are in pairs around words, or are apostrophes or inches."""
         marks = [mark for mark in self.inner if not self.is_mark_of_its_own(mark)]
         pairs = list(zip(marks[::2], marks[1::2], strict=False))
         if len(marks) % 2 or not all(self.opens(one) and self.ends(other) for one, other in pairs):

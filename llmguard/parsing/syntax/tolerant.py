@@ -209,7 +209,7 @@ class Tolerant:
             self.value("item")
 
     def after_entry(self, frame: ContainerFrame) -> None:
-        """What stands between two entries, or after the last."""
+        """Read what is between two entries, or after the last."""
         sign = self.skip()
         if sign and sign in ",;，":
             if sign != ",":
@@ -263,7 +263,7 @@ class Tolerant:
         return len(self.stack.frames) + 2 <= self.stack.max_depth
 
     def call(self) -> bool:
-        """`Person(name="Ada")` and `dict(name="Ada")` are objects; some calls stand for a scalar; `u"…"` is a text."""
+        """`Person(name="Ada")` and `dict(name="Ada")` are objects; some calls are scalars; `u"…"` is a text."""
         if prefix := _PREFIX.match(self.text, self.position):
             self.position = prefix.end()
             self.put_text("member" if self.stack.frames[-1].is_object else "item")
