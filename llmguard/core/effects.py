@@ -26,10 +26,10 @@ class StreamValidator(Protocol):
     @property
     def violation(self) -> Violation | None: ...
     def feed(self, delta: str) -> bool:
-        """Whether the value shows something new."""
+        """Takes more text; True if `snapshot()` changed."""
 
     def snapshot(self) -> Json:
-        """The value so far, which later text does not change."""
+        """A copy of the value so far."""
 
 
 @dataclass(frozen=True, slots=True)

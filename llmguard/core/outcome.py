@@ -69,7 +69,7 @@ class Void:
 StreamEvent: TypeAlias = Partial | Void
 
 StopReason: TypeAlias = Literal["accept_boundary", "dissent_limit", "answer_settled", "n_max", "budget", "deadline"]
-"""Why no more samples were drawn."""
+"""Why no more samples were drawn: by the rule of the vote (`llmguard.voting.stopping`), or by a bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +115,9 @@ class Vote:
     """The result of a vote, kept also where a later rung answered. `samples` are in submission order; the first `used`
     decided, the others were drawn for an audit.
 
-    `candidate` is the voted value at the stop, as a tuple of one, or empty where no sample was valid: what a review
-    judges. `source` is "medoid" where the assembled value broke its schema or a check. `refused`: the schema, a check or
+    `candidate` is the voted value at the stop, in a tuple because it may be None, which is empty where no sample was valid:
+    what a review judges. `source` is "medoid" where the assembled value broke its schema or a check, and the sample nearest
+    to all others took its place. `refused`: the schema, a check or
     a judge objected to the candidate, whatever the vote said; `violations` says what they, or the dissenters, said.
     `rule`: plan or stop, and the comparators' versions.
     """
@@ -151,7 +152,7 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One request and its result. `failure` is a failure kind, or None where the reply passed."""
+    """One try: a request as it was sent once, and its result. `failure` is a failure kind, or None where the reply passed."""
 
     address: str
     rung: str
@@ -171,12 +172,12 @@ class Outcome(Generic[T_co]):
     """How a guarded call ended: exactly one per call.
 
     `value` is typed as the schema's Python type; `json` is the same as JSON, as in the log. `source` names the rung
-    that gave it. `violations` says why there is no value, or what was flagged. `id` finds the outcome in the log.
+    that gave it. `violations` says why there is no value; a passed value may have `flags`. `id` finds the outcome in the log.
 
     Of a vote: `agreement` (the least of any field), `fields` by JSON Pointer, `alternatives` (whole values that did not
-    win, with their votes) and `vote`, all of it. `score` is what an acceptance policy compares with its threshold;
-    `proposed` the model's value that passed everything but acceptance, where another rung answered. `certificate` names
-    the certificate under which the value was accepted automatically.
+    win, with their votes) and `vote`, all of it. `score` is what an acceptance policy compares with its threshold. `proposed`
+    has the model's value that passed everything but acceptance, where another rung answered. `certificate` names the
+    certificate under which the value was accepted automatically.
     """
 
     status: Status

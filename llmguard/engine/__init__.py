@@ -1,4 +1,4 @@
 """How a guarded call is decided, without I/O.
 
-Read `call` first, then `attempt`, `vote`, `effect_checks`, `fallback`, `acceptance`, `audit`.
+Read `call` first, then `attempt`, `vote` (recorded by `vote_record`), `effect_checks`, `fallback`, `acceptance`, `audit`.
 """

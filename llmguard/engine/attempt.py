@@ -27,7 +27,7 @@ log-probabilities: an adapter that goes on downgrading after that is broken."""
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What an attempt asks for: the whole value, or only the part of `base` (a tuple of one) that was wrong."""
+    """What an attempt asks for: the whole value, or only the part that was wrong of `base`, in a tuple because it may be None."""
 
     messages: tuple[Message, ...]
     output: ResponseFormat
@@ -116,7 +116,7 @@ def send_request(
         if isinstance(answer, ModelReply) or not answer.retryable or downgrades > MAX_DOWNGRADES:
             return tries, answer
         downgrades, elapsed_s = downgrades + answer.downgraded, elapsed_s + answer.latency_s
-        state = RetryState(len(tries) - downgrades, elapsed_s)
+        state = RetryState(len(tries) - downgrades, elapsed_s)  # a downgrade is no try that failed
         if not answer.downgraded and rung.retry.stop(state):
             return tries, answer
         wait = None if answer.downgraded else Wait(rung.retry.wait, state, answer.retry_after_s or 0.0)
@@ -144,7 +144,8 @@ def evaluate_reply(policy: Policy, question: Question, answer: ModelAnswer, inpu
             repairs=result.repairs,
             candidate=candidate or question.base,
         )
-    verdict = validate_value(policy, candidate[0], inputs, result.repairs, validate=bool(question.base))
+    is_merged = bool(question.base)  # the reader validated a part; the whole was never validated
+    verdict = validate_value(policy, candidate[0], inputs, result.repairs, validate=is_merged)
     if not (answer.logprobs and verdict.passed and not question.base):
         return verdict
     return replace(verdict, support=Support(fields=confidence_by_field(answer, verdict.value)))

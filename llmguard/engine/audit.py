@@ -17,7 +17,8 @@ from llmguard.engine.effect_checks import run_effect_checks
 from llmguard.engine.ladder import ModelRung
 from llmguard.engine.policy import Policy
 from llmguard.engine.verdict import Verdict
-from llmguard.engine.vote import draw_samples, sample_of
+from llmguard.engine.vote import draw_samples
+from llmguard.engine.vote_record import sample_of
 
 
 def complete_audit(

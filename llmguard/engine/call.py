@@ -1,8 +1,11 @@
 """One guarded call, from its first rung to its outcome. It decides, and never acts.
 
-    inputs → prompt → request → reply → parse → validate → pure checks → vote → assembled value:     → accept? → outcome
-                        ↑                   │ violations                          validate, pure checks,  │ no
-                        └───── re-ask ──────┘                                     effect checks, judges   └→ next rung
+    inputs → prompt → request → reply → parse → validate → pure checks → vote
+                        ↑                   │ violations                   │
+                        └───── re-ask ──────┘                              ↓
+             outcome ← accept? ← effect checks, judges ← pure checks ← validate the assembled value
+                          │ no
+                          └→ next rung
 
 This module is a table of contents: each step is a file of its own beside it, which has the generator (what is asked of the
 world) and the pure decisions that belong to it.
@@ -75,7 +78,10 @@ def run_ladder(
 
 
 def run_model_rung(policy: Policy, rung: ModelRung, inputs: Json, at: str, budget: BudgetTracker) -> Flow[Verdict]:
-    """One sample or a vote; then effect checks and judges; then whether the value may be accepted."""
+    """One sample or a vote; then effect checks and judges; then whether the value may be accepted.
+
+    The permit is what a certificate allows, where the guard asks for one: a plan, or a threshold.
+    """
     permit = yield from look_up_permit(policy, at)
     if rung.consistency is None:
         verdict = yield from draw_sample(policy, rung, inputs, f"{at}/s0", budget)

@@ -17,7 +17,8 @@ from llmguard.prompts.function import describe_function
 from llmguard.schema import Schema, describe_schema
 
 PARSER_VERSION = 2
-"""Raised when the same reply may be read as another value."""
+"""Raised when any reply may be read differently than before: as another value, or as a value where it was refused. Fingerprints
+and certificates change with it, because what was recorded under the old number may not replay to the same outcome."""
 
 REASKED = frozenset({"unparsable", "ambiguous", "schema", "check", "truncated", "empty", "malformed"})
 """Failures that a model may correct when it is asked again (DECISIONS 9); after any other the next rung is tried."""

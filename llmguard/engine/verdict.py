@@ -27,8 +27,8 @@ MAX_ERROR_CHARS = 300
 class Support:
     """What speaks for a model's value, beside that it passed: votes, confidence, judges, a certificate.
 
-    `proposed` is a value that passed everything but acceptance, as a tuple of one. `judge_attempts` are the requests that
-    judges made.
+    `proposed` is a value that passed everything but acceptance, in a tuple because it may be None. `judge_attempts` are the
+    requests that judges made.
     """
 
     vote: Vote | None = None
@@ -48,8 +48,8 @@ NO_SUPPORT = Support()
 class Verdict:
     """The result of an attempt or a rung: a value, or why there is none.
 
-    `candidate` is the last value that could be parsed, as a tuple of one, whether or not it passed. `skipped` names the
-    effect checks that no time was left for.
+    `candidate` is the last value that could be parsed, whether or not it passed, in a tuple because it may be None. `skipped`
+    names the effect checks that no time was left for.
     """
 
     failure: FailureKind | None

@@ -55,12 +55,15 @@ def events(flow: Flow[T], execution: CallExecution) -> Generator[StreamEvent, No
                 answers = perform_batch(batch, execution)
                 continue
             yield from void_displayed(execution)
-            answers = yield from Together(batch, execution, known=(execution.answer_at_once(batch[0]),)).events()
+            answers = yield from ConcurrentBatch(
+                batch, execution, at_once=(execution.answer_at_once(batch[0]),)
+            ).events()
     finally:
         flow.close()
 
 
 def perform_batch(batch: Batch, execution: CallExecution) -> Answers:
+    """The answers to a batch: a single effect in this thread where it can be, several at the same time."""
     if len(batch) == 1:
         effect = batch[0]
         answer = execution.answer_at_once(effect)
@@ -68,26 +71,28 @@ def perform_batch(batch: Batch, execution: CallExecution) -> Answers:
             answer = execution.record_answer(effect, perform_inline(effect, execution))
         if answer is not None:
             return (answer,)
-        return Together(batch, execution, known=(None,)).answers()
-    return Together(batch, execution, known=tuple(execution.answer_at_once(effect) for effect in batch)).answers()
+        return ConcurrentBatch(batch, execution, at_once=(None,)).answers()
+    return ConcurrentBatch(
+        batch, execution, at_once=tuple(execution.answer_at_once(effect) for effect in batch)
+    ).answers()
 
 
-class Together:
+class ConcurrentBatch:
     """A batch whose effects run at the same time: in threads, on the background loop, and inline meanwhile."""
 
-    def __init__(self, batch: Batch, execution: CallExecution, known: Iterable[Answer | None]) -> None:
+    def __init__(self, batch: Batch, execution: CallExecution, at_once: Iterable[Answer | None]) -> None:
         self.batch, self.execution = batch, execution
-        self.results = {number: answer for number, answer in enumerate(known) if answer is not None}
+        self.results = {number: answer for number, answer in enumerate(at_once) if answer is not None}
         self.inbox: SimpleQueue[tuple[int, Answer | StreamingReply]] = SimpleQueue()
         self.streamed = is_streamed(batch)
         self.stops: dict[int, Callable[[], object]] = {}
         self.limits: dict[int, float] = {}
 
     def answers(self) -> Answers:
-        events = self.events()
+        stream = self.events()
         while True:
             try:
-                next(events)
+                next(stream)
             except StopIteration as done:
                 return cast(Answers, done.value)
 
@@ -131,7 +136,7 @@ class Together:
     def work(self, number: int, effect: Effect, left: TimeLeft) -> None:
         """In a thread of ours, where SystemExit ends nothing but the job."""
         answer = perform(effect, left, self.execution.pause_before(effect), BaseException, self.growing(number, effect))
-        if answer is not None:
+        if answer is not None:  # None: the caller no longer waits
             self.inbox.put((number, answer))
 
     def growing(self, number: int, effect: Effect) -> StreamingReply | None:
@@ -154,9 +159,9 @@ class Together:
 
     def wait(self) -> StreamingReply | None:
         """Waits for the next answer or limit; returns a reply that grew meanwhile."""
-        due = min((at for number, at in self.limits.items() if number not in self.results), default=NEVER)
+        due_at = min((limit for number, limit in self.limits.items() if number not in self.results), default=NEVER)
         try:
-            number, answer = self.inbox.get(timeout=None if due == NEVER else max(0.0, due - time.monotonic()))
+            number, answer = self.inbox.get(timeout=None if due_at == NEVER else max(0.0, due_at - time.monotonic()))
         except Empty:
             self.give_up()
             return None
@@ -168,8 +173,8 @@ class Together:
 
     def give_up(self) -> None:
         now = time.monotonic()
-        for number, at in self.limits.items():
-            if number not in self.results and at <= now:
+        for number, limit in self.limits.items():
+            if number not in self.results and limit <= now:
                 self.settle(number, timeout_answer(self.batch[number], self.execution))
                 self.stops[number]()
 

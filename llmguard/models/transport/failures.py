@@ -17,6 +17,8 @@ MESSAGE_LIMIT = 300
 _READ_LIMIT = 4_000
 """Characters of a server's error that are read: an error page may be megabytes."""
 
+# Tried again are the kinds in `llmguard.core.messages.TRANSPORT`: timeout, rate_limited, overloaded, server_error. A status that
+# is not listed is `server_error` from 500 on, else `bad_request`.
 _BY_STATUS: dict[int, FailureKind] = {
     401: "auth",
     402: "auth",
