@@ -33,7 +33,8 @@ check: $(READY)
 
 test: $(READY)
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -q -n $(JOBS) --dist loadfile --ignore=tests/corpora
+	$(BIN)/coverage run -m pytest -q -n $(JOBS) --dist loadfile --ignore=tests/corpora -m "not untraced"
+	$(BIN)/python -m pytest -q --ignore=tests/corpora -m untraced tests
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=95
 	@$(BIN)/coverage json --quiet -o .coverage.json

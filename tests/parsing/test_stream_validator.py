@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import random
 import time
 from collections.abc import Callable, Iterable
@@ -596,7 +595,7 @@ HOSTILE = {
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("COVERAGE_RUN" in os.environ, reason="a tracer holds what CPython would lengthen in place")
+@pytest.mark.untraced
 class TestCost:
     @pytest.mark.parametrize("size", [1, 4, 1_000_000])
     @pytest.mark.parametrize("schema", [{}, ESSAY], ids=["plain", "streamed"])

@@ -113,7 +113,7 @@ def test_a_pipe_is_not_opened(tmp_path: Path) -> None:
         read_case(tmp_path / "x.json")
 
 
-@pytest.mark.skipif("COVERAGE_RUN" in os.environ, reason="a tracer costs more than what is measured")
+@pytest.mark.untraced
 def test_a_thousand_cases_are_read_in_a_second(tmp_path: Path) -> None:
     """Finding, reading and checking them: what pytest's collection has to pay at most."""
     for number in range(1000):

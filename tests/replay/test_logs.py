@@ -31,7 +31,7 @@ WRITTEN_BY = {"0001": CORPUS / "log_0001.sql.gz"}
 def guards_of_the_demo(log: OutcomeLog) -> dict[str, Guard[Json]]:
     """With a model of the recorded name, which is never asked."""
     model = OpenAIModel(MODEL, api_key="none")
-    return demo_guards(Models(in_words=model, held=model), log)
+    return demo_guards(Models(prompted=model, enforced=model), log)
 
 
 def records_of(log: OutcomeLog) -> list[Record]:

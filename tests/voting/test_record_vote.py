@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import sys
 import time
 from typing import Any
 
@@ -133,7 +132,7 @@ def cpu_ms(samples: list[Any], fields: Any) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("coverage" in sys.modules, reason="tracing is slow")
+@pytest.mark.untraced
 def test_a_vote_is_fast() -> None:
     """40 samples of 30 fields: 5 ms of CPU with exact, where identical strings are put into form once; 100 with text."""
     chance = random.Random(7)
