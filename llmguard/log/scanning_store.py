@@ -63,10 +63,13 @@ class StoreContents:
 
     def begin(self, opening: CallStart) -> None:
         """A call that is known already keeps what it has, but for an outcome `interrupted`, and is the newest."""
-        previous = self.calls.pop(opening.id, None) or StoredCall(opening)
-        if previous.outcome is not None and previous.outcome.status == "interrupted":
-            previous = replace(previous, outcome=None, finished_at=None)
-        self.calls[opening.id] = replace(previous, opening=opening)
+        call = self.calls.pop(opening.id, None)
+        if call is None:
+            call = StoredCall(opening)
+        elif call.outcome is not None and call.outcome.status == "interrupted":
+            call = replace(call, outcome=None, finished_at=None)
+        call.opening = opening
+        self.calls[opening.id] = call
 
     def add_certificate(self, certificate: Certificate, at: float) -> None:
         self.certificates.setdefault(certificate.id, (issue_time(certificate, at), StoredCertificate(certificate)))
