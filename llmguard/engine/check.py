@@ -39,7 +39,7 @@ Judge: TypeAlias = Callable[[Json, Json, str, BudgetTracker], Flow[JudgeResult]]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """A named rule. `effect`: it asks the world (a database, a service, or by `judge` a model), so it runs once, on the
-    value to hand out, and its answer is recorded. `severity="flag"` accepts the value and sends it to review."""
+    value to return, and its answer is recorded. `severity="flag"` accepts the value and sends it to review."""
 
     name: str
     function: CheckFunction
@@ -108,10 +108,10 @@ def check(
 
 def _refuse_what_cannot_run(function: CheckFunction, effect: bool, timeout_s: float | None, severity: Severity) -> None:
     if not callable(function):
-        raise UsageError(f"a check is a function of (value, inputs), found {type(function).__name__}.")
+        raise UsageError(f"a check is a function of (value, inputs), got {type(function).__name__}.")
     name = getattr(function, "__name__", "check")
     if severity not in ("reject", "flag"):
-        raise UsageError(f"check {name!r}: severity is 'reject' or 'flag', found {severity!r}.")
+        raise UsageError(f"check {name!r}: severity: expected 'reject' or 'flag', got {severity!r}.")
     if not effect and (timeout_s is not None or inspect.iscoroutinefunction(function)):
         raise UsageError(
             f"check {name!r} is async or has a timeout_s, and is declared pure. Write @check(effect=True, ...):"

@@ -423,5 +423,5 @@ def fallback(
 ) -> FunctionRung:
     """A function of (inputs) as a rung, with a bound on its time. A plain function in `fallback=` is the same without."""
     if not callable(function):
-        raise UsageError(f"a fallback is a function of (inputs) or a rung, found {type(function).__name__}.")
+        raise UsageError(f"a fallback is a function of (inputs) or a rung, got {type(function).__name__}.")
     return FunctionRung(function=function, name=name or function_name(function), timeout_s=timeout_s)

@@ -114,7 +114,7 @@ def _fallback_rung(source: RungSource, binding: RungBinding) -> FallbackRung:
             " llmguard.engine.ladder.FallbackRung, with label, describe() and answer(request)."
         )
     raise UsageError(
-        f"fallback= of guard {binding.guard!r} takes functions and rungs, found {source!r}. A fixed value is"
+        f"fallback= of guard {binding.guard!r} takes functions and rungs, got {source!r}. A fixed value is"
         f" constant({source!r})."
     )
 

@@ -43,7 +43,7 @@ class FunctionModel(ModelDefaults):
     def __init__(self, function: ModelFunction, *, name: str | None = None, timeout_s: float | None = None) -> None:
         if not callable(function):
             raise UsageError(
-                f"FunctionModel takes a function of the request, found {type(function).__name__}. Fixed replies are"
+                f"FunctionModel takes a function of the request, got {type(function).__name__}. Fixed replies are"
                 " ScriptedModel([...])."
             )
         if timeout_s is not None and not 0 < timeout_s <= _MAX_TIMEOUT_S:

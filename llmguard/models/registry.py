@@ -19,6 +19,6 @@ def _refuse_incomplete(model: object) -> None:
     """What a wrapper forgets to pass on (sampling, settings, ...) would be lost without a sign."""
     if missing := missing_members(model):
         raise UsageError(
-            f"models= takes names and models, found {type(model).__name__}, which has no {', '.join(missing)}. Derive an"
+            f"models= takes names and models, got {type(model).__name__}, which has no {', '.join(missing)}. Derive an"
             " adapter from llmguard.models.ModelDefaults, and what wraps another model from llmguard.models.WrappedModel."
         )

@@ -180,7 +180,7 @@ def test_files_are_read_when_the_guard_is_built(tmp_path: Path) -> None:
         ({"name": "../etc"}, "guard name '../etc'"),
         ({"name": "ünter"}, "expected 1 to 64"),
         ({"models": []}, "neither models= nor fallback="),
-        ({"models": [3]}, "found int"),
+        ({"models": [3]}, "got int"),
         ({"models": [" "]}, "model"),
         ({"models": ["gpt-5-mini"]}, "OPENAI_API_KEY"),
         ({"models": ["gpt-5-mini"], "log": "mysql://x"}, "log"),

@@ -201,7 +201,7 @@ def test_a_model_that_lacks_members_is_refused_when_the_guard_is_built() -> None
     with pytest.raises(UsageError) as raised:
         guard_over(FourMembers())  # type: ignore[arg-type]
     assert str(raised.value) == (
-        "models= takes names and models, found FourMembers, which has no defaults, settings, max_parallel, streams, prepare,"
+        "models= takes names and models, got FourMembers, which has no defaults, settings, max_parallel, streams, prepare,"
         " stream, astream. Derive an adapter from llmguard.models.ModelDefaults, and what wraps another model from"
         " llmguard.models.WrappedModel."
     )

@@ -233,7 +233,7 @@ def test_a_cancelled_caller_leaves_nothing_behind() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"function": "text"}, "takes a function of the request, found str"),
+        ({"function": "text"}, "takes a function of the request, got str"),
         ({"function": loud, "timeout_s": 0}, "timeout_s=0 of FunctionModel"),
         ({"function": loud, "timeout_s": float("inf")}, "timeout_s=inf of FunctionModel"),
     ],
