@@ -10,14 +10,15 @@ from llmguard.core.effects import Call, Flow, RetryState, StreamValidator, Wait,
 from llmguard.core.messages import Message, ModelAnswer, ModelFailure, ModelReply, ModelRequest, ResponseFormat
 from llmguard.core.outcome import Attempt, FieldSupport, Violation, Violations
 from llmguard.engine.budget import BudgetTracker
+from llmguard.engine.corrections import Part
 from llmguard.engine.ladder import ModelRung
 from llmguard.engine.policy import REASKED, Policy
 from llmguard.engine.reask import reask_messages, same_problem
 from llmguard.engine.verdict import Support, Verdict, catch_as_violation, validate_value
-from llmguard.parsing.coerce import read
+from llmguard.parsing.coerce import Reading, ReadingRules, read
 from llmguard.parsing.stream import JsonStreamValidator
 from llmguard.prompts.tokens import estimate
-from llmguard.schema import Schema, failed_part, merged
+from llmguard.schema import Schema, failed_part, merged, with_any_other_property
 from llmguard.voting.confidence import field_confidence
 
 MAX_DOWNGRADES = 10
@@ -27,13 +28,18 @@ log-probabilities: an adapter that goes on downgrading after that is broken."""
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What an attempt asks for: the whole value, or only the part that was wrong of `base`, in a tuple because it may be None."""
+    """What an attempt asks for: a value of `schema`, or only the `part` of it that was wrong."""
 
     messages: tuple[Message, ...]
     output: ResponseFormat
     schema: Schema
-    base: tuple[Json, ...] = ()
+    part: Part | None = None
     streamed: bool = False
+
+    @property
+    def base(self) -> tuple[Json, ...]:
+        """The value whose part is asked for, which is there whatever the reply is."""
+        return (self.part.base,) if self.part else ()
 
     @property
     def stream_validator(self) -> Callable[[], StreamValidator] | None:
@@ -41,8 +47,10 @@ class Question:
         return self.new_validator if self.streamed else None
 
     def new_validator(self) -> StreamValidator:
-        validator = JsonStreamValidator(self.schema.json_schema)
-        return PartStreamValidator(validator, self.base[0]) if self.base else validator
+        if self.part is None:
+            return JsonStreamValidator(self.schema.json_schema)
+        fields = with_any_other_property(self.part.schema)  # the whole object is an answer too
+        return PartStreamValidator(JsonStreamValidator(fields.json_schema), self.part.kept)
 
 
 @dataclass(slots=True)
@@ -50,7 +58,7 @@ class PartStreamValidator:
     """Validates the part that is asked for again; its snapshot is the whole, with what was right before."""
 
     part: StreamValidator
-    base: Json
+    kept: Json
 
     @property
     def violation(self) -> Violation | None:
@@ -60,7 +68,7 @@ class PartStreamValidator:
         return self.part.feed(delta)
 
     def snapshot(self) -> Json:
-        return merged(self.base, self.part.snapshot())
+        return merged(self.kept, self.part.snapshot())
 
 
 # ------------------------------------------------------------------------------------------------- what is asked
@@ -131,24 +139,26 @@ def evaluate_reply(policy: Policy, question: Question, answer: ModelAnswer, inpu
         return Verdict(failure=answer.kind, violations=(Violation("", answer.kind, answer.message or answer.kind),))
     if answer.finish_reason == "stopped":
         return evaluate_stopped_reply(question, answer)
-    result = catch_as_violation("reading the reply", read, answer, question.schema, policy.reading)
+    result = catch_as_violation("reading the reply", read_reply, answer, question, policy.reading)
     if isinstance(result, Violation):
         return Verdict(failure="crashed", violations=(result,))
-    candidate = result.candidate
-    if question.base:
-        candidate = tuple(merged(question.base[0], part, question.schema) for part in candidate)
     if result.failure:
         return Verdict(
             failure=result.failure,
             violations=result.violations,
             repairs=result.repairs,
-            candidate=candidate or question.base,
+            candidate=result.candidate or question.base,
         )
-    is_merged = bool(question.base)  # the reader validated a part; the whole was never validated
-    verdict = validate_value(policy, candidate[0], inputs, result.repairs, validate=is_merged)
-    if not (answer.logprobs and verdict.passed and not question.base):
+    is_merged = question.part is not None  # the reader may have validated a part only
+    verdict = validate_value(policy, result.value, inputs, result.repairs, validate=is_merged)
+    if not (answer.logprobs and verdict.passed and not is_merged):
         return verdict
     return replace(verdict, support=Support(fields=confidence_by_field(answer, verdict.value)))
+
+
+def read_reply(reply: ModelReply, question: Question, rules: ReadingRules) -> Reading:
+    """The whole value, whichever part of it was asked for."""
+    return question.part.reading_of(reply, rules) if question.part else read(reply, question.schema, rules)
 
 
 def evaluate_stopped_reply(question: Question, reply: ModelReply) -> Verdict:
@@ -180,7 +190,7 @@ def reask_question(policy: Policy, prompt: tuple[Message, ...], text: str, verdi
         return Question(messages, policy.output, policy.schema, streamed=policy.streamed)
     form = part.response_format(policy.name)
     messages = reask_messages(prompt, text, verdict.violations, form)
-    return Question(messages, form, part, verdict.candidate, policy.streamed)
+    return Question(messages, form, policy.schema, Part(part, policy.schema, verdict.candidate[0]), policy.streamed)
 
 
 def is_repeated(text: str, verdict: Verdict, previous: list[tuple[str, Violations]]) -> bool:

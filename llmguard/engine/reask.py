@@ -38,6 +38,7 @@ _HINTS: Final[Mapping[str, str]] = {
     "malformed": "Your reply could not be read.",
     "unparsable": "Your reply was not readable as JSON.",
     "ambiguous": "Your reply held several JSON values: give only one.",
+    "abbreviated": "Write every value in full.",
 }
 
 # What could end a block of data for a model or its chat template: fences, tags and special tokens (<|im_end|>), and
@@ -103,8 +104,8 @@ def _closing(part: ResponseFormat | None) -> str:
         return CLOSING
     fields = _data(list(part.schema.get("properties", ()) if isinstance(part.schema, Mapping) else ()))
     return (
-        f"The rest of your reply is kept. Reply with one JSON object of these fields only, corrected: {fields}. Nothing"
-        " else: no comment, no code fence."
+        f"Only these fields were wrong: {fields}. The others are kept as they are. Reply with one JSON object that holds only"
+        f" {fields}, corrected. Nothing else: no other field, no comment, no code fence."
     )
 
 

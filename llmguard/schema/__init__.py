@@ -14,6 +14,16 @@ from llmguard.schema.compiled import (
     from_description,
     merged,
     salvage_value,
+    with_any_other_property,
 )
 
-__all__ = ["Schema", "compile_schema", "describe_schema", "failed_part", "from_description", "merged", "salvage_value"]
+__all__ = [
+    "Schema",
+    "compile_schema",
+    "describe_schema",
+    "failed_part",
+    "from_description",
+    "merged",
+    "salvage_value",
+    "with_any_other_property",
+]

@@ -147,6 +147,12 @@ def failed_part(schema: Schema, violations: Violations) -> Schema | None:
     return None if part is None else _finished(part, draft, "part of a schema", formats=_formats(schema))
 
 
+def with_any_other_property(part: Schema) -> Schema:
+    """The schema of a part where other properties may stand beside those it names."""
+    keywords = {name: value for name, value in part.json_schema.items() if name != "additionalProperties"}
+    return _finished(keywords, part._document.draft, "part of a schema", formats=part._explainer.verdicts.formats)
+
+
 def merged(value: Json, part: Json, requested: Schema | None = None) -> Json:
     """`value` with the properties of the reply `part`. `requested`: the schema of the part; of the properties it names,
     those that the reply leaves out are left out, and no others are changed."""

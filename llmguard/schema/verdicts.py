@@ -61,7 +61,7 @@ class Verdicts:
 
     def __init__(self, document: SchemaDocument, formats: Formats) -> None:
         self.document = document
-        self._formats = formats
+        self.formats = formats
         self._map: ValidatorMap | None = None
         self._single: dict[tuple[str, str], Validator] = {}
 
@@ -91,7 +91,7 @@ class Verdicts:
         if self._map is None:
             import jsonschema_rs
 
-            self._map = jsonschema_rs.validator_map_for(self.document.schema, **_options(self._formats))
+            self._map = jsonschema_rs.validator_map_for(self.document.schema, **_options(self.formats))
         return self._map["#" + pointer]
 
     def _alone(self, pointer: str, keyword: str, schema: Mapping[str, Json]) -> Validator:
@@ -100,5 +100,5 @@ class Verdicts:
         if key not in self._single:
             needed = [name for name in (keyword, COMPANIONS.get(keyword)) if name in schema]
             alone = {"$schema": self.document.draft.uri, **{name: schema[name] for name in needed if name}}
-            self._single[key] = compiled(alone, self._formats)
+            self._single[key] = compiled(alone, self.formats)
         return self._single[key]

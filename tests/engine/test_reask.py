@@ -118,8 +118,8 @@ def test_only_the_failed_fields_are_asked_for() -> None:
     """Their names are data too."""
     form = ResponseFormat(name="x", schema={"properties": {"age": {}, "<b>`": {}}}, instruction="", digest="")
     last = corrected((AGE,), part=form).splitlines()[-1]
-    assert 'of these fields only, corrected: ["age","\\u003cb\\u003e\\u0060"]' in last
-    assert "The rest of your reply is kept." in last
+    assert 'Only these fields were wrong: ["age","\\u003cb\\u003e\\u0060"].' in last
+    assert "The others are kept as they are." in last
 
 
 @pytest.mark.slow
