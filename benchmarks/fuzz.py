@@ -1,12 +1,14 @@
-"""Mutated replies through parser, schema and flow: whatever a model says, the outcome is an outcome.
+"""Mutated replies through parser, schema and flow: whatever a model says, the outcome is an outcome. Then values rendered as
+models do, and edits of these that change what they say (benchmarks/renderings.py): read as what they say, or refused.
 
-`make fuzz` runs a minute (FUZZ_SECONDS); `make test` runs two seconds of it. Replies come from a few seeds here, from the
+`make fuzz` runs a minute of each (FUZZ_SECONDS); `make test` runs two seconds of it. Replies come from a few seeds here, from the
 hostile corpus, each with its own schema, and from the folder that LLMGUARD_CORPORA names.
 A finding is printed with the reply that made it, and ends with exit status 1.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -16,6 +18,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.renderings import report, trials
 from benchmarks.scoreboard import load
 from llmguard.core.canonical import decode, encode
 from llmguard.core.messages import ModelReply
@@ -134,7 +137,10 @@ def main() -> None:
     for text, raised in tries(seconds, seed, os.environ.get("LLMGUARD_CORPORA")):
         print(ascii(text), raised, sep="\n")
         sys.exit(1)
-    print("nothing raised")
+    print("nothing raised", flush=True)
+    ends = time.monotonic() + seconds
+    numbers = itertools.takewhile(lambda _: time.monotonic() < ends, itertools.count())
+    sys.exit(report(trial for number in numbers for trial in trials(f"{seed}/{number}")))
 
 
 if __name__ == "__main__":
