@@ -11,6 +11,10 @@ Each line of the corpus is a reply, its schema, and either the value a careful p
     python -m benchmarks.scoreboard
     python -m benchmarks.scoreboard --families --no-peers
     python -m benchmarks.scoreboard --show lost --only llmguard
+    python -m benchmarks.scoreboard --ordinary
+
+`--ordinary` reads the ordinary right replies of six model families (tests/corpus/ordinary.jsonl) instead: none is hostile, and
+what is refused costs a re-ask.
 """
 
 from __future__ import annotations
@@ -79,6 +83,27 @@ def load(folder: Path = CORPUS) -> list[Case]:
     return [_case(json.loads(line), schemas) for line in lines if line]
 
 
+def load_ordinary(folder: Path = CORPUS) -> list[Case]:
+    """All cases of `ordinary.jsonl`; the part of a case is its model family, its layout the habit that it shows."""
+    lines = (folder / "ordinary.jsonl").read_text(encoding="utf-8").split("\n")
+    return [_ordinary_case(json.loads(line)) for line in lines if line]
+
+
+def _ordinary_case(row: dict[str, Json]) -> Case:
+    return Case(
+        id=row["id"],
+        family=row["family"],
+        schema=row["schema"],
+        reply=row["reply"],
+        finish_reason="stop",
+        recoverable=True,
+        value=row["value"],
+        kind=None,
+        layout=row["habit"],
+        why=f"an ordinary right reply: {row['habit']}",
+    )
+
+
 def _case(row: dict[str, Json], schemas: dict[str, Json]) -> Case:
     expect = row["expect"]
     return Case(
@@ -125,6 +150,11 @@ def judge(reader: Reader, case: Case) -> Score:
     except Exception as error:  # a peer may raise anything on hostile text; that is a finding, not our end
         return Score(case, none, got=f"{type(error).__name__}: {str(error)[:80]}", crashed=True)
     return Score(case, "right" if case.recoverable and same(got, case.value) else "silently wrong", got=got)
+
+
+def reask_rate(scores: list[Score]) -> float:
+    """The share of replies that are not read at the first ask, each of which costs another."""
+    return sum(score.verdict == "lost" for score in scores) / len(scores)
 
 
 # ---------------------------------------------------------------- tables
@@ -190,6 +220,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scoreboard", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--corpus", type=Path, default=CORPUS, help="folder with hostile.jsonl and schemas.json")
+    parser.add_argument("--ordinary", action="store_true", help="the ordinary right replies of ordinary.jsonl")
     parser.add_argument("--no-peers", action="store_true", help="leave json_repair and instructor out")
     parser.add_argument("--families", action="store_true", help="also count by family and by layout")
     parser.add_argument("--family", default=None, help="only this family")
@@ -202,7 +233,8 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Print the scoreboard; exit status 1 if llmguard was silently wrong."""
     wanted = arguments(argv)
-    cases = [case for case in load(wanted.corpus) if wanted.family in (None, case.family)]
+    loaded = load_ordinary(wanted.corpus) if wanted.ordinary else load(wanted.corpus)
+    cases = [case for case in loaded if wanted.family in (None, case.family)]
     scores = {name: [judge(reader, case) for case in cases] for name, reader in readers(not wanted.no_peers).items()}
     report(wanted, cases, scores)
     return int(any(score.verdict == "silently wrong" for score in scores["llmguard"]))
@@ -216,6 +248,8 @@ def report(wanted: argparse.Namespace, cases: list[Case], scores: dict[str, list
     recoverable = sum(case.recoverable for case in cases)
     print(f"{len(cases)} replies: {recoverable} recoverable, {len(cases) - recoverable} to be refused\n")
     print(table(scores))
+    if wanted.ordinary:
+        print(f"\nasked again: {reask_rate(scores['llmguard']):.1%} of the replies, by llmguard")
     if wanted.families:
         print("\n" + by_part(scores, lambda case: case.family) + "\n\n" + by_part(scores, lambda case: case.layout))
     for name, of_reader in scores.items():
