@@ -65,16 +65,17 @@ class _Trials:
         return (value, repairs) if repairs else None
 
     def _without(self, value: Json, target: Violation, wrong: Violations) -> tuple[Json, Repair] | None:
-        """`value` with the nearest optional property around `target` replaced, or dropped."""
+        """`value` with the nearest optional property around `target` replaced, or dropped. Optional is also one that must be
+        there and may be null, as schemas for strict providers spell it: it becomes null."""
         for path in _properties_around(value, as_tokens(target.path)):
             dropped = _with(value, path, ())
-            if not self._better(dropped, target, wrong):
-                continue
+            may_be_dropped = self._better(dropped, target, wrong)
             before = value_at(value, path)
-            for after in (*self._default_at(path), None):
+            for after in (*(self._default_at(path) if may_be_dropped else ()), None):
                 if after != before and self._better(replaced := _with(value, path, (after,)), target, wrong):
                     return replaced, Repair(as_pointer(path), before, after, "lossy", "salvage: replaced")
-            return dropped, Repair(as_pointer(path), before, None, "lossy", "salvage: dropped")
+            if may_be_dropped:
+                return dropped, Repair(as_pointer(path), before, None, "lossy", "salvage: dropped")
         return None
 
     def _better(self, candidate: Json, target: Violation, wrong: Violations) -> bool:

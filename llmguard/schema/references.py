@@ -70,7 +70,9 @@ def _needs_nothing(root: Json, draft: Draft) -> bool:
     for pointer, schema in places.items():
         if not isinstance(schema, dict):
             continue
-        if any(name in schema for name in _NAMING) or (pointer and draft.id_keyword in schema):
+        if any(name in schema for name in _NAMING):
+            return False
+        if pointer and (draft.id_keyword in schema or "$schema" in schema):
             return False
         ref = schema.get("$ref")
         if isinstance(ref, str) and not is_meta_schema(ref) and from_fragment(ref) not in places:
@@ -124,8 +126,8 @@ class _Inlining:
         copy = {keyword: _shallow(keyword, value) for keyword, value in schema.items() if keyword not in _NAMING}
         if isinstance(copy.get(self._draft.id_keyword), str):
             del copy[self._draft.id_keyword]
-        if pointer:
-            copy.pop("$schema", None)
+        if pointer and isinstance(own_draft := copy.pop("$schema", None), str):
+            self._refuse_part_of_other_draft(own_draft, pointer)
         for keyword, tokens, inner in subschemas(schema, self._draft):
             _put(copy, keyword, tokens, self._copied(inner, resolver, pointer + as_pointer(tokens)))
         fragments = [self._fragment(key, ref, resolver, pointer) for key, ref in self._references(schema)]
@@ -210,6 +212,14 @@ class _Inlining:
             raise UsageError(
                 f"{self._where} is written in draft {self._draft.name}, and {name!r}, which it refers to, in {uri!r}."
                 " Expected one draft in all of them. Give both the same '$schema'."
+            )
+
+    def _refuse_part_of_other_draft(self, uri: str, pointer: str) -> None:
+        """A part in a draft of its own has names and keywords of its own, which neither verdicts nor messages can follow."""
+        if draft_of(uri) is not self._draft:
+            raise UsageError(
+                f"{self._where}: the part at {pointer!r} names a draft of its own, {uri!r}, and the whole is written in draft"
+                f" {self._draft.name}. Expected one draft. Rewrite that part in draft {self._draft.name}, without its '$schema'."
             )
 
     def _not_found(self, ref: str, pointer: str) -> UsageError:

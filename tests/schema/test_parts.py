@@ -65,6 +65,21 @@ def test_a_failed_optional_property_becomes_its_default_or_null_or_goes(wrong: A
     assert salvage_value(schema, value, schema.violations(value)) == ({**GOOD, **kept}, tuple(repairs))
 
 
+def test_a_required_property_that_may_be_null_becomes_null() -> None:
+    """Strict providers want every property required; what may be absent is spelled as null there."""
+    schema = compile_schema(
+        {
+            "type": "object",
+            "properties": {"id": {"type": "integer"}, "note": {"type": ["string", "null"], "default": "none"}},
+            "required": ["id", "note"],
+            "additionalProperties": False,
+        }
+    )
+    value = {"id": 5, "note": ["x"]}
+    salvaged = salvage_value(schema, value, schema.violations(value))
+    assert salvaged == ({"id": 5, "note": None}, (lossy("/note", ["x"], None, "replaced"),))
+
+
 @pytest.mark.parametrize(
     "value",
     [

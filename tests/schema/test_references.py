@@ -167,6 +167,22 @@ def test_a_file_in_another_draft_is_refused() -> None:
         compile_schema({"$ref": "old.json"}, registry=files)
 
 
+def test_a_part_in_another_draft_is_refused() -> None:
+    """Verdicts would follow its own draft and names, and no message could: the whole is read by one draft."""
+    part = {"$schema": "http://json-schema.org/draft-04/schema", "id": "parts/box", "type": "object"}
+    with pytest.raises(UsageError, match=r"the part at '/\$defs/box' names a draft of its own"):
+        compile_schema({"properties": {"box": {"$ref": "#/$defs/box"}}, "$defs": {"box": part}})
+
+
+def test_a_part_that_names_the_draft_of_the_whole_is_read() -> None:
+    """A part that was copied from a file of its own says again what the whole says."""
+    uri = "https://json-schema.org/draft/2020-12/schema"
+    schema = compile_schema(
+        {"properties": {"box": {"$ref": "#/$defs/box"}}, "$defs": {"box": {"$schema": uri, "type": "object"}}}
+    )
+    assert [each.path for each in schema.violations({"box": 1})] == ["/box"]
+
+
 def test_a_wrong_file_is_refused_as_the_schema_is() -> None:
     """What a reference brings in is checked like what was given."""
     with pytest.raises(UsageError, match=r"'/\$defs/bad/type' must be one of"):
