@@ -28,13 +28,15 @@ log-probabilities: an adapter that goes on downgrading after that is broken."""
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What an attempt asks for: a value of `schema`, or only the `part` of it that was wrong."""
+    """What an attempt asks for: a value of `schema`, or only the `part` of it that was wrong. `leaves_out`: members and items
+    that do not fit may be left out at the end, so that a growing reply is not judged."""
 
     messages: tuple[Message, ...]
     output: ResponseFormat
     schema: Schema
     part: Part | None = None
     streamed: bool = False
+    leaves_out: bool = False
 
     @property
     def base(self) -> tuple[Json, ...]:
@@ -48,9 +50,9 @@ class Question:
 
     def new_validator(self) -> StreamValidator:
         if self.part is None:
-            return JsonStreamValidator(self.schema.json_schema)
+            return JsonStreamValidator(self.schema.json_schema, judges=not self.leaves_out)
         fields = with_any_other_property(self.part.schema)  # the whole object is an answer too
-        return PartStreamValidator(JsonStreamValidator(fields.json_schema), self.part.kept)
+        return PartStreamValidator(JsonStreamValidator(fields.json_schema, judges=not self.leaves_out), self.part.kept)
 
 
 @dataclass(slots=True)
@@ -84,7 +86,9 @@ def draw_sample(
     prompt = catch_as_violation("the prompt", (rung.prompt or policy.prompt).render, inputs)
     if isinstance(prompt, Violation):
         return Verdict(failure="crashed", violations=(prompt,))
-    question = Question(prompt, policy.output, policy.schema, streamed=policy.streamed)
+    question = Question(
+        prompt, policy.output, policy.schema, streamed=policy.streamed, leaves_out=policy.reading.leaves_out
+    )
     attempts: tuple[Attempt, ...] = ()
     previous: list[tuple[str, Violations]] = []
     while True:
@@ -187,10 +191,19 @@ def reask_question(policy: Policy, prompt: tuple[Message, ...], text: str, verdi
     part = failed_part(policy.schema, verdict.violations) if is_partial else None
     if part is None:
         messages = reask_messages(prompt, text, verdict.violations, None)
-        return Question(messages, policy.output, policy.schema, streamed=policy.streamed)
+        return Question(
+            messages, policy.output, policy.schema, streamed=policy.streamed, leaves_out=policy.reading.leaves_out
+        )
     form = part.response_format(policy.name)
     messages = reask_messages(prompt, text, verdict.violations, form)
-    return Question(messages, form, policy.schema, Part(part, policy.schema, verdict.candidate[0]), policy.streamed)
+    return Question(
+        messages,
+        form,
+        policy.schema,
+        Part(part, policy.schema, verdict.candidate[0]),
+        policy.streamed,
+        policy.reading.leaves_out,
+    )
 
 
 def is_repeated(text: str, verdict: Verdict, previous: list[tuple[str, Violations]]) -> bool:

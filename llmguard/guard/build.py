@@ -65,7 +65,7 @@ def build_policy(
         output=compiled.response_format(name),
         ladder=ladder,
         checks=checks,
-        reading=options.coercion_rules(),
+        reading=replace(options.coercion_rules(), name=name),
         budget=budget,
         deadline_s=options.deadline_s,
         audit=options.audit,

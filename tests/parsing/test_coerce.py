@@ -94,11 +94,11 @@ def test_a_bare_value_after_a_thought_is_read(text: str, value: int | None) -> N
         '<think>{"name": "Eve", "age": 3}</think>{"name": "Ada", "age": 36}',
         '{"name": "Ada", "age": 36}\n\n{"name": "Ada", "age": 36}',
         'For example {"name": "string", "age": 0}. Answer: {"name": "Ada", "age": 36}',
-        '{"person": {"name": "Ada", "age": 36}}',
+        '{"result": {"name": "Ada", "age": 36}}',
         '[{"name": "Ada", "age": 36}]',
         '{"Name": "Ada", "AGE": "36"}',
         '"{\\"name\\": \\"Ada\\", \\"age\\": 36}"',
-        '{"name": "save", "arguments": {"name": "Ada", "age": 36}}',
+        '{"type": "function", "arguments": {"name": "Ada", "age": 36}}',
         "Person(name='Ada', age=36)",
     ],
 )

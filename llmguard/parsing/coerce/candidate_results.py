@@ -11,6 +11,7 @@ from llmguard.parsing.coerce.echoes import is_placeholder, is_schema_echo, may_e
 from llmguard.parsing.coerce.fits import Fit
 from llmguard.parsing.coerce.fitting import Fitter
 from llmguard.parsing.coerce.nodes import Node
+from llmguard.parsing.coerce.rules import ReadingRules
 from llmguard.parsing.coerce.schema_plan import CoercionPlan, plan_of
 from llmguard.parsing.syntax import Candidate
 from llmguard.schema import Schema
@@ -48,8 +49,8 @@ class CandidateResult(NamedTuple):
 class CandidateReader:
     """Reads the candidates of one reply with the schema."""
 
-    def __init__(self, text: str, schema: Schema, max_depth: int) -> None:
-        self.text, self.schema, self.max_depth = text, schema, max_depth
+    def __init__(self, text: str, schema: Schema, rules: ReadingRules) -> None:
+        self.text, self.schema, self.rules = text, schema, rules
         self.plan: CoercionPlan = plan_of(schema.verdicts)
         self.root: Node = self.plan.root
 
@@ -58,7 +59,7 @@ class CandidateReader:
         if refused := candidate.refused or self._misplaced(candidate):
             return CandidateResult(replace(candidate, refused=refused), None, (), (refused,))
         wrong = self.schema.violations(candidate.value)
-        fit = Fitter(self.plan, self.text, self.max_depth).fit(candidate.value) if wrong else Fit(candidate.value)
+        fit = Fitter(self.plan, self.text, self.rules).fit(candidate.value) if wrong else Fit(candidate.value)
         repairs = candidate.repairs + fit.repairs
         if echo := self._echo(candidate.value, fit.value):
             return CandidateResult(candidate, fit.value, repairs, (echo,), echo=True)

@@ -1,12 +1,14 @@
 """A JSON value fitted to the schema: what is wrapped, misspelt or written as text, where only one reading is possible.
 
 `fit` descends without Python recursion: each step is a generator that yields the parts to be fitted
-(`FitRequest`) and is sent their `Fit`s; one loop runs them all. Valid parts are never changed, and nothing is left out.
+(`FitRequest`) and is sent their `Fit`s; one loop runs them all. Valid parts are never changed, and nothing is left out
+unless the guard allows that by name (`drop_unknown`, `salvage_items`).
 """
 
 from __future__ import annotations
 
 from llmguard.core.canonical import Json
+from llmguard.core.outcome import Repair
 from llmguard.parsing.coerce.fits import (
     Fit,
     FitRequest,
@@ -19,14 +21,19 @@ from llmguard.parsing.coerce.fits import (
 )
 from llmguard.parsing.coerce.nodes import Node
 from llmguard.parsing.coerce.objects import fit_members
+from llmguard.parsing.coerce.rules import ReadingRules
 from llmguard.parsing.coerce.schema_plan import CoercionPlan
 from llmguard.parsing.coerce.texts import Spellings, from_text, is_number, read_text
 from llmguard.parsing.coerce.wrappers import unwrapped, wrapped
 from llmguard.parsing.syntax import same_json
 from llmguard.values.rejection import Rejection
+from llmguard.values.words import normalized_key
 
 _STEPS_PER_LEVEL = 8
 """Steps of a descent for each level of a value: unions, wrappers and strings of JSON take some."""
+
+_MISSING: Json = object()
+"""Stands for a place of a named tuple that has no default."""
 
 _LEAST_STEPS = 5_000
 _CHARS_PER_STEP = 4
@@ -36,8 +43,9 @@ _CHARS_PER_STEP = 4
 class Fitter:
     """Fits values to one schema. `source` is the text they came from, for the spelling of numbers."""
 
-    def __init__(self, plan: CoercionPlan, source: str, max_depth: int) -> None:
-        self.plan, self.max_depth = plan, max_depth
+    def __init__(self, plan: CoercionPlan, source: str, rules: ReadingRules) -> None:
+        self.plan, self.rules, self.max_depth = plan, rules, rules.max_depth
+        self._leaves_out = rules.leaves_out
         self._spellings = Spellings(source)
         self._steps_left = _LEAST_STEPS + len(source) // _CHARS_PER_STEP
         self._known: dict[tuple[int, str, str], Fit] = {}
@@ -104,7 +112,7 @@ class Fitter:
 
     def _same_type(self, request: FitRequest, node: Node) -> Fitting:
         if isinstance(request.value, dict):
-            return (yield from fit_members(request, node, self.plan))
+            return (yield from fit_members(request, node, self.plan, self._may_leave_out))
         if isinstance(request.value, list):
             return (yield from self._items(request, node))
         if isinstance(request.value, str):
@@ -121,7 +129,49 @@ class Fitter:
             if pointer:
                 fit = yield request._replace(value=item, pointer=pointer, path=f"{request.path}/{number}")
             fits.append(fit)
+        if self._leaves_out and not node.prefix and node.items:
+            return self._fitting_items(request, node, fits)
         return container_fit([fit.value for fit in fits], fits)
+
+    def _fitting_items(self, request: FitRequest, node: Node, fits: list[Fit]) -> Fit:
+        """The list without the items that do not fit, where they may be left out and at least one fits."""
+        bad = [number for number, fit in enumerate(fits) if not self._is_good(fit, node.items)]
+        paths = [f"{request.path}/{number}" for number in bad]
+        if len(bad) == len(fits) or not all(self._may_leave_out("salvage_items", path) for path in paths):
+            return container_fit([fit.value for fit in fits], fits)
+        left_out = [
+            Repair(path, receipt_value(request.value[number]), None, "lossy", "salvage_items")
+            for path, number in zip(paths, bad, strict=True)
+        ]
+        kept = [fit for number, fit in enumerate(fits) if number not in set(bad)]
+        return container_fit([fit.value for fit in kept], kept, left_out)
+
+    def _may_leave_out(self, rule: str, path: str) -> bool:
+        return self._leaves_out and self.rules.may_leave_out(rule, path)
+
+    def _named_items(self, request: FitRequest, node: Node) -> Fittings:
+        """An object read as a named tuple: each member at the place of its name, and for those that are missing the default."""
+        places = self._places(node)
+        if (
+            not isinstance(request.value, dict)
+            or not places
+            or not {*map(normalized_key, request.value)} <= places.keys()
+        ):
+            return []
+        members = {normalized_key(key): item for key, item in request.value.items()}
+        items = [members.get(name, default) for name, default in places.items()]
+        if len(members) < len(request.value) or any(item is _MISSING for item in items):
+            return []
+        fit = yield request._replace(value=items)
+        return [fit.after(lossless_repair(request.path, receipt_value(request.value), "[…]", "named_tuple"))]
+
+    def _places(self, node: Node) -> dict[str, Json]:
+        """The names of a tuple's places and their defaults; none where a place has no name, or two have the same."""
+        located = [self.plan.written(pointer) for pointer in node.prefix]
+        names = [normalized_key(str(each.get("title", ""))) for each in located]
+        if node.items or "" in names or len(set(names)) < len(names):
+            return {}
+        return {name: each.get("default", _MISSING) for name, each in zip(names, located, strict=True)}
 
     def _union(self, request: FitRequest, node: Node) -> Fitting:
         """The one branch that the value fits; different fits of several branches are rejected."""
@@ -144,7 +194,8 @@ class Fitter:
             fits += yield from from_text(request, node, self.max_depth)
         elif is_number(request.value):
             fits += self._spellings.as_text(request, node)
-        for inner, rule in unwrapped(request, node):
+        fits += yield from self._named_items(request, node)
+        for inner, rule in unwrapped(request, node, self.rules.name):
             fit = yield request._replace(value=inner)
             unwrapping = lossless_repair(request.path, receipt_value(request.value), receipt_value(inner), rule)
             fits.append(fit.after(unwrapping))

@@ -22,7 +22,7 @@ class Node(NamedTuple):
     """One location of the schema; those below it are given by their JSON Pointers.
 
     Empty `types` allow any. `members` is None where there is no enum; `labels` are other words for its members. `items`
-    and `additional` are "" where there is no schema for them.
+    and `additional` are "" where there is no schema for them. `is_closed`: no other properties are allowed.
     """
 
     types: frozenset[str] = frozenset()
@@ -37,6 +37,7 @@ class Node(NamedTuple):
     branches: tuple[tuple[str, ...], ...] = ()
     expected_number: ExpectedNumber = ExpectedNumber(False, frozenset())
     title: str = ""
+    is_closed: bool = False
     keys: tuple[Mapping[str, list[str]], ...] = ()
 
     def allows(self, value: Json) -> bool:
@@ -81,6 +82,7 @@ def node_of(document: SchemaDocument, pointer: str, name: str) -> Node:
         branches=tuple(tuple(branch.pointer for branch in group) for group in branches),
         expected_number=_expected_number(types, keywords, name),
         title=str(keywords.get("title", "")),
+        is_closed=_is_closed(keywords),
         keys=_keys({name: location.schema for name, location in properties.items()}),
     )
 
@@ -100,6 +102,11 @@ def _additional(first: Mapping[str, Location]) -> str:
         return ""
     location = part.child("additionalProperties")
     return "" if location is None else location.pointer
+
+
+def _is_closed(keywords: Mapping[str, Json]) -> bool:
+    closing = ("additionalProperties", "unevaluatedProperties")
+    return "patternProperties" not in keywords and any(keywords.get(keyword) is False for keyword in closing)
 
 
 def _keys(properties: Mapping[str, Json]) -> tuple[Mapping[str, list[str]], ...]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 from llmguard.core.canonical import Json
 from llmguard.core.outcome import Repair, Violation
-from llmguard.parsing.coerce.fits import Fit, FitRequest, Fitting, container_fit, lossless_repair
+from llmguard.parsing.coerce.fits import Fit, FitRequest, Fitting, container_fit, lossless_repair, receipt_value
 from llmguard.parsing.coerce.nodes import Node
 from llmguard.parsing.coerce.schema_plan import CoercionPlan
 from llmguard.parsing.syntax import same_json
@@ -12,9 +15,11 @@ from llmguard.parsing.syntax.notes import cut_middle
 from llmguard.schema.keywords import as_pointer
 from llmguard.values.words import normalized_key
 
+MayLeaveOut: TypeAlias = Callable[[str, str], bool]
 
-def fit_members(request: FitRequest, node: Node, plan: CoercionPlan) -> Fitting:
-    """The object with each member fitted to its property."""
+
+def fit_members(request: FitRequest, node: Node, plan: CoercionPlan, may_leave_out: MayLeaveOut) -> Fitting:
+    """The object with each member fitted to its property. `may_leave_out`: whether a repair by this name is allowed there."""
     names, repairs, violations = _property_names(request, node)
     currency = str(next((item for key, item in request.value.items() if normalized_key(key) == "currency"), "")).lower()
     fits: list[Fit] = []
@@ -23,6 +28,9 @@ def fit_members(request: FitRequest, node: Node, plan: CoercionPlan) -> Fitting:
         name = names[key]
         path = request.path + as_pointer((name,))
         pointer = node.properties.get(name, node.additional)
+        if node.is_closed and name not in node.properties and may_leave_out("drop_unknown", path):
+            repairs.append(Repair(path, receipt_value(item), None, "lossy", "drop_unknown"))
+            continue
         fit = Fit(item)
         if pointer:
             fit = yield FitRequest(item, pointer, path, name, currency, request.nested)

@@ -68,7 +68,7 @@ def _read_slowly(text: str, schema: Schema, rules: ReadingRules, *, cut: bool) -
     parsed = parse_candidates(text, max_depth=rules.max_depth, max_chars=rules.max_chars, cut=cut)
     if parsed.violation:
         return no_reading("unparsable", parsed.violation)
-    reading = choose_answer(parsed, CandidateReader(text, schema, rules.max_depth))
+    reading = choose_answer(parsed, CandidateReader(text, schema, rules))
     if reading.failure is None and (refused := rules.refused(reading.repairs, cut=cut)):
         return Reading(None, refused, reading.repairs, "unparsable", reading.candidate)
     return reading

@@ -19,12 +19,16 @@ RepairNames: TypeAlias = frozenset[str]
 USUAL: tuple[str, ...] = ("lossless", "syntactic")
 FITTING_RULES = frozenset(
     "enum_member date null_as_absent key_name null_in_text boolean_in_text number_in_text number_with_marks text_of_number"
-    " stringified one_of_list one_for_list tool_call wrapper unwrapped bare_value bare_text".split()
+    " stringified one_of_list one_for_list tool_call wrapper unwrapped named_tuple bare_value bare_text".split()
 )
 """The repairs that the schema guides; all of them are lossless. Those of the text are in `syntax.KINDS`."""
 
+BY_NAME_ONLY = frozenset(("drop_unknown", "salvage_items"))
+"""Repairs that leave something out, made only where they are allowed by name: members that a closed object does not know, and
+items that do not fit their list. `lossy` does not allow them."""
+
 _KINDS = frozenset(get_args(RepairKind))
-_KNOWN = frozenset(KINDS) | FITTING_RULES
+_KNOWN = frozenset(KINDS) | FITTING_RULES | BY_NAME_ONLY
 _SURROUNDINGS = frozenset(
     "prose fence thought invisible_character json_lines repeated_answer bare_value bare_text".split()
 )
@@ -38,7 +42,7 @@ class ReadingRules:
     """Which repairs are allowed. `fields`: JSON Pointer -> what is allowed at and below it, instead of `repairs`.
 
     `allow_truncated`: a reply that was cut off gives those of its members that are complete. `max_depth` counts levels of
-    brackets, `max_chars` characters of a reply.
+    brackets, `max_chars` characters of a reply. `name`: the guard's, which is also that of the tool that it offers.
     """
 
     repairs: RepairNames = frozenset(USUAL)
@@ -46,13 +50,24 @@ class ReadingRules:
     allow_truncated: bool = False
     max_depth: int = MAX_DEPTH
     max_chars: int = MAX_CHARS
+    name: str = ""
+
+    @property
+    def leaves_out(self) -> bool:
+        """Whether anything may be left out of a value, somewhere in it."""
+        return any(BY_NAME_ONLY & names for names in (self.repairs, *self.fields.values()))
+
+    def may_leave_out(self, rule: str, path: str) -> bool:
+        """Whether the repair `rule` of `BY_NAME_ONLY` is allowed at `path`."""
+        allowed = self._for(path) if self.fields else [self.repairs]
+        return all(rule in names and f"-{rule}" not in names for names in allowed)
 
     def refused(self, repairs: Iterable[Repair], *, cut: bool) -> tuple[Violation, ...]:
         """A violation for each repair that is not allowed. `cut`: the reply was cut off."""
         return tuple(_forbidden(one) for one in repairs if not self._allows(one, cut))
 
     def described(self) -> Json:
-        """The rules for a fingerprint."""
+        """The rules for a fingerprint, which has the name of its own."""
         return {
             "repairs": sorted(self.repairs),
             "fields": {path: sorted(names) for path, names in sorted(self.fields.items())},
@@ -124,7 +139,8 @@ def _pointer(path: str) -> str:
 
 
 def _is_allowed(repair: Repair, names: RepairNames) -> bool:
-    return f"-{repair.rule}" not in names and (repair.kind in names or repair.rule in names)
+    by_kind = repair.kind in names and repair.rule not in BY_NAME_ONLY
+    return f"-{repair.rule}" not in names and (by_kind or repair.rule in names)
 
 
 def _forbidden(repair: Repair) -> Violation:

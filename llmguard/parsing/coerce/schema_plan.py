@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 from llmguard.core.canonical import Json
 from llmguard.parsing.coerce.nodes import Node, node_of
+from llmguard.schema.navigate import applied
 from llmguard.schema.verdicts import Verdicts
 
 MAX_PLANS = 64
@@ -29,6 +31,12 @@ class CoercionPlan:
         if (pointer, name) not in self._nodes:
             self._nodes[pointer, name] = node_of(self._verdicts.document, pointer, name)
         return self._nodes[pointer, name]
+
+    def written(self, pointer: str) -> Mapping[str, Json]:
+        """The schema at `pointer` with what its references say, as it is written; empty where it is only true or false."""
+        start = self._verdicts.document.at(pointer)
+        parts = [] if start is None else [*applied([start], ("allOf",))]
+        return {keyword: value for part in reversed(parts) for keyword, value in part.keywords.items()}
 
     def fits(self, value: Json, pointer: str) -> bool:
         return self._verdicts.fits(pointer, value)

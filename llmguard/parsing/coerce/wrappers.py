@@ -1,8 +1,14 @@
-"""Values in a wrapper that the schema does not know, and values without one that it asks for."""
+"""Values in a wrapper that the schema does not know, and values without one that it asks for.
+
+A key around a value says something of it, unless it is one of a few names that say nothing: those of `GENERIC`, the title of
+the schema, and the name of the guard. `{"avoid": "BASIC"}` does not say BASIC. The table fails closed: what it lacks is refused,
+and the model is asked again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Final
 
 from llmguard.core.canonical import Json
 from llmguard.core.patterns import Pattern
@@ -10,51 +16,102 @@ from llmguard.parsing.coerce.fits import Fit, FitRequest, Fittings, lossless_rep
 from llmguard.parsing.coerce.nodes import Node
 from llmguard.parsing.coerce.schema_plan import CoercionPlan
 from llmguard.schema.keywords import word_set
-from llmguard.values.words import ABSENT, normalized_key, normalized_words
+from llmguard.values.words import ABSENT, NOTHING, normalized_key, normalized_words
 
-_CALL_KEYS = word_set("name arguments parameters type id function tool")
-_GENERIC = word_set(
-    "value result results answer answers output outputs data response json items list object content final entries records"
+GENERIC = frozenset(
+    (
+        "final answer",
+        *"value result results answer answers final output outputs response responses content data json".split(),
+    )
+) | {"object", "arguments", "parameters"}
+"""Names for any value: what JSON mode, tool calls and envelopes of services put around an answer."""
+
+GENERIC_OF_LISTS = word_set("items list array entries elements records")
+"""Names for any list, where a list is due."""
+
+GENERIC_OF_MEMBERS = word_set("label category class classification choice prediction")
+"""Names for any member of an enum, where one is due: what models in JSON mode put around a class."""
+
+# The shapes of a tool call: which key names the tool, and which holds its arguments.
+_CALL_NAMES: Final = ("name", "tool", "tool_name", "action", "recipient_name", "function")
+_CALL_ARGUMENTS: Final = ("arguments", "parameters", "input", "args", "tool_input", "action_input", "tool_arguments")
+"""OpenAI `arguments`, Llama `parameters`, Anthropic `input`, Gemini `args`, LangChain's ReAct `action_input` and `tool_input`."""
+
+_CALL_DETAILS = word_set("type id call_id index toolUseId")
+_CALL_ENVELOPES: Final = ("function", "tool_call", "tool_calls", "function_call", "functionCall", "tool_use", "toolUse")
+"""The one key around a call, or beside its type and id."""
+
+HOLD_ARGUMENTS = frozenset((*_CALL_ARGUMENTS, *_CALL_ENVELOPES))
+CALL_KEYS = HOLD_ARGUMENTS | frozenset(_CALL_NAMES) | _CALL_DETAILS
+"""Every key that a tool call may have."""
+
+_SEPARATED = Pattern(r"[,;|/\n•&+、，；]| and | or ")
+_ONE_WORD = Pattern(r"[^\W_][^\s]*+\Z")
+_WITHOUT_SPACES = Pattern(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+"""Thai, Lao, Burmese, Khmer, kana and Han: several words stand there without a space between, so none is known to be one."""
+
+_NOTHING_ELSEWHERE = word_set(
+    "keine keiner keines keins kein nichts leer aucun aucune rien néant vide ninguno ninguna nada vacío nenhum nenhuma vazio"
+    " nessuno nessuna niente nulla vuoto geen niets leeg brak żaden żadne nic inget inga ingen ingenting ingenting tom"
+    " ei mitään žádný žádné nic hiç yok нет ничего отсутствует нету немає пусто κανένα τίποτα"
+    " nothing no nobody empty n/a na null nil unknown unspecified various multiple several many all any other others etc"
 )
-_NO_WRAPPER = word_set(
-    "example examples sample draft template schema properties error errors previous old not wrong input incorrect"
-    " placeholder before original invalid definitions defs type"
-)
-"""A key with one of these words says that its value is not the answer."""
-
-_SEPARATED = Pattern(r"[,;|/\n•]| and | or | & ")
+"""One word for none, or for an unknown number, is no item. `ABSENT` has the English ones that stand for one value."""
 
 
-def unwrapped(request: FitRequest, node: Node) -> Iterator[tuple[Json, str]]:
-    """What a wrapper holds, and the rule: the one item of a list, the one member of an object, a call's arguments."""
+def unwrapped(request: FitRequest, node: Node, name: str) -> Iterator[tuple[Json, str]]:
+    """What a wrapper holds, and the rule: the one item of a list, the one member of an object, a call's arguments.
+
+    `name`: the guard's, which is also that of the tool that was offered.
+    """
     value = request.value
     if isinstance(value, list) and len(value) == 1 and "array" not in node.types and (node.types or node.branches):
         yield value[0], "one_of_list"
     if not isinstance(value, dict):
         return
-    if arguments := _arguments(value, node):
-        yield arguments[0], "tool_call"
+    if called := _arguments(value, node, name):
+        yield called[0], "tool_call"
     elif len(value) == 1 and not any(node.property_for(key) for key in value):
         ((key, inner),) = value.items()
-        if _is_wrapper(key, inner, request, node):
+        if _is_wrapper(key, request, node, name):
             yield inner, "wrapper"
 
 
-def _arguments(value: dict[str, Json], node: Node) -> tuple[Json, ...]:
-    """The arguments of a tool call, as a tuple of one; empty where the object is no call."""
-    if not value.keys() <= _CALL_KEYS or _CALL_KEYS & node.properties.keys() - {"name", "type", "id"}:
+def _arguments(value: Mapping[str, Json], node: Node, offered: str) -> tuple[Json, ...]:
+    """The arguments of a call of the tool that was offered, as a tuple of one; empty where the object is no such call.
+
+    Keys that are properties of the schema are no signs of a call: an object may well have a `name` and an `input`.
+    """
+    keys = value.keys() - node.properties.keys() if len(value) > 1 else value.keys()
+    around = next((key for key in _CALL_ENVELOPES if key in keys and isinstance(value[key], dict | list)), None)
+    if around is not None and value.keys() <= _CALL_DETAILS | {around} and around not in node.properties:
+        return (value[around],)
+    held = next((key for key in _CALL_ARGUMENTS if key in keys), None)
+    named = next((key for key in _CALL_NAMES if key in value and isinstance(value[key], str)), None)
+    if held is None or not value.keys() <= _CALL_DETAILS | {held, named} or len(value) == 1:
         return ()
-    arguments = next((value[key] for key in ("arguments", "parameters", "function") if key in value), None)
-    return (arguments,) if arguments is not None and (len(value) > 1 or "function" in value) else ()
+    return (value[held],) if named is None or is_offered(value[named], offered) else ()
 
 
-def _is_wrapper(key: str, inner: Json, request: FitRequest, node: Node) -> bool:
-    if _NO_WRAPPER & set(normalized_words(key).split()):
-        return False
-    if isinstance(inner, dict | list):
+def is_offered(tool: str, offered: str) -> bool:
+    """Whether a call names the tool that was offered; some models write its namespace before it.
+
+    >>> is_offered("functions.triage", "triage"), is_offered("cancel_order", "triage")
+    (True, False)
+    """
+    return bool(offered) and normalized_key(tool.removeprefix("functions.")) == normalized_key(offered)
+
+
+def _is_wrapper(key: str, request: FitRequest, node: Node, name: str) -> bool:
+    words = normalized_words(key)
+    if words in GENERIC or ("array" in node.types and words in GENERIC_OF_LISTS):
         return True
-    own = {normalized_key(request.name), normalized_key(node.title)} - {""}
-    return normalized_key(key) in own or normalized_words(key) in _GENERIC or node.members is not None
+    if node.members is not None and words in GENERIC_OF_MEMBERS:
+        return True
+    own = {normalized_key(node.title)} - {normalized_key(request.name)}
+    if not request.path:
+        own |= {normalized_key(name)}
+    return normalized_key(key) in own - {""}
 
 
 def wrapped(request: FitRequest, node: Node, plan: CoercionPlan) -> Fittings:
@@ -73,12 +130,23 @@ def wrapped(request: FitRequest, node: Node, plan: CoercionPlan) -> Fittings:
 
 
 def _is_one(value: Json, node: Node, plan: CoercionPlan) -> bool:
-    """Whether a value is certainly one item, and not several in one text, or a word for none."""
+    """Whether a value is certainly one item of a list: an object, a number, a member of an enum, or a single word."""
+    if node.prefix:
+        return False  # a tuple has places, and one value does not say which
     if not isinstance(value, str):
         return True
-    if node.items and plan.node(node.items).members is not None:
+    item = plan.node(node.items) if node.items else Node()
+    if item.members is not None:
         return True
-    return not (_SEPARATED.search(value) or value.strip().lower() in ABSENT)
+    if _SEPARATED.search(value):
+        return False
+    is_free = not item.format and (not item.types or "string" in item.types)
+    return not is_free or _is_one_word(value.strip())
+
+
+def _is_one_word(text: str) -> bool:
+    nothing = text.lower() in ABSENT or text.lower().rstrip(".!") in _NOTHING_ELSEWHERE | NOTHING
+    return bool(_ONE_WORD.match(text)) and not nothing and not _WITHOUT_SPACES.search(text)
 
 
 def _only_member(node: Node) -> str:

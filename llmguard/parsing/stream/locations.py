@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from llmguard.core.canonical import Json
+from llmguard.parsing.coerce.wrappers import CALL_KEYS, HOLD_ARGUMENTS
 from llmguard.parsing.stream.scalars import SCALARS, Refusal, Scalars, Verdict, folded
 from llmguard.schema.keywords import LATEST
 from llmguard.schema.navigate import COMBINATIONS, Location, SchemaDocument, applied
@@ -24,8 +25,6 @@ _NOTES = frozenset(
 _MOST_HOPS = 32
 """References and combinations in a row that are followed to one plain schema."""
 _NULL = {"type": "null"}
-_OF_CALLS = frozenset(("name", "arguments", "parameters", "type", "id", "function", "tool"))
-_OWN_OF_CALLS = _OF_CALLS - {"name", "type", "id"}
 _KINDS = {"string": ("string",), "object": ("object",), "array": ("array",), "number": ("integer", "number"),
           "boolean": ("boolean",), "null": ("null",)}  # fmt: skip
 
@@ -106,7 +105,7 @@ class StreamLocation:
         described = schema.get("properties") or {}
         self.required = frozenset(schema.get("required") or ())
         self.closed = schema.get("additionalProperties") is False and "patternProperties" not in schema
-        self.may_be_call = _OWN_OF_CALLS.isdisjoint(described)
+        self.may_be_call = not set(described) >= HOLD_ARGUMENTS
         self.most_items = schema.get("maxItems")
         self.least_items = schema.get("minItems") or 0
         self.most_members = schema.get("maxProperties")
@@ -221,7 +220,7 @@ def _firm(start: Location) -> Firm | None:
 
 def is_of_calls(key: str) -> bool:
     """Whether an object with this key may be a tool call, whose arguments are the value."""
-    return key in _OF_CALLS
+    return key in CALL_KEYS
 
 
 def _types(location: Location) -> frozenset[str]:

@@ -77,7 +77,7 @@ class JsonStreamValidator:
     since the string may hold one. Words that take back the whole answer and give another are a second answer, not a
     continuation; a value that begins after prose may be an example, so only its depth is judged. `strict_only` judges by
     the letter of the schema. `locations`: those of the schema, to be shared by the validators of several requests; it
-    then decides `strict_only`.
+    then decides `strict_only`. `judges=False`: only text that no reading takes is refused, whatever the schema says.
 
     >>> validator = JsonStreamValidator({"properties": {"count": {"type": "integer", "maximum": 9}}, "type": "object"})
     >>> [validator.feed(delta) for delta in ('{"name": "A', 'da", "count', '": 12', '}')]
@@ -94,6 +94,7 @@ class JsonStreamValidator:
         "_grown",
         "_held",
         "_in_key",
+        "_judges",
         "_lead_in",
         "_length",
         "_limit",
@@ -115,10 +116,12 @@ class JsonStreamValidator:
         *,
         max_depth: int = MAX_DEPTH,
         strict_only: bool = False,
+        judges: bool = True,
         locations: StreamLocations | None = None,
     ) -> None:
         locations = locations or StreamLocations(schema_json, strict_only=strict_only)
         self._strict = locations.strict_only
+        self._judges = judges
         self._max_depth = max_depth
         self._lead_in = LeadIn(_openers(locations.root))
         self._root = self._frame = StreamFrame(locations.anything, is_list=True, sure=False)
@@ -186,10 +189,10 @@ class JsonStreamValidator:
             return len(text)
         root = self._root
         if text[start] in "{[":
-            root.sure = preamble.clean and (self._strict or not root.child.is_scalar)
+            root.sure = self._judges and preamble.clean and (self._strict or not root.child.is_scalar)
             self._state = JsonStreamValidator._value
             return self._open(text, start)
-        root.sure = self._strict and preamble.clean
+        root.sure = self._judges and self._strict and preamble.clean
         self._state = JsonStreamValidator._value
         return start
 

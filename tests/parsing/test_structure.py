@@ -1,0 +1,248 @@
+"""What the structure of a reply says: wrappers, tool calls, lists, tuples, closers, comments, code, and what may be left out."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import pytest
+
+from llmguard.core.canonical import Json
+from llmguard.core.messages import ModelReply
+from llmguard.parsing.coerce import Reading, ReadingRules, read, reading_rules
+from llmguard.parsing.coerce.wrappers import GENERIC
+from llmguard.parsing.stream import JsonStreamValidator
+from llmguard.schema import compile_schema
+
+TEXT: dict[str, Any] = {"type": "string"}
+INTEGER: dict[str, Any] = {"type": "integer"}
+TEAM: dict[str, Any] = {"enum": ["billing", "shipping"]}
+
+
+def obj(**properties: Any) -> dict[str, Any]:
+    """An object with these properties, all of them required."""
+    return {"type": "object", "properties": properties, "required": [*properties]}
+
+
+def list_of(items: Any) -> dict[str, Any]:
+    return {"type": "array", "items": items}
+
+
+def reading(text: str, schema: object, **rules: Any) -> Reading:
+    return read(ModelReply(text), compile_schema(schema), ReadingRules(**rules))
+
+
+# ------------------------------------------------------------------------------------------- wrappers
+
+
+@pytest.mark.parametrize("key", sorted(GENERIC))
+def test_a_generic_name_says_nothing_of_its_value(key: str) -> None:
+    """The names of the table are taken off, as they are written or as code spells them."""
+    assert reading(f'{{"{key}": {{"order": "A1"}}}}', obj(order=TEXT)).value == {"order": "A1"}
+
+
+@pytest.mark.parametrize(
+    ("schema", "reply", "value"),
+    [
+        (TEAM, '{"triage": "billing"}', "billing"),
+        (TEAM, '{"label": "shipping"}', "shipping"),
+        ({**obj(order=TEXT), "title": "PurchaseOrder"}, '{"purchase_order": {"order": "A1"}}', {"order": "A1"}),
+        (list_of(TEXT), '{"items": ["a", "b"]}', ["a", "b"]),
+        (obj(team=TEAM), '{"team": {"value": "billing"}}', {"team": "billing"}),
+        (obj(team=TEAM), '{"result": {"data": {"team": "billing"}}}', {"team": "billing"}),
+    ],
+)
+def test_the_guard_its_schema_and_what_is_due_have_names_too(schema: Json, reply: str, value: Json) -> None:
+    """The title, the guard's name, a word for a list where a list is due, and one for a class where an enum is."""
+    assert reading(reply, schema, name="triage").value == value
+
+
+@pytest.mark.parametrize(
+    ("schema", "reply"),
+    [
+        (TEAM, '{"not": "billing"}'),
+        (TEAM, '{"excluded": "billing"}'),
+        (TEAM, '{"anything_but": ["billing"]}'),
+        (obj(team=TEAM), '{"team": {"unlike": "billing"}}'),
+        (obj(team=TEAM), '{"team": {"team": "billing"}}'),
+        (obj(team=TEAM), '{"rejected": {"team": "billing"}}'),
+        (obj(team=TEAM), '{"example": {"team": "billing"}}'),
+        (obj(team=TEAM), '{"error": {"team": "billing"}}'),
+        (obj(team=TEAM), '{"items": {"team": "billing"}}'),
+        (list_of(TEXT), '{"warnings": ["the text is empty"]}'),
+        (obj(count=INTEGER), '{"count": {"at_most": 5}}'),
+        (obj(note=TEXT, team=TEAM), '{"note": "x", "team": {"triage": "billing"}}'),
+    ],
+)
+def test_any_other_key_means_something(schema: Json, reply: str) -> None:
+    """A member's own name, a negation, an error or a bound around a value is no wrapper."""
+    assert reading(reply, schema, name="triage").failure == "schema"
+
+
+CALLS = [
+    '{{"name": "{0}", "arguments": {1}}}',
+    '{{"name": "{0}", "parameters": {1}}}',
+    '{{"type": "tool_use", "id": "toolu_7", "name": "{0}", "input": {1}}}',
+    '{{"type": "function", "function": {{"name": "{0}", "arguments": {1}}}}}',
+    '{{"tool_calls": [{{"id": "c1", "type": "function", "function": {{"name": "{0}", "arguments": {1}}}}}]}}',
+    '{{"functionCall": {{"name": "{0}", "args": {1}}}}}',
+    '{{"toolUse": {{"toolUseId": "t1", "name": "{0}", "input": {1}}}}}',
+    '{{"action": "{0}", "action_input": {1}}}',
+    '{{"tool": "{0}", "arguments": {1}}}',
+    '[{{"name": "{0}", "arguments": {1}}}]',
+]
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("arguments", ['{"order": "A1"}', '"{\\"order\\": \\"A1\\"}"'], ids=["object", "text"])
+def test_a_call_of_the_tool_that_was_offered_gives_its_arguments(call: str, arguments: str) -> None:
+    """In the shape of each large provider, with the arguments as an object or as a text."""
+    assert reading(call.format("orders", arguments), obj(order=TEXT), name="orders").value == {"order": "A1"}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_call_of_another_tool_gives_nothing(call: str) -> None:
+    """Its arguments answer something else, even where they fit."""
+    for name in ("orders", ""):
+        assert reading(call.format("cancel_order", '{"order": "A1"}'), obj(order=TEXT), name=name).failure
+
+
+def test_an_object_with_the_keys_of_a_call_stays_itself() -> None:
+    """A schema that has a name and an input is no tool call."""
+    schema = obj(name=TEXT, input=obj(order=TEXT))
+    reply = "{'name': 'orders', 'input': {'order': 'A1'}}"
+    assert reading(reply, schema, name="orders").value == {"name": "orders", "input": {"order": "A1"}}
+
+
+# ------------------------------------------------------------------------------------------- lists and tuples
+
+
+@pytest.mark.parametrize(
+    ("items", "value", "read_as"),
+    [
+        (TEXT, '"refund"', ["refund"]),
+        (TEXT, '"[\\"refund\\"]"', ["refund"]),
+        (TEAM, '"Billing"', ["billing"]),
+        (INTEGER, "7", [7]),
+        (INTEGER, '"7"', [7]),
+        (obj(a=INTEGER), '{"a": 1}', [{"a": 1}]),
+    ],
+)
+def test_one_value_for_a_list_is_its_only_item(items: Json, value: str, read_as: Json) -> None:
+    """An object, a number, a member of the enum, or a single word."""
+    assert reading(f'{{"found": {value}}}', obj(found=list_of(items))).value == {"found": read_as}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no known allergies",
+        "none of these",
+        "rot und blau",
+        "red, blue",
+        "red/blue",
+        "red+blue",
+        "+3",
+        "+3 more",
+        "keine",
+        "Aucun",
+        "нет",
+        "several",
+        "没有",
+        "红色和蓝色",
+        "",
+        " ",
+        "-",
+        "(none)",
+    ],
+)
+def test_a_text_that_may_name_several_or_none_is_no_item(text: str) -> None:
+    """More than one word, a separator, a word for nothing, or a script without spaces between words."""
+    assert reading(f'{{"found": "{text}"}}', obj(found=list_of(TEXT))).failure == "schema"
+
+
+class Position(NamedTuple):
+    row: int = 0
+    value: int = 0
+
+
+class Span(NamedTuple):
+    first: int
+    last_line: int
+
+
+@pytest.mark.parametrize(
+    ("kind", "reply", "value"),
+    [
+        (Position, '{"row": 3}', [3, 0]),
+        (Position, '{"value": 9}', [0, 9]),
+        (Span, '{"last_line": 9, "first": 2}', [2, 9]),
+        (Span, '{"Last Line": 9, "First": 2}', [2, 9]),
+        (Span, '{"result": {"first": 2, "last_line": 9}}', [2, 9]),
+    ],
+)
+def test_a_named_tuple_is_read_by_the_names_of_its_members(kind: type, reply: str, value: Json) -> None:
+    """In the order of the tuple, with its defaults."""
+    assert reading(reply, kind).value == value
+
+
+@pytest.mark.parametrize(
+    ("kind", "reply"),
+    [
+        (Span, '{"first": 2}'),
+        (Span, '{"first": 2, "end": 9}'),
+        (Span, '{"first": 2, "last_line": 9, "end": 9}'),
+        (Span, "3"),
+        (Position, "3"),
+        (Position, '{"result": 3}'),
+        (Position, '{"column": 3}'),
+    ],
+)
+def test_a_named_tuple_is_not_filled_by_guessing(kind: type, reply: str) -> None:
+    """A member without a default must be there, others must not, and one value does not say which member it is."""
+    assert reading(reply, kind).failure in ("schema", "unparsable")
+
+
+# ------------------------------------------------------------------------------------------- what may be left out
+
+
+CLOSED = {**obj(order=TEXT, lines=list_of(obj(sku=TEXT, n=INTEGER))), "additionalProperties": False}
+
+
+def test_unknown_members_of_a_closed_object_are_dropped_where_that_is_allowed_by_name() -> None:
+    """A lossy repair that says what was dropped; `lossy` does not allow it."""
+    reply = ModelReply('{"order": "A1", "lines": [], "note": {"a": 1}}')
+    schema = compile_schema(CLOSED)
+    found = read(reply, schema, reading_rules(["lossless", "drop_unknown"]))
+    assert found.value == {"order": "A1", "lines": []}
+    assert [(each.path, each.kind, each.rule) for each in found.repairs] == [("/note", "lossy", "drop_unknown")]
+    for repairs in (["lossless"], ["lossless", "lossy"], ["lossy", "drop_unknown", "-drop_unknown"]):
+        assert read(reply, schema, reading_rules(repairs)).violations[0].rule == "additionalProperties"
+    open_schema = compile_schema({**CLOSED, "additionalProperties": True, "required": ["order", "lines", "x"]})
+    assert read(reply, open_schema, reading_rules(["lossless", "drop_unknown"])).failure == "schema"
+
+
+def test_items_that_do_not_fit_are_left_out_where_that_is_allowed_by_name() -> None:
+    """Those that fit are kept, mended as ever; at least one must fit."""
+    schema = compile_schema(CLOSED)
+    rules = reading_rules(["lossless"], {"/lines": ["lossless", "salvage_items"]})
+    found = read(
+        ModelReply('{"order": "A1", "lines": [{"sku": "x", "n": "2"}, {"sku": "y", "n": "many"}, 5]}'), schema, rules
+    )
+    assert found.value == {"order": "A1", "lines": [{"sku": "x", "n": 2}]}
+    assert [each.path for each in found.repairs if each.rule == "salvage_items"] == ["/lines/1", "/lines/2"]
+    none_fits = ModelReply('{"order": "A1", "lines": [5, 6]}')
+    assert read(none_fits, schema, rules).failure == "schema"
+    elsewhere = reading_rules(["lossless"], {"/other": ["salvage_items"]})
+    assert (
+        read(ModelReply('{"order": "A1", "lines": [{"sku": "x", "n": 2}, 5]}'), schema, elsewhere).failure == "schema"
+    )
+
+
+def test_a_stream_does_not_judge_what_may_be_left_out() -> None:
+    """What the reader would drop at the end is no reason to stop earlier; what no reader takes still is."""
+    lenient, judging = (JsonStreamValidator(CLOSED, judges=judges) for judges in (False, True))
+    for validator in (lenient, judging):
+        validator.feed('{"order": "A1", "note": 5, "lines": [{"sku": 1, ')
+    assert lenient.violation is None and judging.violation is not None
+    lenient.feed('"sku": 2, "n": 3}')
+    assert lenient.violation is not None and lenient.violation.rule == "duplicate_key"
