@@ -151,21 +151,21 @@ class Fitter:
 
     def _named_items(self, request: FitRequest, node: Node) -> Fittings:
         """An object read as a named tuple: each member at the place of its name, and for those that are missing the default."""
-        places = self._places(node)
+        defaults = self._tuple_items(node)
         if (
             not isinstance(request.value, dict)
             or not places
-            or not {*map(normalized_key, request.value)} <= places.keys()
+            or not {*map(normalized_key, request.value)} <= defaults.keys()
         ):
             return []
         members = {normalized_key(key): item for key, item in request.value.items()}
-        items = [members.get(name, default) for name, default in places.items()]
+        items = [members.get(name, default) for name, default in defaults.items()]
         if len(members) < len(request.value) or any(item is _MISSING for item in items):
             return []
         fit = yield request._replace(value=items)
         return [fit.after(lossless_repair(request.path, receipt_value(request.value), "[…]", "named_tuple"))]
 
-    def _places(self, node: Node) -> dict[str, Json]:
+    def _tuple_items(self, node: Node) -> dict[str, Json]:
         """The names of a tuple's places and their defaults; none where a place has no name, or two have the same."""
         located = [self.plan.written(pointer) for pointer in node.prefix]
         names = [normalized_key(str(each.get("title", ""))) for each in located]
