@@ -151,14 +151,12 @@ class Fitter:
 
     def _named_items(self, request: FitRequest, node: Node) -> Fittings:
         """An object read as a named tuple: each member at the place of its name, and for those that are missing the default."""
-        defaults = self._tuple_items(node)
-        if (
-            not isinstance(request.value, dict)
-            or not places
-            or not {*map(normalized_key, request.value)} <= defaults.keys()
-        ):
+        if not node.prefix or not isinstance(request.value, dict):
             return []
+        defaults = self._tuple_items(node)
         members = {normalized_key(key): item for key, item in request.value.items()}
+        if not members.keys() <= defaults.keys():
+            return []
         items = [members.get(name, default) for name, default in defaults.items()]
         if len(members) < len(request.value) or any(item is _MISSING for item in items):
             return []
