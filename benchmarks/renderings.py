@@ -19,9 +19,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from benchmarks.readers import Refused, llmguard
 from benchmarks.scoreboard import same
 from llmguard.core.canonical import Json
+from llmguard.core.messages import ModelReply
+from llmguard.parsing.coerce import read
+from llmguard.schema import compile_schema
 
 Path: TypeAlias = tuple[str | int, ...]
 Spellings: TypeAlias = Mapping[Path, str]
@@ -566,22 +568,16 @@ class Trial:
         return any(not any(same(one, right) for right in self.allowed) for one in self.read)
 
 
-def tried(edit: str, habits: tuple[str, ...], schema: Json, reply: str, allowed: tuple[Json, ...]) -> Trial:
-    try:
-        read, why = (llmguard(reply, schema, "stop"),), ""
-    except Refused as refused:
-        read, why = (), str(refused)
-    return Trial(edit, habits, schema, reply, allowed, read, why)
-
-
 def trials(seed: str) -> Iterator[Trial]:
     """One rendering, and its edits."""
     rng = random.Random(seed)
     rendering = rendering_of(sample_of(rng), rng)
-    sample = rendering.sample
-    yield tried("", rendering.habits, sample.schema, rendering.reply(rendering.text()), (sample.value,))
-    for edit in edits_of(rendering, rng):
-        yield tried(edit.name, rendering.habits, sample.schema, edit.reply, edit.allowed)
+    whole = Edit("", rendering.reply(rendering.text()), (rendering.sample.value,))
+    schema = compile_schema(rendering.sample.schema)
+    for edit in (whole, *edits_of(rendering, rng)):
+        reading = read(ModelReply(edit.reply), schema)
+        values, why = ((), str(reading.violations[0])) if reading.failure else ((reading.value,), "")
+        yield Trial(edit.name, rendering.habits, schema.json_schema, edit.reply, edit.allowed, values, why)
 
 
 def main(argv: list[str]) -> int:
