@@ -1,0 +1,59 @@
+"""The tables of docs/reading.md, taken from the code: `python -m tests.tables` writes them anew.
+
+A table stands between `<!-- table: name -->` and `<!-- end -->`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from llmguard.parsing.coerce import wrappers
+from llmguard.parsing.coerce.rules import BY_NAME_ONLY, FITTING_RULES
+from llmguard.parsing.syntax import KINDS
+
+PAGE = Path(__file__).parent.parent / "docs" / "reading.md"
+_BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def words(names: Iterable[str]) -> str:
+    """Names as code, in the order of the alphabet."""
+    return " ".join(f"`{name}`" for name in sorted(names))
+
+
+def table(*rows: tuple[str, str]) -> str:
+    head, *body = rows
+    return "\n".join(f"| {left} | {right} |" for left, right in (head, ("---", "---"), *body)) + "\n"
+
+
+def wrapper_table() -> str:
+    return table(
+        ("names", "unwrapped around"),
+        (words(wrappers.GENERIC), "any value"),
+        (words(wrappers.GENERIC_OF_LISTS), "a list, where a list is due"),
+        (words(wrappers.GENERIC_OF_MEMBERS), "a member of an enum"),
+        (words(wrappers.HOLD_ARGUMENTS), "a call of the tool that was offered"),
+    )
+
+
+def repair_table() -> str:
+    """Each kind with its repairs, in the code's order of kinds."""
+    kinds = list(dict.fromkeys(KINDS.values()))
+    rows = [(f"`{kind}`", words(name for name, of in KINDS.items() if of == kind)) for kind in kinds]
+    fitted = FITTING_RULES - set(KINDS)
+    rows.append(("with the schema", words(fitted)))
+    rows.append(("allowed by name only", words(BY_NAME_ONLY)))
+    return table(("kind", "repairs"), *rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {"wrappers": wrapper_table, "repairs": repair_table}
+
+
+def renewed(page: str) -> str:
+    """The page with its tables as the code has them."""
+    return _BLOCK.sub(lambda block: block[1] + TABLES[block[2]]() + block[3], page)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(renewed(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
