@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Final, get_args
 
 from llmguard.core.canonical import Json
@@ -30,6 +32,7 @@ from llmguard.models.openai.server_capabilities import (
 )
 from llmguard.models.openai.stream_events import StreamReader
 from llmguard.models.openai.strict_schema import ServerSchema, build_server_schema, find_value_span
+from llmguard.models.transport.background import arun_within, run_within
 from llmguard.models.transport.exchange import HTTPExchange, parse_json_body
 from llmguard.models.transport.failures import failure_from_status, malformed_reply, parse_error_details
 
@@ -44,6 +47,8 @@ _SHORTEST_KEY = 8
 _CACHED_SCHEMAS = 256
 """Server schemas that are kept; a guard has one, and one for each part that is re-asked."""
 _REDACTED = "[redacted:api_key]"
+_SENDING = "llmguard.models.openai.user_client"
+"""The module that sends over any client; it loads the SDK."""
 _TOO_LATE: Final = ModelFailure("deadline", "no time was left to send the request", sent=False)
 
 
@@ -175,44 +180,64 @@ class OpenAIModel:
         )
 
     def call(self, request: ModelRequest, deadline: Deadline) -> ModelAnswer:
-        left_s = self._seconds_left(deadline)
-        if left_s <= 0:
+        if not self._is_ready(deadline):
             return _TOO_LATE
         query = self._query(request)
-        result = self._connect().post(self._api.path, self._body(query), left_s)
+        transport, body = self._connect(), self._body(query)
+        result = transport.post(self._api.path, body, self._seconds_left(deadline))
         return self._read_result(result, query, deadline)
 
     async def acall(self, request: ModelRequest, deadline: Deadline) -> ModelAnswer:
-        left_s = self._seconds_left(deadline)
-        if left_s <= 0:
+        if not await self._is_ready_on_loop(deadline):
             return _TOO_LATE
         query = self._query(request)
-        result = await self._connect().apost(self._api.path, self._body(query), left_s)
+        transport, body = self._connect(), self._body(query)
+        result = await transport.apost(self._api.path, body, self._seconds_left(deadline))
         return self._read_result(result, query, deadline)
 
     def stream(self, request: ModelRequest, deadline: Deadline, emit: Emit) -> ModelAnswer:
         """`call` that passes the reply's text to `emit` as it arrives."""
-        left_s = self._seconds_left(deadline)
-        if left_s <= 0:
+        if not self._is_ready(deadline):
             return _TOO_LATE
         query = self._query(request)
         reader = self._stream_reader(query, emit)
-        result = self._connect().post(self._api.path, self._streaming_body(query), left_s, reader.add)
+        transport, body = self._connect(), self._streaming_body(query)
+        result = transport.post(self._api.path, body, self._seconds_left(deadline), reader.add)
         return self._read_streamed(reader, result, query, deadline, emit)
 
     async def astream(self, request: ModelRequest, deadline: Deadline, emit: Emit) -> ModelAnswer:
-        left_s = self._seconds_left(deadline)
-        if left_s <= 0:
+        if not await self._is_ready_on_loop(deadline):
             return _TOO_LATE
         query = self._query(request)
         reader = self._stream_reader(query, emit)
-        result = await self._connect().apost(self._api.path, self._streaming_body(query), left_s, reader.add)
+        transport, body = self._connect(), self._streaming_body(query)
+        result = await transport.apost(self._api.path, body, self._seconds_left(deadline), reader.add)
         return self._read_streamed(reader, result, query, deadline, emit)
 
     # --- the request
 
     def _seconds_left(self, deadline: Deadline) -> float:
         return min(self._timeout_s, deadline.remaining_s())
+
+    def _is_ready(self, deadline: Deadline) -> bool:
+        """Whether there is time to send, and the SDK is loaded. That takes a second or more at the first request, and is done
+        in another thread: an import that an exception from outside cuts short would leave its lock taken."""
+        left_s = self._seconds_left(deadline)
+        if left_s > 0 and not _is_sdk_loaded():
+            try:
+                run_within(left_s, _SENDING, _load_sdk)
+            except TimeoutError:
+                return False
+        return left_s > 0
+
+    async def _is_ready_on_loop(self, deadline: Deadline) -> bool:
+        left_s = self._seconds_left(deadline)
+        if left_s > 0 and not _is_sdk_loaded():
+            try:
+                await arun_within(left_s, _SENDING, _load_sdk)
+            except TimeoutError:
+                return False
+        return left_s > 0
 
     def _query(self, request: ModelRequest) -> _Query:
         return _Query(request, self._server_schema(request), self._capabilities or self._initial_capabilities())
@@ -256,10 +281,10 @@ class OpenAIModel:
         transport: Transport
         if self._client is None and self._async_client is None:
             server = self._server()
-            transport = import_module("llmguard.models.openai.sdk_transport").SDKTransport(server)
+            transport = _load_sdk().SDKTransport(server)
             key, url = server.api_key, server.base_url
         else:
-            create = import_module("llmguard.models.openai.user_client").UserClientTransport
+            create = import_module(_SENDING).UserClientTransport
             transport = create(self._client, self._async_client, self._max_reply_bytes, process=self._process)
             key = str(getattr(self._client or self._async_client, "api_key", ""))
             url = str(getattr(self._client or self._async_client, "base_url", ""))
@@ -372,6 +397,17 @@ def _read_whole(exchange: HTTPExchange, query: _Query, api: ApiFormat) -> ModelA
         text = f"expected JSON, found {kind} that begins {start!r} ({error})" if exchange.body else "no body"
         return malformed_reply(text)
     return api.read_reply(reply, query.request, query.capabilities)
+
+
+def _load_sdk() -> ModuleType:
+    """The module that sends over clients of our own."""
+    import_module(_SENDING)
+    return import_module("llmguard.models.openai.sdk_transport")
+
+
+def _is_sdk_loaded() -> bool:
+    """Whether `_load_sdk` takes no time: what the module defines comes after what it imports."""
+    return hasattr(sys.modules.get(_SENDING), "UserClientTransport")
 
 
 def _refuse_name(model: str) -> None:

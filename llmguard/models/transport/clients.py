@@ -11,6 +11,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from llmguard.core.canonical import Json
 from llmguard.core.errors import UsageError
+from llmguard.models.transport.connection_pool import LockFreePool
 from llmguard.models.transport.exchange import CappedBody
 from llmguard.models.transport.failures import exception_text
 from llmguard.models.transport.http_libraries import httpcore, httpx
@@ -22,17 +23,19 @@ _BODY_HEADERS = (b"content-encoding", b"content-length", b"transfer-encoding")
 
 
 class BoundedTransport(httpx.BaseTransport):
-    """One pool of connections; a reply is read as a whole, up to a size limit."""
+    """Connections that are kept; a reply is read as a whole, up to a size limit."""
 
     def __init__(self, base_url: str, max_reply_bytes: int) -> None:
         proxy = proxy_for(base_url)
         make = partial(httpcore.HTTPProxy, **proxy) if proxy else httpcore.ConnectionPool
-        self._pool = make(network_backend=BoundedBackend(), **_pool_options(base_url))
+        self._pool = LockFreePool(make(network_backend=BoundedBackend(), **_pool_options(base_url)))
         self._max_reply_bytes = max_reply_bytes
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
+        core_request = _core_request(request)
+        connection = self._pool.take(core_request.url.origin)
         try:
-            reply = self._pool.handle_request(_core_request(request))
+            reply = connection.handle_request(core_request)
             body = CappedBody(_header(reply, b"content-encoding"), self._max_reply_bytes)
             on_chunk = _on_chunk_of(request)
             try:
@@ -45,6 +48,7 @@ class BoundedTransport(httpx.BaseTransport):
             raise httpx.ReadTimeout(str(error)) from error
         except _NETWORK_ERRORS as error:
             raise httpx.NetworkError(exception_text(error)) from error
+        self._pool.give_back(connection)
         return _response(reply, body)
 
     def close(self) -> None:
@@ -100,7 +104,7 @@ class BoundedClient(httpx.Client):
         return response
 
     def __del__(self) -> None:
-        # A fork must not take the lock of its parent's pool; a client whose constructor raised has no pool.
+        # A fork leaves its parent's connections open; a client whose constructor raised has none.
         if os.getpid() == self._process and hasattr(self, "_direct"):
             self._direct.close()
 

@@ -5,9 +5,13 @@ llmguard uses what both have. Loaded at the first request, because importing the
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import openai
+
+if TYPE_CHECKING:
+    from httpcore2._backends.sync import SyncStream as _Stream
 
 if TYPE_CHECKING or any(kind.__module__ == "httpx2" for kind in openai.DefaultHttpxClient.__mro__):
     import httpcore2 as httpcore
@@ -16,4 +20,7 @@ else:
     import httpcore
     import httpx
 
-__all__ = ["httpcore", "httpx"]
+# The stream around a connected socket: httpcore exports only what also connects it, and looks the name up without a limit.
+SyncStream: type[_Stream] = import_module(f"{httpcore.__name__}._backends.sync").SyncStream
+
+__all__ = ["SyncStream", "httpcore", "httpx"]

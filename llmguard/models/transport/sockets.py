@@ -2,7 +2,7 @@
 
 httpx's timeouts are per read, so a server that sends a byte now and then is never late. Here a request carries one
 `ShrinkingTimeout`. httpcore passes it to each use of the socket, which asks it for the time left; that also bounds
-headers that arrive byte by byte. Name resolution in a sync request is not bounded.
+headers that arrive byte by byte. Names are resolved elsewhere (`names`), and no request waits for that past its time.
 """
 
 from __future__ import annotations
@@ -11,12 +11,20 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from llmguard.core.canonical import Json
-from llmguard.models.transport.http_libraries import httpcore
+from llmguard.models.transport.background import arun_within, run_within
+from llmguard.models.transport.http_libraries import SyncStream, httpcore
+from llmguard.models.transport.names import Address, literal_address, look_up
 
 _WRITE_SIZE = 16_384
 """Bytes written before the clock is read again: one TLS record."""
+
+_ATTEMPT_S = 2.0
+"""For one address of a name that has others: the longest that RFC 8305 (section 8) waits before the next one is tried."""
+_UNBOUNDED_S = 86_400.0
+"""A day; timers of operating systems overflow somewhere above."""
 
 
 class ShrinkingTimeout(float):
@@ -98,22 +106,49 @@ class BoundedBackend(httpcore.SyncBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
+        left = _attempt_s(timeout)
+        try:
+            addresses = literal_address(host, port) or run_within(left, (host, port), partial(look_up, host, port))
+        except TimeoutError:
+            raise httpcore.ConnectTimeout(f"{host} was not resolved in time") from None
+        except (OSError, RuntimeError) as error:  # RuntimeError: no thread can be started
+            raise httpcore.ConnectError(f"{host}: {error}") from error
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
-        for address in _addresses(host, port):  # httpcore's own loop would give each address the full timeout
+        for number, address in enumerate(addresses, 1):
             try:
-                return BoundedStream(
-                    super().connect_tcp(address, port, seconds_left(timeout), local_address, socket_options)
-                )
-            except httpcore.ConnectError as error:
-                failure = error
+                seconds = _attempt_s(timeout, is_last=number == len(addresses))
+                return BoundedStream(SyncStream(_connected(address, seconds, local_address, socket_options or ())))
+            except TimeoutError as error:
+                failure = httpcore.ConnectTimeout(str(error))
+            except OSError as error:
+                failure = httpcore.ConnectError(f"{host}: {error}")
         raise failure
 
 
-def _addresses(host: str, port: int) -> list[str]:
+def _connected(
+    address: Address, seconds: float, local_address: str | None, options: Iterable[httpcore.SOCKET_OPTION]
+) -> socket.socket:
+    """A socket that is connected to a resolved address. `socket.create_connection` would look the address up again."""
+    opened = socket.socket(address.family, socket.SOCK_STREAM)
     try:
-        return [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-    except OSError as error:
-        raise httpcore.ConnectError(f"{host}: {error}") from error
+        opened.settimeout(seconds)
+        if local_address is not None:
+            opened.bind((local_address, 0))
+        opened.connect(address.socket_address)
+        for option in (*options, (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)):
+            opened.setsockopt(*option)
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
+def _attempt_s(timeout: float | None, *, is_last: bool = True) -> float:
+    """Seconds for one attempt to connect: all that are left for the last address of a name, a bounded part for the others."""
+    left = seconds_left(timeout)
+    if left is None:
+        left = _UNBOUNDED_S
+    return left if is_last else min(left, _ATTEMPT_S)
 
 
 class AsyncBoundedStream(httpcore.AsyncNetworkStream):
@@ -162,5 +197,22 @@ class AsyncBoundedBackend(httpcore.AnyIOBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        stream = await super().connect_tcp(host, port, seconds_left(timeout), local_address, socket_options)
-        return AsyncBoundedStream(stream)
+        if literal_address(host, port):
+            return AsyncBoundedStream(
+                await super().connect_tcp(host, port, seconds_left(timeout), local_address, socket_options)
+            )
+        try:
+            addresses = await arun_within(_attempt_s(timeout), (host, port), partial(look_up, host, port))
+        except TimeoutError:
+            raise httpcore.ConnectTimeout(f"{host} was not resolved in time") from None
+        except (OSError, RuntimeError) as error:
+            raise httpcore.ConnectError(f"{host}: {error}") from error
+        failure: Exception = httpcore.ConnectError(f"{host} has no address")
+        for number, address in enumerate(addresses, 1):
+            try:
+                seconds = _attempt_s(timeout, is_last=number == len(addresses))
+                stream = await super().connect_tcp(address.host, port, seconds, local_address, socket_options)
+                return AsyncBoundedStream(stream)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+        raise failure
