@@ -45,7 +45,9 @@ def timed(guard: Guard[Any]) -> tuple[str, float]:
     return status, time.monotonic() - began
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of sockets that a killed thread had open
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # of sockets that a killed thread had open
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_killed_threads_hold_up_no_later_call() -> None:
     """40 threads end by an exception from outside at 40 points of their calls; the calls after each take no longer."""

@@ -20,7 +20,6 @@ from llmguard.models.transport.failures import (
     exception_text,
     failure_from_status,
     parse_error_details,
-    read_retry_after_s,
     redacted_line,
 )
 from tests.support.asking import SCHEMA, form, request
@@ -464,29 +463,6 @@ def test_no_shape_of_a_reply_is_an_exception(reply: Any) -> None:
 
 
 # --- failures
-
-
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({"retry-after": "7"}, 7.0),
-        ({"retry-after": "0.5"}, 0.5),
-        ({"retry-after": "-3"}, 0.0),
-        ({"retry-after-ms": "250", "retry-after": "7"}, 0.25),
-        ({"retry-after": "Mon, 23 Nov 2026 12:00:30 GMT"}, 30.0),
-        ({"retry-after": "Mon, 23 Nov 2026 12:00:30"}, 30.0),
-        ({"retry-after": "Mon, 23 Nov 2026 11:00:00 GMT"}, 0.0),
-        ({"retry-after": "soon"}, None),
-        ({"retry-after": "inf"}, None),
-        ({"retry-after": "nan"}, None),
-        ({"retry-after": "9" * 400}, None),
-        ({"retry-after": "Mon, 99 Nov 99999 12:00:00 GMT"}, None),
-        ({}, None),
-    ],
-)
-def test_the_wait_asked_for_is_read(headers: dict[str, str], seconds: float | None) -> None:
-    """Seconds, milliseconds or a date; what is none of them is nothing."""
-    assert read_retry_after_s(headers, NOW) == seconds
 
 
 SPELLINGS = [

@@ -270,7 +270,7 @@ class OpenAIModel:
 
     def _streaming_body(self, query: _Query) -> Json:
         body = {**self._body(query), "stream": True}
-        if self._api.name == "chat" and query.capabilities.is_openai:  # other servers may refuse the member
+        if self._api.name == "chat" and query.capabilities.sends_stream_options:
             body["stream_options"] = {"include_usage": True}
         return body
 
@@ -301,6 +301,7 @@ class OpenAIModel:
         exchange = self._redact_key(result)
         if exchange.status >= 300:
             return self._read_refusal(exchange, query)
+        self._note_success(query)
         return self._finish(_read_whole(exchange, query, self._api), exchange, query)
 
     def _stream_reader(self, query: _Query, emit: Emit) -> StreamReader:
@@ -323,6 +324,7 @@ class OpenAIModel:
         ):
             answer = self._read_result(result, query, deadline)
         else:
+            self._note_success(query)
             exchange, reply = self._redact_key(result), reader.collector.whole_reply()
             if reply is None:
                 usage = read_usage({}, query.request, reader.text)
@@ -343,6 +345,11 @@ class OpenAIModel:
             return replace(answer, text=answer.text[start:end], logprobs=slice_tokens(answer.logprobs, start, end))
         return answer
 
+    def _note_success(self, query: _Query) -> None:
+        """The request got through, so that what was left out of it was refused for itself."""
+        if query.capabilities.last_proven is not None and self._capabilities == query.capabilities:
+            self._capabilities = query.capabilities.proven()
+
     def _read_refusal(self, exchange: HTTPExchange, query: _Query) -> ModelFailure:
         """The failure. Where a simpler request may succeed, the next one is simpler."""
         details = parse_error_details(exchange.body)
@@ -350,12 +357,14 @@ class OpenAIModel:
         if failure.kind not in ("bad_request", "not_found", "server_error") and exchange.status != FORBIDDEN:
             return failure
         request = query.request
-        features = RequestFeatures(request.model, request.sampling, request.output is not None, self._logprobs)
+        features = RequestFeatures(
+            request.model, request.sampling, query.schema is not None, self._logprobs, query.is_strict
+        )
         simpler = query.capabilities.simplify(exchange.status, details, features)
+        if self._capabilities == query.capabilities:  # else another thread has changed them meanwhile
+            self._capabilities = simpler or query.capabilities.disproven()
         if simpler is None:
             return failure
-        if self._capabilities == query.capabilities:  # else another thread has changed them meanwhile
-            self._capabilities = simpler
         return replace(failure, kind="bad_request", downgraded=True)
 
     def _redact_key(self, exchange: HTTPExchange) -> HTTPExchange:
@@ -372,6 +381,10 @@ class _Query:
     request: ModelRequest
     schema: ServerSchema | None
     capabilities: ServerCapabilities
+
+    @property
+    def is_strict(self) -> bool:
+        return self.schema is not None and self.schema.is_strict and self.capabilities.sends_strict
 
     @property
     def is_wrapped(self) -> bool:

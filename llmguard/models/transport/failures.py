@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+import re
 from dataclasses import dataclass
 from datetime import datetime
 
 from llmguard.core.canonical import Json
-from llmguard.core.messages import NO_USAGE, FailureKind, ModelFailure, Usage
+from llmguard.core.messages import NO_USAGE, TRANSPORT, FailureKind, ModelFailure, Usage
 from llmguard.core.redaction import redact_text
 from llmguard.models.transport.exchange import HTTPExchange, parse_json_body
+from llmguard.models.transport.waits import read_retry_after_s, read_wait_s
 
 MESSAGE_LIMIT = 300
 """Characters of a failure's message: it is shown in one line of a terminal or a page."""
@@ -49,6 +49,7 @@ _BY_CODE: dict[str, FailureKind] = {
     "overloaded_error": "overloaded",
     "rate_limit_error": "rate_limited",
     "rate_limit_exceeded": "rate_limited",
+    "request_too_large": "context_length",  # Anthropic
     "server_is_overloaded": "overloaded",
     "tool_use_failed": "malformed",  # Groq
 }
@@ -60,7 +61,11 @@ _TOO_LONG_PHRASES = (
     "prompt is too long",
     "too many tokens",
     "input is too long",
+    "request too large",
 )
+# OpenAI and Groq: "… tokens per min (TPM): Limit 20000, Requested 31000." More than the whole limit never fits in, however
+# long one waits; less than it ("Limit 20000, Used 19000, Requested 2000") does.
+_LIMIT_AND_REQUEST = re.compile(r"\blimit:?\s{0,2}([\d,]{1,15})\b.{0,80}?\brequested:?\s{0,2}([\d,]{1,15})", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +93,12 @@ def parse_error_details(body: bytes) -> ErrorDetails:
     if isinstance(error, str):
         return ErrorDetails(error[:_READ_LIMIT])
     if not isinstance(error, dict):
-        return ErrorDetails(body[:_READ_LIMIT].decode("utf-8", "replace"))
+        return ErrorDetails(body[:_READ_LIMIT].decode("utf-8", "replace"), param=_param(reply))
     message = error.get("message")
     return ErrorDetails(
         message[:_READ_LIMIT] if isinstance(message, str) else body[:_READ_LIMIT].decode("utf-8", "replace"),
         _codes(error),
-        error["param"][:100] if isinstance(error.get("param"), str) else "",
+        _param(error),
         _status_of_code(error.get("code")),
     )
 
@@ -107,9 +112,20 @@ def failure_from_status(exchange: HTTPExchange, details: ErrorDetails, now: date
         kind,
         redacted_line(f"HTTP {exchange.status}: {details.message or 'no body'}"),
         status=exchange.status,
-        retry_after_s=read_retry_after_s(exchange.headers, now),
+        retry_after_s=_wait_s(exchange, details, kind, now),
         raw=exchange.body,
     )
+
+
+def _wait_s(exchange: HTTPExchange, details: ErrorDetails, kind: FailureKind, now: datetime) -> float | None:
+    """The wait that is asked for. Words and members are read only where a wait helps: elsewhere they may be the user's own."""
+    if kind not in TRANSPORT:
+        return read_retry_after_s(exchange.headers, now)
+    try:
+        reply = parse_json_body(exchange.body)
+    except ValueError:
+        reply = None
+    return read_wait_s(exchange.headers, reply, details.message, now)
 
 
 def failure_from_error(error: Json, usage: Usage) -> ModelFailure:
@@ -145,31 +161,16 @@ def exception_text(error: BaseException) -> str:
     return type(error).__name__
 
 
-def read_retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
-    """The seconds that the server asks to wait (RFC 9110, 10.2.3: seconds or a date; OpenAI adds milliseconds)."""
-    for name, unit_s in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        seconds = _parse_number(headers.get(name, ""))
-        if seconds is not None:
-            return max(0.0, seconds * unit_s)
-    return _seconds_until(headers["retry-after"], now) if "retry-after" in headers else None
-
-
-def _seconds_until(date: str, now: datetime) -> float | None:
-    from email.utils import parsedate_to_datetime  # takes 10 ms to import, and few servers send dates
-
-    try:
-        until = parsedate_to_datetime(date)
-        return max(0.0, (until if until.tzinfo else until.replace(tzinfo=now.tzinfo)).timestamp() - now.timestamp())
-    except (ValueError, TypeError, OverflowError):
-        return None
-
-
-def _parse_number(text: str) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
+def _param(error: Json) -> str:
+    """The parameter that an error names as its cause: OpenAI's `param`, FastAPI's `detail[0].loc` without "body"."""
+    if not isinstance(error, dict):
+        return ""
+    param, details = error.get("param"), error.get("detail")
+    if isinstance(param, str):
+        return param[:100]
+    place = details[0].get("loc") if isinstance(details, list) and details and isinstance(details[0], dict) else None
+    names = [str(step) for step in place if step != "body"] if isinstance(place, list) else []
+    return ".".join(names)[:100]
 
 
 def _find_error(reply: Json) -> Json:
@@ -188,14 +189,26 @@ def _status_of_code(code: Json) -> int | None:
 
 
 def _failure_kind(status: int, details: ErrorDetails) -> FailureKind:
+    is_too_large = status in (413, 429) and _exceeds_limit(details.text)
     for code in details.code:
-        if code in _BY_CODE and not (status == 413 and code == "rate_limit_exceeded"):
+        if code in _BY_CODE and not (_BY_CODE[code] == "rate_limited" and (status == 413 or is_too_large)):
             return _BY_CODE[code]
+    if is_too_large:
+        return "context_length"
     if status in (400, 413, 422, 500) and any(phrase in details.text for phrase in _TOO_LONG_PHRASES):
         return "context_length"
     if status >= 500:
         return _BY_STATUS.get(status, "server_error")
     return _BY_STATUS.get(status, "bad_request")
+
+
+def _exceeds_limit(text: str) -> bool:
+    """Whether one request is larger than what the server takes in its whole time span."""
+    found = _LIMIT_AND_REQUEST.search(text)
+    if found is None:
+        return "request too large" in text
+    limit, requested = (int(number.replace(",", "") or 0) for number in found.groups())
+    return requested > limit
 
 
 def _redirect_failure(exchange: HTTPExchange) -> ModelFailure:
