@@ -45,10 +45,12 @@ class _Work(Generic[T]):
     def run(self, key: Hashable, context: Context) -> None:
         _running[key] = cast("_Work[object]", self)
         try:
-            self.ended = _Ended(context.run(self._function))
-        except BaseException as error:
-            self.ended = _Ended(error=error)
-        _running.pop(key, None)
+            ended = _Ended(context.run(self._function))
+        except Exception as error:
+            ended = _Ended(error=error)
+        finally:
+            _running.pop(key, None)
+        self.ended = ended
         for tell in self.told:  # who joins from now on finds `ended`
             tell(self.ended)
 
