@@ -16,7 +16,7 @@ import pytest
 from llmguard import Guard, OpenAIModel, constant
 from llmguard.models.transport.background import arun_within, run_within
 from llmguard.models.transport.connection_pool import LockFreePool
-from llmguard.models.transport.names import literal_address, look_up
+from llmguard.models.transport.names import literal_address, resolve_name
 from tests.support.fault_server import FaultServer, answer, chat
 
 pytestmark = pytest.mark.loopback
@@ -145,7 +145,7 @@ def test_addresses_of_both_kinds_are_tried_in_turn(monkeypatch: pytest.MonkeyPat
     six = [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", (f"::{number}", 80, 0, 0)) for number in (1, 2, 3)]
     four = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 80))]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [*six, *four])
-    assert [each.host for each in look_up("two.example", 80)] == ["::1", "127.0.0.1", "::2", "::3"]
+    assert [each.host for each in resolve_name("two.example", 80)] == ["::1", "127.0.0.1", "::2", "::3"]
 
 
 def test_work_that_is_late_is_left() -> None:
@@ -189,13 +189,13 @@ def test_the_pool_keeps_what_is_open_and_read() -> None:
     first, second, unread = Connection(), Connection(), Connection()
     unread.idle = False
     for each in (first, second, unread):
-        pool.give_back(each)
-    assert (pool.take(None), unread.closed) == (second, True)  # type: ignore[arg-type]
+        pool.release(each)
+    assert (pool.acquire(None), unread.closed) == (second, True)  # type: ignore[arg-type]
     first.expired = True
-    pool.give_back(second)
-    assert (first.closed, pool.take(None)) == (True, second)  # type: ignore[arg-type]
+    pool.release(second)
+    assert (first.closed, pool.acquire(None)) == (True, second)  # type: ignore[arg-type]
     many = [Connection() for _ in range(130)]
     for each in many:
-        pool.give_back(each)
+        pool.release(each)
     pool.close()
     assert all(each.closed for each in many)

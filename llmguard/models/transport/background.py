@@ -12,7 +12,7 @@ import asyncio
 import os
 from _thread import start_new_thread
 from collections.abc import Callable, Hashable
-from contextvars import Context, copy_context
+from contextvars import copy_context
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar, cast
 
@@ -22,57 +22,57 @@ _running: dict[Hashable, _Work[object]] = {}
 """By key and process: in a forked child the parent's threads do not exist."""
 
 
-class _Ended(Generic[T]):
+class _Result(Generic[T]):
     """What the work returned, or raised."""
 
     def __init__(self, value: T | None = None, error: BaseException | None = None) -> None:
-        self.value, self.error = value, error
+        self._value, self._error = value, error
 
     def result(self) -> T:
-        if self.error is not None:
-            raise self.error
-        return cast(T, self.value)
+        if self._error is not None:
+            raise self._error
+        return cast(T, self._value)
 
 
 class _Work(Generic[T]):
-    """One piece of work in progress, and who is to be told when it has ended."""
+    """One piece of work in progress, and who is to be told when it has finished."""
 
     def __init__(self, function: Callable[[], T]) -> None:
         self._function = function
-        self.told: list[Callable[[_Ended[T]], object]] = []
-        self.ended: _Ended[T] | None = None
+        self.waiting: list[Callable[[_Result[T]], object]] = []
+        self.finished: _Result[T] | None = None
 
-    def run(self, key: Hashable, context: Context) -> None:
+    def execute(self, key: Hashable) -> None:
         _running[key] = cast("_Work[object]", self)
         try:
-            ended = _Ended(context.run(self._function))
+            finished = _Result(self._function())
         except Exception as error:
-            ended = _Ended(error=error)
+            finished = _Result(error=error)
         finally:
             _running.pop(key, None)
-        self.ended = ended
-        for tell in self.told:  # who joins from now on finds `ended`
-            tell(self.ended)
+        self.finished = finished
+        for tell in self.waiting:  # who joins from now on finds `finished`
+            tell(self.finished)
 
 
-def _join(key: Hashable, function: Callable[[], T], tell: Callable[[_Ended[T]], object]) -> None:
+def _join(key: Hashable, function: Callable[[], T], tell: Callable[[_Result[T]], object]) -> None:
     """Have `tell` called, in whichever thread, with what `function` gives, or what the same work in progress gives. It may be
     called twice."""
     key = (os.getpid(), key)
     work = cast("_Work[T] | None", _running.get(key))
     if work is None:
         work = _Work(function)
-        work.told.append(tell)
-        start_new_thread(work.run, (key, copy_context()))
+        work.waiting.append(tell)
+        start_new_thread(copy_context().run, (work.execute, key))
         return
-    work.told.append(tell)
-    if work.ended is not None:
-        tell(work.ended)
+    work.waiting.append(tell)
+    if work.finished is not None:
+        tell(work.finished)
 
 
 def run_within(seconds: float, key: Hashable, function: Callable[[], T]) -> T:
     """What `function` returns or raises; TimeoutError after `seconds`. What has the same key at the same time is done once."""
-    inbox: SimpleQueue[_Ended[T]] = SimpleQueue()
+    inbox: SimpleQueue[_Result[T]] = SimpleQueue()
     _join(key, function, inbox.put)
     try:
         return inbox.get(timeout=max(0.0, seconds)).result()
@@ -83,15 +83,15 @@ def run_within(seconds: float, key: Hashable, function: Callable[[], T]) -> T:
 async def arun_within(seconds: float, key: Hashable, function: Callable[[], T]) -> T:
     """The same on an event loop, whose own threads are not used: `asyncio.run` waits for those at its end."""
     loop = asyncio.get_running_loop()
-    arrived: asyncio.Future[_Ended[T]] = loop.create_future()
+    arrived: asyncio.Future[_Result[T]] = loop.create_future()
 
-    def settle(ended: _Ended[T]) -> None:
+    def settle(finished: _Result[T]) -> None:
         if not arrived.done():
-            arrived.set_result(ended)
+            arrived.set_result(finished)
 
-    def tell(ended: _Ended[T]) -> None:
+    def tell(finished: _Result[T]) -> None:
         try:
-            loop.call_soon_threadsafe(settle, ended)
+            loop.call_soon_threadsafe(settle, finished)
         except RuntimeError:  # the loop is closed: no one waits any more
             return
 

@@ -33,7 +33,7 @@ class BoundedTransport(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         core_request = _core_request(request)
-        connection = self._pool.take(core_request.url.origin)
+        connection = self._pool.acquire(core_request.url.origin)
         try:
             reply = connection.handle_request(core_request)
             body = CappedBody(_header(reply, b"content-encoding"), self._max_reply_bytes)
@@ -48,7 +48,7 @@ class BoundedTransport(httpx.BaseTransport):
             raise httpx.ReadTimeout(str(error)) from error
         except _NETWORK_ERRORS as error:
             raise httpx.NetworkError(exception_text(error)) from error
-        self._pool.give_back(connection)
+        self._pool.release(connection)
         return _response(reply, body)
 
     def close(self) -> None:

@@ -25,7 +25,7 @@ class LockFreePool:
         self._factory = factory
         self._idle: deque[Json] = deque()
 
-    def take(self, origin: httpcore.Origin) -> Json:
+    def acquire(self, origin: httpcore.Origin) -> Json:
         """The connection that was used last, if its server still holds it open; else a new one, not yet opened."""
         while (connection := self._pop()) is not None:
             if connection.is_available() and not connection.has_expired():
@@ -33,7 +33,7 @@ class LockFreePool:
             connection.close()
         return self._factory.create_connection(origin)
 
-    def give_back(self, connection: Json) -> None:
+    def release(self, connection: Json) -> None:
         """Keep it for the next request, if its reply was read to the end; it closes with one that waited too long."""
         if not connection.is_idle():
             connection.close()

@@ -34,7 +34,7 @@ def literal_address(host: str, port: int) -> tuple[Address, ...]:
     return (Address(socket.AF_INET6, (host, port, 0, 0)),)
 
 
-def look_up(host: str, port: int) -> tuple[Address, ...]:
+def resolve_name(host: str, port: int) -> tuple[Address, ...]:
     """The addresses of a name in the system's order, IPv6 and IPv4 in turn (RFC 8305, section 4), so that one that leads
     nowhere costs one attempt. Takes as long as the name server takes."""
     found = [

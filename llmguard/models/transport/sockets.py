@@ -16,7 +16,7 @@ from functools import partial
 from llmguard.core.canonical import Json
 from llmguard.models.transport.background import arun_within, run_within
 from llmguard.models.transport.http_libraries import SyncStream, httpcore
-from llmguard.models.transport.names import Address, literal_address, look_up
+from llmguard.models.transport.names import Address, literal_address, resolve_name
 
 _WRITE_SIZE = 16_384
 """Bytes written before the clock is read again: one TLS record."""
@@ -108,7 +108,7 @@ class BoundedBackend(httpcore.SyncBackend):
     ) -> httpcore.NetworkStream:
         left = _attempt_s(timeout)
         try:
-            addresses = literal_address(host, port) or run_within(left, (host, port), partial(look_up, host, port))
+            addresses = literal_address(host, port) or run_within(left, (host, port), partial(resolve_name, host, port))
         except TimeoutError:
             raise httpcore.ConnectTimeout(f"{host} was not resolved in time") from None
         except (OSError, RuntimeError) as error:  # RuntimeError: no thread can be started
@@ -202,7 +202,7 @@ class AsyncBoundedBackend(httpcore.AnyIOBackend):
                 await super().connect_tcp(host, port, seconds_left(timeout), local_address, socket_options)
             )
         try:
-            addresses = await arun_within(_attempt_s(timeout), (host, port), partial(look_up, host, port))
+            addresses = await arun_within(_attempt_s(timeout), (host, port), partial(resolve_name, host, port))
         except TimeoutError:
             raise httpcore.ConnectTimeout(f"{host} was not resolved in time") from None
         except (OSError, RuntimeError) as error:
