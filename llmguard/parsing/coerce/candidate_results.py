@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from llmguard.core.canonical import Json
+from llmguard.core.messages import FailureKind
 from llmguard.core.outcome import Repair, Violation, Violations
 from llmguard.parsing.coerce.echoes import is_placeholder, is_schema_echo, may_echo
 from llmguard.parsing.coerce.fits import Fit
@@ -16,6 +17,7 @@ from llmguard.parsing.coerce.schema_plan import CoercionPlan, plan_of
 from llmguard.parsing.syntax import Candidate
 from llmguard.schema import Schema
 from llmguard.schema.keywords import as_tokens
+from llmguard.schema.navigate import value_at
 
 # How strongly the words around a value present it as the answer; the other roles never are the answer.
 _LEVEL = {"final": 2, "answer": 1, "plain": 0, "option": -1}
@@ -39,6 +41,13 @@ class CandidateResult(NamedTuple):
     def refused(self) -> bool:
         """Whether its text has no single reading, so that there is no value at all."""
         return bool(self.candidate.refused)
+
+    @property
+    def failure(self) -> FailureKind:
+        """What a value that is not read is called: one whose text ends before it does was cut, whatever the server says."""
+        if not self.refused:
+            return "schema"
+        return "truncated" if self.violations[0].rule.startswith("unterminated") else "unparsable"
 
     @property
     def parsed(self) -> tuple[Json, ...]:
@@ -83,14 +92,14 @@ class CandidateReader:
 
     def _misplaced(self, candidate: Candidate) -> Violation | None:
         """A missing closer may have been an inner one: refused unless the schema says where each entry belongs."""
-        doubtful = [pointer for pointer in candidate.unsure if not self._belongs(pointer)]
+        doubtful = [pointer for pointer in candidate.unsure if not self._belongs(pointer, candidate.value)]
         if not doubtful:
             return None
         message = "a closing bracket is missing, and it is not clear where"
         return Violation(doubtful[0], "ambiguous_brackets", message, "each bracket closed")
 
-    def _belongs(self, pointer: str) -> bool:
-        """Whether the object at `pointer` and the one around it share no property, so that nothing can have moved."""
+    def _belongs(self, pointer: str, value: Json) -> bool:
+        """Whether the object at `pointer` names each of its members, and the one around it none, so that nothing can have moved."""
         node = outer = self.root
         for name in as_tokens(pointer):
             outer = node
@@ -100,5 +109,7 @@ class CandidateReader:
                 node = self.plan.node(node.items)
             else:
                 return False
-        both = node.properties.keys() & outer.properties.keys()
-        return "object" in node.types and bool(node.properties) and not both
+        members = value_at(value, as_tokens(pointer))
+        if "object" not in node.types or not isinstance(members, dict):
+            return False
+        return all(node.property_for(key) and not outer.property_for(key) for key in members)

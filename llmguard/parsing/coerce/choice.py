@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from llmguard.core.messages import FailureKind
 from llmguard.core.outcome import Repair, Violation
 from llmguard.parsing.coerce.candidate_results import CandidateReader, CandidateResult
 from llmguard.parsing.coerce.result import Reading, no_reading, valid_reading
@@ -91,5 +90,4 @@ def _ambiguous(count: int) -> Reading:
 
 def _invalid(results: list[CandidateResult]) -> Reading:
     best = max(results, key=lambda one: (one.level, one.candidate.start))
-    failure: FailureKind = "unparsable" if best.refused else "schema"
-    return Reading(None, best.violations, best.repairs, failure, best.parsed)
+    return Reading(None, best.violations, best.repairs, best.failure, best.parsed)

@@ -15,7 +15,22 @@ _MONEY_TUPLE = Pattern(r"\(\s*-?[$€£]?[0-9]{1,3}(?:,[0-9]{3})++(?:\.[0-9]*)?\
 _GOES_ON = Pattern(rf"[\s\]}}]*+,\s*+(?:[{OPENING}\-0-9]|true|false|null)")
 _CLOSES_MORE = Pattern(r"\s*+[\]}]")
 _BEGUN_LINE = Pattern(r"\n[ \t]++\Z")
+_ENDS_HERE = Pattern(r"\s*+(?:(?:`{3,}+|~{3,}+)\s*+)?+\Z")
+_LEFT_OVER = Pattern(
+    rf"[\s\]}}]*+(?=[^\[\]{{}}]*?(?:[{OPENING}0-9]|\b(?:true|false|null|True|False|None)\b))[^\[\]{{}}]++[\]}}]"
+    rf"|[ \t]*+(?:[{OPENING}][^\n{OPENING}]{{0,200}}+[{OPENING}]|-?[0-9][0-9.eE+\-]*+)[ \t]*+(?:[,\]}}\n]|\Z)"
+)
 _LOOK_BACK = 200
+
+
+def has_left_over(text: str, end: int) -> bool:
+    """Whether what follows a value that ends there was a part of it: texts or numbers, and a bracket that closes nothing, as
+    after a list that was closed too early. `extra` closers alone are none.
+
+    >>> has_left_over('["a"] "b", "c"]', 5), has_left_over('["a"]] and so on', 5)
+    (True, False)
+    """
+    return bool(_LEFT_OVER.match(text, end))
 
 
 @dataclass(slots=True, eq=False)
@@ -87,8 +102,8 @@ class Containers:
         frame = self.frames[-1]
         if cut:
             self.note("truncated", self.text[-40:], "")
-        elif not frame.ready or frame.comma or _BEGUN_LINE.search(self.text):
-            raise Unreadable("unterminated", "the text ends in the middle of a value", len(self.text))
+        elif not self._lacks_only_the_last_brace(at):
+            raise Unreadable("unterminated", "the text ends before its value does", at, len(self.text))
         else:
             self._doubt_inner_closers(at)
         while self.frames:
@@ -107,12 +122,21 @@ class Containers:
     def _steps(self) -> list[str | int]:
         return [frame.key if frame.is_object else max(len(frame.value) - frame.ready, 0) for frame in self.frames]
 
+    def _lacks_only_the_last_brace(self, at: int) -> bool:
+        """Whether only the outermost object is open, after a whole member, where the text ends or the fence around it. Any list
+        may have had more items, and a closer inside may have had more members before it: then the reply was cut."""
+        frame = self.frames[-1]
+        is_whole = frame.is_object and frame.ready and not frame.comma and len(self.frames) == 1
+        return is_whole and bool(_ENDS_HERE.match(self.text, at)) and not _BEGUN_LINE.search(self.text)
+
     def _is_half_an_item(self) -> bool:
         return len(self.frames) > 1 and self.frames[-1].opener != "[" and self.frames[-2].opener == "["
 
     def _close_forgotten(self, closer: str, at: int) -> None:
         if all(closer != _CLOSER[frame.opener] for frame in self.frames):
             raise Unreadable("stray_closer", f"{closer!r} closes nothing", at)
+        if self.early >= 0:
+            raise Unreadable("ambiguous_brackets", "several closing brackets are missing", at)
         while closer != _CLOSER[self.frames[-1].opener]:
             self.note("missing_closer", "", _CLOSER[self.frames[-1].opener])
             self._doubt_inner_closers(at)

@@ -10,6 +10,7 @@ from llmguard.core.canonical import Json
 from llmguard.core.outcome import Repair, Violation
 from llmguard.core.patterns import Pattern
 from llmguard.parsing.syntax.candidates import Candidate, Parsed
+from llmguard.parsing.syntax.containers import has_left_over
 from llmguard.parsing.syntax.notes import Ledger, around, cut_middle
 from llmguard.parsing.syntax.roles import Role, role_after_correction, role_of, taken_back
 from llmguard.parsing.syntax.strict import NotStrict, load_at
@@ -171,7 +172,7 @@ class _Search:
         following = self.text[result.end : result.end + 1]
         if result.ledger and (following.isalnum() or following == '"'):
             return True
-        if _GOES_ON.match(self.text, result.end):
+        if _GOES_ON.match(self.text, result.end) or has_left_over(self.text, result.end):
             return True
         return (result.doubtful or start == self.first) and bool(_MORE.match(self.text, result.end))
 
