@@ -99,7 +99,7 @@ def test_a_bare_value_after_a_thought_is_read(text: str, value: int | None) -> N
         '{"Name": "Ada", "AGE": "36"}',
         '"{\\"name\\": \\"Ada\\", \\"age\\": 36}"',
         '{"type": "function", "arguments": {"name": "Ada", "age": 36}}',
-        "Person(name='Ada', age=36)",
+        "dict(name='Ada', age=36)",
     ],
 )
 def test_the_answer_is_found_and_unwrapped(text: str) -> None:

@@ -246,3 +246,153 @@ def test_a_stream_does_not_judge_what_may_be_left_out() -> None:
     assert lenient.violation is None and judging.violation is not None
     lenient.feed('"sku": 2, "n": 3}')
     assert lenient.violation is not None and lenient.violation.rule == "duplicate_key"
+
+
+# ------------------------------------------------------------------------------------------- closers
+
+OWNER = {
+    "type": "object",
+    "properties": {"id": TEXT, "owner": obj(name=TEXT), "locked": {"type": "boolean"}},
+    "required": ["id"],
+}
+
+
+@pytest.mark.parametrize(
+    ("schema", "reply", "value"),
+    [
+        (obj(a=TEXT), '{"a": "x"', {"a": "x"}),
+        (obj(a=TEXT), '{"a": "x"  \n', {"a": "x"}),
+        (obj(a=TEXT), '```json\n{"a": "x"\n```', {"a": "x"}),
+        (obj(a=list_of(TEXT)), '{"a": ["x", "y"]', {"a": ["x", "y"]}),
+        (obj(a=list_of(TEXT), b=TEXT), '{"a": ["x", "y"}', {"a": ["x", "y"]}),
+        (OWNER, '{"id": "1", "owner": {"name": "Kim"}', {"id": "1", "owner": {"name": "Kim"}}),
+    ],
+)
+def test_one_closer_may_be_missing(schema: dict[str, Any], reply: str, value: Json) -> None:
+    """The last brace, or one that another closer stands for."""
+    assert reading(reply, {**schema, "required": []}).value == value
+
+
+@pytest.mark.parametrize(
+    ("schema", "reply"),
+    [
+        (list_of(TEXT), '["a", "b"'),
+        (list_of(TEXT), '```json\n["a", "b"\n```'),
+        (obj(a=list_of(TEXT)), '{"a": ["b", "c"'),
+        (obj(a=list_of(obj(b=TEXT))), '{"a": [{"b": "c"}'),
+        (obj(a=obj(b=TEXT)), '{"a": {"b": "c"'),
+        (obj(a=TEXT), '{"a": "x",'),
+        (obj(a=TEXT), '{"a": "x'),
+        (obj(a=TEXT), '{\n  "a": "x"\n  '),
+    ],
+)
+def test_what_is_open_otherwise_at_the_end_was_cut(schema: Json, reply: str) -> None:
+    """Whatever the server says of its end: a list may have had more items."""
+    assert reading(reply, schema).failure == "truncated"
+
+
+@pytest.mark.parametrize(
+    ("schema", "reply"),
+    [
+        (OWNER, '{"id": "1", "owner": {"name": "Kim", "locked": true}'),
+        (list_of(OWNER), '[{"id": "1", "owner": {"name": "Kim", "locked": true}]'),
+        (OWNER, '{"owner": {"id": "1", "name": "Kim"}'),
+        ({**obj(owner=OWNER)}, '{"owner": {"id": "1"}, "locked": true}}'),
+        (obj(a=list_of(list_of(TEXT))), '{"a": [["x"], ["y"}'),
+        (list_of(TEXT), '["a"] "b", "c"]'),
+        (list_of(TEXT), '["a"] "b"'),
+        (list_of(INTEGER), "[1, 2] 3, 4]"),
+        (list_of(list_of(INTEGER)), "[[1], [2],]\n 3\n ]"),
+        (obj(a=TEXT), '{"a": "x", "a": "y"}'),
+    ],
+)
+def test_members_and_items_that_may_have_moved_are_refused(schema: Json, reply: str) -> None:
+    """A closer inside is missing or too early, and what came after it may belong elsewhere; and a name that says two things."""
+    assert reading(reply, schema).failure == "unparsable"
+
+
+def test_words_after_extra_closers_are_no_left_over() -> None:
+    """One bracket too many, and a sentence."""
+    assert reading('{"a": ["x"]}}\n\nLet me know [if] you need more.', obj(a=list_of(TEXT))).value == {"a": ["x"]}
+
+
+# ------------------------------------------------------------------------------------------- comments and calls
+
+STOCK = {"type": "object", "properties": {"n": INTEGER, "team": TEAM, "box": {}, "lid": {}}}
+
+
+@pytest.mark.parametrize(
+    "words", ["boxes on the pallet", "the count", "see the list", "Anzahl der Kisten", "second pallet"]
+)
+@pytest.mark.parametrize("comment", ["// {}\n", "# {}\n", "/* {} */", "<!-- {} -->"])
+def test_a_comment_that_only_explains_is_dropped(words: str, comment: str) -> None:
+    """In each style; it is a repair."""
+    found = reading(f'{{"n": 8, {comment.format(words)} "team": "billing"}}', STOCK)
+    assert found.value == {"n": 8, "team": "billing"}
+    assert [each.rule for each in found.repairs] == ["comment"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "really 9",
+        "in millions",
+        "thousands",
+        "kg",
+        "per dozen",
+        "%",
+        "EUR",
+        "not sure",
+        "maybe",
+        "should be higher",
+        "was changed",
+        "nicht sicher",
+        "eigentlich mehr",
+        "peut-être",
+        "不是",
+        "shipping",
+        "or shipping",
+        "…",
+        "?",
+    ],
+)
+@pytest.mark.parametrize("comment", ["// {}\n", "/* {} */"])
+def test_a_comment_that_may_change_the_value_refuses_it(words: str, comment: str) -> None:
+    """A number, a unit, a scale, a doubt, a negation, a change, or another member of the enum."""
+    assert reading(f'{{"team": "billing", "n": 8 {comment.format(words)} }}', STOCK).failure == "unparsable"
+
+
+def test_a_comment_may_repeat_what_was_chosen() -> None:
+    """The member that it names is the one beside it."""
+    assert reading('{"team": "billing", // billing as the text says\n "n": 8}', STOCK).value == {
+        "team": "billing",
+        "n": 8,
+    }
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        '{"n": 8, # count, "team": "billing"}',
+        '{"box": {"n": 8 # count }, "lid": 1}',
+        '{\n"n": 8 # count }\n',
+        '{\n"n": 8,\n// "team": "billing"\n}',
+        '{"n": 8, /* "team": "billing" */ "lid": 1}',
+    ],
+)
+def test_a_comment_swallows_no_structure(reply: str) -> None:
+    """A bracket or a quoted key after `#` or `//` may belong to the value, and one in `/* */` may have been meant."""
+    assert reading(reply, STOCK).failure in ("unparsable", "truncated")
+
+
+def test_a_call_with_keywords_is_a_value_of_its_name() -> None:
+    """Python's way to show a value: by its type, or by the name of the guard; a call of anything else is not read."""
+    schema = {**obj(order=TEXT, lines=list_of(obj(sku=TEXT))), "title": "Order"}
+    reply = "{}(order='A1', lines=[{}(sku='x')])"
+    for name, item in (("Order", "Line"), ("models.Order", "Line"), ("triage", "dict")):
+        assert reading(reply.format(name, item), schema, name="triage").value == {
+            "order": "A1",
+            "lines": [{"sku": "x"}],
+        }
+    for name, item in (("cancel", "Line"), ("Order", "Rejected")):
+        assert reading(reply.format(name, item), schema, name="triage").failure == "unparsable"

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from llmguard.core.canonical import Json
 from llmguard.core.messages import FailureKind
 from llmguard.core.outcome import Repair, Violation, Violations
+from llmguard.parsing.coerce.damage import structural_doubt
 from llmguard.parsing.coerce.echoes import is_placeholder, is_schema_echo, may_echo
 from llmguard.parsing.coerce.fits import Fit
 from llmguard.parsing.coerce.fitting import Fitter
@@ -16,8 +17,6 @@ from llmguard.parsing.coerce.rules import ReadingRules
 from llmguard.parsing.coerce.schema_plan import CoercionPlan, plan_of
 from llmguard.parsing.syntax import Candidate
 from llmguard.schema import Schema
-from llmguard.schema.keywords import as_tokens
-from llmguard.schema.navigate import value_at
 
 # How strongly the words around a value present it as the answer; the other roles never are the answer.
 _LEVEL = {"final": 2, "answer": 1, "plain": 0, "option": -1}
@@ -65,7 +64,7 @@ class CandidateReader:
 
     def read(self, candidate: Candidate) -> CandidateResult:
         """The candidate as it is where it fits, else fitted to the schema, with what is wrong then."""
-        if refused := candidate.refused or self._misplaced(candidate):
+        if refused := candidate.refused or structural_doubt(candidate, self.plan, self.rules.name):
             return CandidateResult(replace(candidate, refused=refused), None, (), (refused,))
         wrong = self.schema.violations(candidate.value)
         fit = Fitter(self.plan, self.text, self.rules).fit(candidate.value) if wrong else Fit(candidate.value)
@@ -89,27 +88,3 @@ class CandidateReader:
         reasons = {reason.path: reason for reason in reversed(fit.violations)}
         explained = tuple(reasons.pop(one.path, one) if one.rule != "required" else one for one in violations)
         return explained + tuple(reasons.values())
-
-    def _misplaced(self, candidate: Candidate) -> Violation | None:
-        """A missing closer may have been an inner one: refused unless the schema says where each entry belongs."""
-        doubtful = [pointer for pointer in candidate.unsure if not self._belongs(pointer, candidate.value)]
-        if not doubtful:
-            return None
-        message = "a closing bracket is missing, and it is not clear where"
-        return Violation(doubtful[0], "ambiguous_brackets", message, "each bracket closed")
-
-    def _belongs(self, pointer: str, value: Json) -> bool:
-        """Whether the object at `pointer` names each of its members, and the one around it none, so that nothing can have moved."""
-        node = outer = self.root
-        for name in as_tokens(pointer):
-            outer = node
-            if "object" in node.types and name in node.properties:
-                node = self.plan.node(node.properties[name], name)
-            elif "array" in node.types and node.items:
-                node = self.plan.node(node.items)
-            else:
-                return False
-        members = value_at(value, as_tokens(pointer))
-        if "object" not in node.types or not isinstance(members, dict):
-            return False
-        return all(node.property_for(key) and not outer.property_for(key) for key in members)

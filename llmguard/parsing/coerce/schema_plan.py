@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from llmguard.core.canonical import Json
 from llmguard.parsing.coerce.nodes import Node, node_of
@@ -15,12 +15,21 @@ MAX_PLANS = 64
 
 
 class CoercionPlan:
-    """What coercion knows of one schema. `literals`: the texts that the schema itself lists as values."""
+    """What coercion knows of one schema. `literals`: the texts that the schema itself lists as values; `names`: the titles
+    of its parts, and those of properties."""
 
     def __init__(self, verdicts: Verdicts) -> None:
         self._verdicts = verdicts
         self._nodes: dict[tuple[str, str], Node] = {}
         self.literals = frozenset(_literals(verdicts))
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        names: set[str] = set()
+        for location in self._verdicts.document.locations:
+            title = location.keywords.get("title")
+            names |= {*location.properties, *([title] if isinstance(title, str) else [])}
+        return frozenset(names)
 
     @property
     def root(self) -> Node:

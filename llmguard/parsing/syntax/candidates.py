@@ -16,6 +16,7 @@ class Candidate:
     `complete`: its closing bracket is in the text. `refused`: why the broken text has no single reading; `value` is then
     None. `unsure`: JSON Pointers of containers whose last entries may belong outside, because a closer is missing.
     `role`: what the words around it say. `gap`: nothing but white space and commas since the last one.
+    `comments`: the pointer of the entry before each, and its words. `calls`: the names of what is called with keywords.
     """
 
     value: Json
@@ -27,6 +28,8 @@ class Candidate:
     refused: Violation | None = None
     gap: bool = False
     unsure: tuple[str, ...] = ()
+    comments: tuple[tuple[str, str], ...] = ()
+    calls: tuple[str, ...] = ()
 
     @property
     def may_be_answer(self) -> bool:

@@ -55,7 +55,8 @@ class Containers:
     """The open containers, innermost last, and the value that the outermost becomes.
 
     `unsure`: pointers of containers whose last entries may belong outside; `early`: where one was closed by the closer
-    of another around it, -1 where none was.
+    of another around it, -1 where none was. `comments`: the pointer of the entry before each, and its words; `calls`: what
+    was called with keywords, as `Person(name="Ada")`.
     """
 
     def __init__(self, text: str, max_depth: int) -> None:
@@ -64,6 +65,8 @@ class Containers:
         self.ledger = Ledger()
         self.result: Json = None
         self.unsure: list[str] = []
+        self.comments: list[tuple[str, str]] = []
+        self.calls: list[str] = []
         self.early = -1
         self.closed = True
 
@@ -99,7 +102,6 @@ class Containers:
 
     def finish(self, at: int, *, cut: bool) -> None:
         """The text, or the fence around it, ends at `at` while containers are open."""
-        frame = self.frames[-1]
         if cut:
             self.note("truncated", self.text[-40:], "")
         elif not self._lacks_only_the_last_brace(at):
@@ -119,6 +121,11 @@ class Containers:
         if self.ledger.wants(rule):
             self.ledger.add(rule, pointer(self._steps()), before, after)
 
+    def note_comment(self, rule: str, words: str) -> None:
+        self.note(rule, words, "")
+        if self.frames:
+            self.comments.append((pointer(self._steps()), words))
+
     def _steps(self) -> list[str | int]:
         return [frame.key if frame.is_object else max(len(frame.value) - frame.ready, 0) for frame in self.frames]
 
@@ -135,7 +142,7 @@ class Containers:
     def _close_forgotten(self, closer: str, at: int) -> None:
         if all(closer != _CLOSER[frame.opener] for frame in self.frames):
             raise Unreadable("stray_closer", f"{closer!r} closes nothing", at)
-        if self.early >= 0:
+        if self.early >= 0 or closer != _CLOSER[self.frames[-2].opener]:
             raise Unreadable("ambiguous_brackets", "several closing brackets are missing", at)
         while closer != _CLOSER[self.frames[-1].opener]:
             self.note("missing_closer", "", _CLOSER[self.frames[-1].opener])

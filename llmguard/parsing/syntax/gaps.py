@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from re import IGNORECASE
-
 from llmguard.core.patterns import Pattern
+from llmguard.parsing.syntax.comments import rule_of_comment
 from llmguard.parsing.syntax.containers import Containers
 from llmguard.parsing.syntax.strings import Unreadable
 
 _WHITE = Pattern(r"[ \t\n\r]++")
 _ODD_WHITE = Pattern(r"[\s\ufeff\u200b-\u200d\u2060\x00]++")
 _CLOSERS = {"//": "\n", "#": "\n", "/*": "*/", "<!--": "-->"}
-_DOUBT = Pattern(
-    r"\b(?:approx\w*|roughly|maybe|perhaps|or|probably|possibly|guess\w*|estimat\w*|uncertain|unsure|unknown|unclear"
-    r"|assum\w*|\.\.\.|…|more|omit\w*|remaining|rest|etc|and so on|continu\w*|truncat\w*|same as|repeat\w*"
-    r"|[0-9]+ others?|further|additional\w*|brevity|skip\w*|left out|similar\w*|todo|fixme|placeholder|wrong|incorrect"
-    r"|hypothetical|circa|not (?:sure|certain|[0-9])|or [0-9\"'])|\?|~",
-    IGNORECASE,
-)
-"""A comment that says that the value beside it is uncertain or incomplete."""
-
-_READ_OF_A_COMMENT = 400
-"""Characters of a comment that are searched for such words: a long one is prose, and says it at its beginning."""
 
 
 class Gaps:
@@ -64,6 +52,6 @@ class Gaps:
         end = len(text) if end < 0 else end + len(closer) * (closer != "\n")
         words = text[at:end]
         if words not in self._known:
-            self._known[words] = "doubtful_comment" if _DOUBT.search(words[:_READ_OF_A_COMMENT]) else "comment"
-        self.stack.note(self._known[words], words, "")
+            self._known[words] = rule_of_comment(words, opener, at)
+        self.stack.note_comment(self._known[words], words)
         return end

@@ -84,7 +84,20 @@ def _alone(text: str, body: str, reader: Tolerant) -> Parsed:
         return Parsed((Candidate(None, refused=Violation("", error.rule, error.message)),))
     if body[result.end :].strip(" \t\r\n;"):
         return Parsed((Candidate(None, refused=Violation("", "ambiguous_brackets", "text after the value")),))
-    return Parsed((Candidate(result.value, result.ledger.listed(), 0, len(text), result.closed, unsure=result.unsure),))
+    return Parsed((candidate_of(result, 0, len(text)),))
+
+
+def candidate_of(result: TolerantValue, start: int, end: int) -> Candidate:
+    return Candidate(
+        result.value,
+        result.ledger.listed(),
+        start,
+        end,
+        result.closed,
+        unsure=result.unsure,
+        comments=result.comments,
+        calls=result.calls,
+    )
 
 
 class _Search:
@@ -164,7 +177,7 @@ class _Search:
             result.ledger.wants("extra_closer")
             result.ledger.add("extra_closer", "", extra[1], "")
         end = extra.end() if extra else result.end
-        self.add(Candidate(result.value, result.ledger.listed(), start, end, result.closed, unsure=result.unsure))
+        self.add(candidate_of(result, start, end))
         return end
 
     def goes_on(self, result: TolerantValue, start: int) -> bool:

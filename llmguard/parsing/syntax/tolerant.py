@@ -36,7 +36,7 @@ _FENCES = ("```", "~~~")
 
 class TolerantValue(NamedTuple):
     """A value that was read from broken text, up to `end`. `closed`: its own closers were there; `doubtful`: some were
-    not, so that what follows may belong to it."""
+    not, so that what follows may belong to it. The rest as in `Containers`."""
 
     value: Json
     end: int
@@ -44,6 +44,8 @@ class TolerantValue(NamedTuple):
     ledger: Ledger
     unsure: tuple[str, ...] = ()
     doubtful: bool = False
+    comments: tuple[tuple[str, str], ...] = ()
+    calls: tuple[str, ...] = ()
 
 
 class Tolerant:
@@ -77,7 +79,16 @@ class Tolerant:
                 self.item(frame)
         self.refuse_half_characters()
         doubtful = stack.early >= 0 or not stack.closed
-        return TolerantValue(stack.result, self.position, stack.closed, stack.ledger, tuple(stack.unsure), doubtful)
+        return TolerantValue(
+            stack.result,
+            self.position,
+            stack.closed,
+            stack.ledger,
+            tuple(stack.unsure),
+            doubtful,
+            tuple(stack.comments),
+            tuple(stack.calls),
+        )
 
     def refuse_half_characters(self) -> None:
         if may_have_half_characters(self.text[self.start : self.position]):
@@ -100,6 +111,7 @@ class Tolerant:
 
     def open_call(self, match: re.Match[str]) -> None:
         self.stack.note("call", match[0], "{")
+        self.stack.calls.append(match[0].rstrip("("))
         self.stack.open("call", self.position)
         self.position = match.end()
 
