@@ -19,8 +19,9 @@ FailureKind: TypeAlias = TransportFailure | RequestFailure | ReplyFailure | Verd
 TRANSPORT: frozenset[str] = frozenset(get_args(TransportFailure))
 """Failures that another try may mend."""
 
-FinishReason: TypeAlias = Literal["stop", "length", "content_filter", "stopped"]
-"""`stopped`: a watcher ended the request, because no continuation could mend what it had seen."""
+FinishReason: TypeAlias = Literal["stop", "length", "content_filter", "unknown", "stopped"]
+"""`unknown`: the server gave a reason that is not known; only a text that ends by itself is whole then. `stopped`: a watcher
+ended the request, because no continuation could mend what it had seen."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,14 @@ MAX_DOWNGRADES = 10
 log-probabilities: an adapter that goes on downgrading after that is broken."""
 
 
+UNKNOWN_END = Violation(
+    "",
+    "unknown_finish_reason",
+    "the server ended the reply for a reason that is not known; its value is closed",
+    severity="flag",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """What an attempt asks for: a value of `schema`, or only the `part` of it that was wrong. `leaves_out`: members and items
@@ -155,6 +163,8 @@ def evaluate_reply(policy: Policy, question: Question, answer: ModelAnswer, inpu
         )
     is_merged = question.part is not None  # the reader may have validated a part only
     verdict = validate_value(policy, result.value, inputs, result.repairs, validate=is_merged)
+    if answer.finish_reason == "unknown":
+        verdict = replace(verdict, flags=(*verdict.flags, UNKNOWN_END))
     if not (answer.logprobs and verdict.passed and not is_merged):
         return verdict
     return replace(verdict, support=Support(fields=confidence_by_field(answer, verdict.value)))

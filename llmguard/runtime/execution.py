@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from threading import Event, Lock
 from typing import TypeAlias, cast
 
+from llmguard.core.canonical import Json
 from llmguard.core.effects import Answer, Batch, Call, Crashed, Effect, Invoke, StreamValidator, Wait
 from llmguard.core.messages import ModelAnswer, ModelFailure, Usage
 from llmguard.core.model import RunsOn
@@ -80,6 +81,11 @@ class StreamingReply:
             self._tell(self)
         return goes_on
 
+    def value(self) -> Json:
+        """What was displayed last, once the reply has ended."""
+        with self._lock:
+            return self._validator.snapshot()
+
     def partial(self) -> Partial:
         with self._lock:
             self._is_pending = False
@@ -99,8 +105,8 @@ class CallExecution:
     waits: bool = True
     """False: back-off is evaluated and recorded, and not waited for (tests)."""
     waited: dict[str, float] = field(default_factory=dict)
-    displayed: str = ""
-    """The address of the partials that were displayed last and are not void."""
+    displayed: StreamingReply | None = None
+    """The reply whose partials were displayed last and are not void."""
     display: Callable[[StreamingReply | Void], None] | None = None
     """Where the async driver puts what is to be displayed."""
 
@@ -150,9 +156,9 @@ class CallExecution:
 
 def void_displayed(execution: CallExecution) -> Iterator[Void]:
     """What was displayed is void."""
-    if execution.displayed:
-        yield Void(execution.displayed)
-        execution.displayed = ""
+    if execution.displayed is not None:
+        yield Void(execution.displayed.address)
+        execution.displayed = None
 
 
 def _ignores_deadline(effect: Effect) -> bool:

@@ -16,6 +16,7 @@ from llmguard.core.record import CallStart, Record, interrupted
 from llmguard.engine.acceptance import RECHECK
 from llmguard.engine.call import guarded_call
 from llmguard.engine.policy import Policy
+from llmguard.parsing.syntax import same_json
 from llmguard.runtime.async_driver import adrive, aevents
 from llmguard.runtime.execution import NEVER, CallExecution, Price, void_displayed
 from llmguard.runtime.observers import CallLog, CallObservers, LogObserver, Observer
@@ -141,9 +142,13 @@ class Session:
             self.interrupt()
 
     def _void_at_end(self, outcome: Outcome[Json]) -> Iterator[Void]:
-        """Where the outcome is not what was displayed last, that is void."""
+        """Where the outcome is not what was displayed last, that is void: another answer came, or the value was repaired."""
+        displayed = self._execution.displayed
+        if displayed is None:
+            return
         own = [attempt.address for attempt in outcome.attempts if "/c:" not in attempt.address]  # and no judge's
-        if not (outcome.is_from_model and own[-1] == self._execution.displayed):
+        is_displayed = outcome.is_from_model and own[-1] == displayed.address
+        if not (is_displayed and same_json(displayed.value(), outcome.value)):
             yield from void_displayed(self._execution)
 
     def _flow(self) -> Flow[Outcome[Json]]:

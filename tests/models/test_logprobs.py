@@ -356,7 +356,16 @@ def test_deltas_of_another_place_are_not_taken_for_the_answers(item: Any, ask: A
     assert (found.text, found.logprobs) == (TEXT, ())
 
 
-@pytest.mark.parametrize("whole", [None, [], {"output": 5}, {"output": [5]}, {"output": [{"content": "x"}]}])
+@pytest.mark.parametrize("whole", [None, [], {"output": 5}, {"output": [5]}, {"output": []}])
+def test_an_end_without_output_leaves_what_was_streamed(whole: Any, ask: Ask, server: respx.MockRouter) -> None:
+    """Where the last event holds no output, the deltas are the reply, with their tokens (principle 21)."""
+    body = streamed_response(whole, (0, 0, TEXT, entries(*TOKENS)))
+    server.post("/responses").respond(content=body, headers=STREAM)
+    found = ask({"api": "responses"}, emit=lambda text: True)
+    assert (found.text, found.logprobs) == (TEXT, TOKENS)
+
+
+@pytest.mark.parametrize("whole", [{"output": [{"content": "x"}]}, {"status": "failed"}, {"error": {"code": 5}}])
 def test_a_hostile_end_is_a_failure_and_no_exception(whole: Any, ask: Ask, server: respx.MockRouter) -> None:
     """Whatever the last event holds, tokens of deltas are put nowhere."""
     body = streamed_response(whole, (0, 0, TEXT, entries(*TOKENS)))

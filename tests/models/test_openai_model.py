@@ -345,7 +345,7 @@ def test_no_request_is_sent_after_the_deadline(ask: Ask) -> None:
 
 
 def test_nothing_is_added_to_a_request(ask: Ask) -> None:
-    """Only what the request says is sent: the model's defaults are the guard's to put in, and extra_body is the user's."""
+    """Only what the request says is sent, and that no stream is asked for (some servers stream unless told): the model's defaults are the guard's to put in, and extra_body is the user's."""
     with FaultServer([answer(200, chat())]) as server:
         model = model_at(server, temperature=0.5, headers={"X-Team": "blue"}, extra_body={"reasoning_effort": "low"})
         assert model.defaults == Sampling(temperature=0.5)
@@ -360,6 +360,7 @@ def test_nothing_is_added_to_a_request(ask: Ask) -> None:
         "seed": 3,
         "max_tokens": 5,
         "stop": ["\n"],
+        "stream": False,
         "reasoning_effort": "low",
     }
 
@@ -433,7 +434,7 @@ def test_the_technique_gets_simpler_until_the_server_takes_it(ask: Ask) -> None:
         bodies = [sent.body for sent in server.requests]
     assert [(each.kind, each.downgraded, each.retryable) for each in found[:3]] == [("bad_request", True, True)] * 3
     assert [each.text for each in found[3:]] == ['{"x": 1}'] * 2
-    assert [sorted(set(body) - {"model", "messages"}) for body in bodies] == [
+    assert [sorted(set(body) - {"model", "messages", "stream"}) for body in bodies] == [
         ["response_format"],
         ["tool_choice", "tools"],
         ["response_format"],
@@ -499,7 +500,7 @@ def test_unsupported_sampling_is_left_out(ask: Ask) -> None:
         model = model_at(server)
         asked = request(max_tokens=9, temperature=0.2, seed=1)
         found = [ask(model, asked) for _ in range(4)]
-        sent = [{name for name in each.body if name not in ("model", "messages")} for each in server.requests]
+        sent = [{name for name in each.body if name not in ("model", "messages", "stream")} for each in server.requests]
     assert [isinstance(each, ModelFailure) and each.downgraded for each in found] == [True, True, True, False]
     assert sent == [
         {"max_tokens", "temperature", "seed"},
@@ -540,7 +541,7 @@ def test_a_late_refusal_takes_nothing_back() -> None:
         thread.join()
         assert late[0].downgraded
         ask_sync(model)
-        assert sorted(server.requests[-1].body) == ["messages", "model"]
+        assert sorted(server.requests[-1].body) == ["messages", "model", "stream"]
 
 
 # --- processes and loops

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from operator import itemgetter
+from types import MappingProxyType
+
 from llmguard.core.canonical import Json
-from llmguard.core.messages import Message, ModelAnswer, ModelFailure, ModelRequest
-from llmguard.models.openai.reply import classify_reply, join_parts, join_tool_arguments, read_usage_of_failure
+from llmguard.core.messages import NO_USAGE, Message, ModelAnswer, ModelFailure, ModelRequest
+from llmguard.models.openai.reply import (
+    FinishReasons,
+    ReplyContent,
+    classify_reply,
+    is_complete_end,
+    join_parts,
+    join_tool_arguments,
+    read_usage_of_failure,
+)
 from llmguard.models.openai.server_capabilities import ServerCapabilities
+from llmguard.models.openai.server_errors import describe_error, error_in_body, error_of_other_body
 from llmguard.models.openai.strict_schema import ServerSchema, append_instruction
 from llmguard.models.transport.failures import failure_from_error, malformed_reply
 
@@ -32,32 +45,95 @@ def add_chat_logprobs(body: dict[str, Json], is_openai: bool) -> None:
         body.setdefault("top_logprobs", 1)
 
 
-def read_chat_completion(reply: Json, request: ModelRequest, capabilities: ServerCapabilities) -> ModelAnswer:
-    """The answer for the JSON of a reply, of whatever shape."""
-    if not isinstance(reply, dict):
-        return malformed_reply(f"expected an object with choices, found {type(reply).__name__}")
-    choices = reply.get("choices")
-    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+def read_chat_completion(
+    reply: Json,
+    request: ModelRequest,
+    capabilities: ServerCapabilities,
+    finish_reasons: FinishReasons = MappingProxyType({}),
+) -> ModelAnswer:
+    """The answer for the JSON of a reply, of whatever shape, and whether it came whole or was collected from a stream."""
+    usage = read_usage_of_failure(reply)
+    if (error := error_in_body(reply)) is not None:
+        return failure_from_error(error, usage)
+    choices = reply.get("choices") if isinstance(reply, dict) else None
+    if not isinstance(choices, list) or not choices:
         return _failure_without_choice(reply)
-    choice = choices[0]
-    message = choice.get("message")
-    if not isinstance(message, dict):
-        return malformed_reply(f"expected choices[0].message, found {str(message)[:200]}", read_usage_of_failure(reply))
+    contents = [_read_choice(choice) for choice in _in_order(choices)]
+    if isinstance(contents[0], ModelFailure):
+        return replace(contents[0], usage=usage)
+    content = _join_choices([each for each in contents if not isinstance(each, ModelFailure)], capabilities)
+    if content is None:
+        return ModelFailure("ambiguous", f"the {len(choices)} choices give different answers", usage=usage)
+    return classify_reply(reply, request, content, finish_reasons)
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """`content`: the text of a message; `arguments`: that of its tool calls."""
+
+    content: str
+    arguments: str
+    rest: ReplyContent
+
+
+def _in_order(choices: list[Json]) -> list[Json]:
+    """By their index, where each has one of its own."""
+    indexes = [choice.get("index") if isinstance(choice, dict) else None for choice in choices]
+    if all(isinstance(index, int) for index in indexes) and len(set(indexes)) == len(indexes):
+        return [choice for _, choice in sorted(zip(indexes, choices, strict=True), key=itemgetter(0))]
+    return choices
+
+
+def _read_choice(choice: Json) -> _Choice | ModelFailure:
+    if not isinstance(choice, dict):
+        return malformed_reply(f"expected choices, found {str(choice)[:200]}")
     if isinstance(choice.get("error"), dict):  # OpenRouter: the provider failed during the reply
-        return failure_from_error(choice["error"], read_usage_of_failure(reply))
-    content, arguments = _texts_of(message)
-    if content is None or arguments is None:
-        return malformed_reply(
-            f"expected text in choices[0].message, found {str(message)[:200]}", read_usage_of_failure(reply)
-        )
+        return failure_from_error(describe_error(choice["error"]), NO_USAGE)
+    message = choice.get("message")
+    if message is None and isinstance(choice.get("text"), str):
+        message = {"content": choice["text"]}  # the older completions API
+    if not isinstance(message, dict):
+        return malformed_reply(f"expected choices[0].message, found {str(message)[:200]}")
+    content, arguments = join_parts(message.get("content")), _arguments_of(message)
+    if content.unknown or arguments is None:
+        where = f"content: {content.unknown}" if content.unknown else f"tool calls: found {str(message)[:200]}"
+        return malformed_reply(f"expected text in choices[0].message, {where}")
+    refusal = message.get("refusal")
+    rest = ReplyContent(
+        text="",
+        refusal=refusal if isinstance(refusal, str) and refusal else content.refusal,
+        finish_reason=choice.get("finish_reason"),
+        tokens=None if arguments else logprobs_in(choice),
+        reasoning_chars=_reasoning_chars(message),
+        others=content.others,
+    )
+    return _Choice(content.text, arguments, rest)
+
+
+def _join_choices(choices: list[_Choice], capabilities: ServerCapabilities) -> ReplyContent | None:
+    """The content of a reply; None where two choices answer differently.
+
+    Some gateways put the text of one message and its tool call into two choices: they are one message.
+    """
+    callers = [choice for choice in choices if choice.arguments]
+    writers = [choice for choice in choices if choice.content.strip() and not choice.arguments]
+    arguments = "\n".join([choice.arguments for choice in callers])
+    if len({choice.content.strip() for choice in writers}) > 1:
+        return None
+    content = next((choice.content for choice in (*callers, *writers) if choice.content.strip()), "")
     text = (arguments or content) if capabilities.technique == "tool" else (content or arguments)
-    refusal, tokens = message.get("refusal"), None if arguments else logprobs_in(choice)
-    refusal_text = refusal if isinstance(refusal, str) else ""
-    return classify_reply(reply, request, text, refusal_text, choice.get("finish_reason"), tokens)
+    ends = [choice.rest.finish_reason for choice in (*callers, *writers) or choices[:1]]
+    first = (writers or callers or choices)[0].rest
+    return replace(
+        first,
+        text=text,
+        finish_reason=next((end for end in ends if not is_complete_end(end)), ends[0]),
+        tokens=None if callers else first.tokens,
+    )
 
 
 def logprobs_in(choice: Json) -> Json:
-    """The log-probabilities of a choice, or of a chunk of one."""
+    """The log-probabilities of a choice."""
     logprobs = choice.get("logprobs")
     return logprobs.get("content") if isinstance(logprobs, dict) else None
 
@@ -85,17 +161,25 @@ def _constrain_output(schema: ServerSchema, capabilities: ServerCapabilities) ->
             return {}
 
 
-def _texts_of(message: Json) -> tuple[str | None, str | None]:
-    """The content of a message and the arguments of its tool calls; None where one has an unknown shape."""
-    content = join_parts(message.get("content"), ("text",))
+def _arguments_of(message: Json) -> str | None:
+    """The arguments of a message's tool calls; None where one has an unknown shape."""
     calls = message.get("tool_calls")
     functions = [call.get("function") for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
     functions.append(message.get("function_call"))  # the older form, before tools
-    return content, join_tool_arguments([each.get("arguments") for each in functions if isinstance(each, dict)])
+    arguments = [each.get("arguments") for each in functions if isinstance(each, dict)]
+    return join_tool_arguments([each for each in arguments if each not in (None, "")])
+
+
+def _reasoning_chars(message: Json) -> int:
+    texts = [message.get(name) for name in ("reasoning_content", "reasoning")]
+    return max(len(text) if isinstance(text, str) else 0 for text in texts)
 
 
 def _failure_without_choice(reply: Json) -> ModelFailure:
-    if reply.get("error"):
-        return failure_from_error(reply["error"], read_usage_of_failure(reply))
+    usage = read_usage_of_failure(reply)
+    if (error := error_of_other_body(reply)) is not None:
+        return failure_from_error(error, usage)
+    if not isinstance(reply, dict):
+        return malformed_reply(f"expected an object with choices, found {type(reply).__name__}")
     got = str(reply["choices"])[:200] if "choices" in reply else f"only {', '.join(list(reply)[:10])[:200]}"
-    return malformed_reply(f"expected choices, found {got}", read_usage_of_failure(reply))
+    return malformed_reply(f"expected choices, found {got}", usage)

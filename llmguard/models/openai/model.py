@@ -18,9 +18,9 @@ from llmguard.core.messages import ModelAnswer, ModelFailure, ModelReply, ModelR
 from llmguard.core.model import Deadline, Emit, RunsOn
 from llmguard.core.redaction import redact_text
 from llmguard.models.network_guard import guard_transport
-from llmguard.models.openai.api_formats import API_FORMATS, ApiFormat
+from llmguard.models.openai.api_formats import API_FORMATS
 from llmguard.models.openai.logprobs import slice_tokens
-from llmguard.models.openai.reply import read_usage
+from llmguard.models.openai.reply import read_finish_reasons, read_usage
 from llmguard.models.openai.server import Server, is_openai, resolve_server
 from llmguard.models.openai.server_capabilities import (
     FORBIDDEN,
@@ -30,11 +30,17 @@ from llmguard.models.openai.server_capabilities import (
     ServerCapabilities,
     initial_capabilities,
 )
-from llmguard.models.openai.stream_events import StreamReader
+from llmguard.models.openai.server_errors import error_of_other_body
+from llmguard.models.openai.stream_events import DONE, StreamReader
 from llmguard.models.openai.strict_schema import ServerSchema, build_server_schema, find_value_span
 from llmguard.models.transport.background import arun_within, run_within
 from llmguard.models.transport.exchange import HTTPExchange, parse_json_body
-from llmguard.models.transport.failures import failure_from_status, malformed_reply, parse_error_details
+from llmguard.models.transport.failures import (
+    failure_from_error,
+    failure_from_status,
+    malformed_reply,
+    parse_error_details,
+)
 
 if TYPE_CHECKING:
     from llmguard.models.openai.sdk_transport import SendResult, Transport
@@ -76,6 +82,8 @@ class OpenAIModel:
         temperature, top_p, max_tokens, seed, stop: the sampling, unless guard or rung override it.
         headers: sent with every request.
         extra_body: members to add to the body, such as `{"reasoning_effort": "low"}`.
+        finish_reasons: what a server's own words for the end of a reply mean, such as `{"done": "stop"}`: "stop", "length" or
+            "content_filter". After a word that is not known, only a reply that ends by itself is read.
 
     >>> OpenAIModel("gpt-5-mini", timeout_s=20)
     OpenAIModel('gpt-5-mini')
@@ -102,6 +110,7 @@ class OpenAIModel:
         stop: tuple[str, ...] = (),
         headers: Mapping[str, str] | None = None,
         extra_body: Mapping[str, Json] | None = None,
+        finish_reasons: Mapping[str, str] | None = None,
     ) -> None:
         _refuse_name(model)
         _refuse_choice("api", api, get_args(Api))
@@ -117,6 +126,7 @@ class OpenAIModel:
         self._logprobs = logprobs
         self._client, self._async_client, self._process = client, async_client, os.getpid()
         self._headers, self._extra_body = dict(headers or {}), dict(extra_body or {})
+        self._finish_reasons = read_finish_reasons(finish_reasons)
         self._defaults = Sampling(
             temperature=temperature, top_p=top_p, max_tokens=max_tokens, seed=seed, stop=tuple(stop)
         )
@@ -157,11 +167,13 @@ class OpenAIModel:
     def settings(self) -> Json:
         """What decides the requests besides name and sampling, for a guard's fingerprint."""
         logprobs = {"logprobs": True} if self._logprobs else {}
+        finish_reasons = {"finish_reasons": dict(self._finish_reasons)} if self._finish_reasons else {}
         return {
             "api": self._api.name,
             "output": self._output,
             "base_url": _server_in_fingerprint(self._base_url),
             "extra_body": self._extra_body,
+            **finish_reasons,
             **logprobs,
         }
 
@@ -263,6 +275,7 @@ class OpenAIModel:
 
     def _body(self, query: _Query) -> Json:
         body: Json = self._api.build_body(query.request, query.schema, query.capabilities)
+        body["stream"] = False  # some servers stream unless they are told not to
         body.update(self._extra_body)
         if self._logprobs and "logprobs" not in query.capabilities.unsupported:
             self._api.add_logprobs(body, query.capabilities.is_openai)
@@ -302,7 +315,29 @@ class OpenAIModel:
         if exchange.status >= 300:
             return self._read_refusal(exchange, query)
         self._note_success(query)
-        return self._finish(_read_whole(exchange, query, self._api), exchange, query)
+        if exchange.incomplete_reason:
+            return replace(malformed_reply(exchange.incomplete_reason), raw=exchange.body)
+        try:
+            reply = parse_json_body(_without_done(exchange.body))
+        except ValueError as error:
+            return self._read_unasked_stream(exchange, query, error)
+        return self._finish(self._read_reply(reply, query), exchange, query)
+
+    def _read_reply(self, reply: Json, query: _Query) -> ModelAnswer:
+        """The one reader of replies, whether they came whole or in events."""
+        return self._api.read_reply(reply, query.request, query.capabilities, self._finish_reasons)
+
+    def _read_unasked_stream(self, exchange: HTTPExchange, query: _Query, error: ValueError) -> ModelAnswer:
+        """A body that is no JSON: some servers stream unless they are told not to, or whatever they are told."""
+        reader = StreamReader(self._api.collector(), lambda text: True)
+        reader.add(exchange.body)
+        reader.finish()
+        if reader.has_events:
+            return self._read_events(reader, exchange, query)
+        start = exchange.body[:80].decode("utf-8", "replace")
+        kind = exchange.headers.get("content-type", "no content-type")
+        message = f"expected JSON, found {kind} that begins {start!r} ({error})" if exchange.body else "no body"
+        return replace(malformed_reply(message), raw=exchange.body)
 
     def _stream_reader(self, query: _Query, emit: Emit) -> StreamReader:
         """A wrapped value is emitted at the end, once it can be unwrapped."""
@@ -312,10 +347,13 @@ class OpenAIModel:
         self, reader: StreamReader, result: SendResult, query: _Query, deadline: Deadline, emit: Emit
     ) -> ModelAnswer:
         """The answer as if it had not been streamed, or the text up to where it was stopped."""
+        reader.finish()
         if reader.stopped:
             raw = result.body if not isinstance(result, ModelFailure) else b""
             usage = read_usage({}, query.request, reader.text)
             return ModelReply(reader.text, finish_reason="stopped", model=self._name, usage=usage, raw=raw)
+        if isinstance(result, ModelFailure) and reader.has_events and reader.is_whole:
+            result = HTTPExchange(200, {}, reader.body)  # whole before the connection failed, or was left open
         if (
             isinstance(result, ModelFailure)
             or result.status >= 300
@@ -325,15 +363,23 @@ class OpenAIModel:
             answer = self._read_result(result, query, deadline)
         else:
             self._note_success(query)
-            exchange, reply = self._redact_key(result), reader.collector.whole_reply()
-            if reply is None:
-                usage = read_usage({}, query.request, reader.text)
-                return ModelFailure("connection", "the stream was cut", usage=usage, raw=exchange.body)
-            answer = self._api.read_reply(reply, query.request, query.capabilities)
-            answer = self._finish(answer, exchange, query, streamed=True)
-        if isinstance(answer, ModelReply) and (query.is_wrapped or not reader.has_events):
+            answer = self._read_events(reader, self._redact_key(result), query)
+        if isinstance(answer, ModelReply) and (query.is_wrapped or not reader.text):
             emit(answer.text)
         return answer
+
+    def _read_events(self, reader: StreamReader, exchange: HTTPExchange, query: _Query) -> ModelAnswer:
+        """The answer in a stream's events: the body that they collect to, read as one that came whole."""
+        usage = read_usage({}, query.request, reader.text)
+        if reader.damage:
+            answer: ModelAnswer = malformed_reply(reader.damage, usage)
+        elif reader.is_whole:
+            answer = self._read_reply(reader.collector.whole_reply(), query)
+        else:
+            error = error_of_other_body(reader.collector.words_of_server)
+            cut = ModelFailure("connection", "the stream was cut", usage=usage)
+            answer = failure_from_error(error, usage) if error is not None else cut
+        return self._finish(answer, exchange, query, streamed=True)
 
     def _finish(
         self, answer: ModelAnswer, exchange: HTTPExchange, query: _Query, *, streamed: bool = False
@@ -399,17 +445,15 @@ def _evidence(answer: ModelAnswer, body: bytes, *, in_pieces: bool) -> bytes:
     return answer.text.encode("utf-8", "surrogatepass") if is_secret else body
 
 
-def _read_whole(exchange: HTTPExchange, query: _Query, api: ApiFormat) -> ModelAnswer:
-    if exchange.incomplete_reason:
-        return malformed_reply(exchange.incomplete_reason)
-    try:
-        reply = parse_json_body(exchange.body)
-    except ValueError as error:
-        start = exchange.body[:80].decode("utf-8", "replace")
-        kind = exchange.headers.get("content-type", "no content-type")
-        text = f"expected JSON, found {kind} that begins {start!r} ({error})" if exchange.body else "no body"
-        return malformed_reply(text)
-    return api.read_reply(reply, query.request, query.capabilities)
+def _without_done(body: bytes) -> bytes:
+    """A body without the end of an event stream that some servers put behind its JSON."""
+    end = _DONE_BEHIND_JSON.search(body, max(0, len(body) - _LONGEST_END)) if body.rstrip().endswith(DONE) else None
+    return body[: end.start()] if end and body.lstrip()[:1] == b"{" else body
+
+
+_DONE_BEHIND_JSON = re.compile(rb"\s*data:\s*\[DONE\]\s*\Z")
+_LONGEST_END = 64
+"""Bytes of that end, with the white space around it."""
 
 
 def _load_sdk() -> ModuleType:

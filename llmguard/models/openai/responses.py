@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 from llmguard.core.canonical import Json
-from llmguard.core.messages import Message, ModelAnswer, ModelRequest
-from llmguard.models.openai.reply import classify_reply, join_parts, join_tool_arguments, read_usage_of_failure
+from llmguard.core.messages import Message, ModelAnswer, ModelFailure, ModelRequest
+from llmguard.models.openai.reply import (
+    FinishReasons,
+    ReplyContent,
+    classify_reply,
+    join_parts,
+    join_tool_arguments,
+    read_usage_of_failure,
+)
 from llmguard.models.openai.server_capabilities import ServerCapabilities
+from llmguard.models.openai.server_errors import error_in_body, error_of_other_body
 from llmguard.models.openai.strict_schema import ServerSchema, append_instruction
 from llmguard.models.transport.failures import failure_from_error, malformed_reply
 
@@ -34,33 +44,67 @@ def add_responses_logprobs(body: dict[str, Json], is_openai: bool) -> None:
     body["include"] = [*(included if isinstance(included, list) else ()), _LOGPROBS]
 
 
-def read_response(reply: Json, request: ModelRequest, capabilities: ServerCapabilities) -> ModelAnswer:
-    """The answer for the JSON of a reply, of whatever shape."""
+def read_response(
+    reply: Json,
+    request: ModelRequest,
+    capabilities: ServerCapabilities,
+    finish_reasons: FinishReasons = MappingProxyType({}),
+) -> ModelAnswer:
+    """The answer for the JSON of a reply, of whatever shape, and whether it came whole or was collected from a stream."""
+    usage = read_usage_of_failure(reply)
+    if (error := error_in_body(reply)) is not None:
+        return failure_from_error(error, usage)
+    output, status = (reply.get("output"), reply.get("status")) if isinstance(reply, dict) else (None, None)
+    if not isinstance(output, list) or status in ("queued", "in_progress", "failed", "cancelled"):
+        return _failure_without_output(reply, output, status)
+    items = [item for item in output if isinstance(item, dict)]
+    messages = _messages(items)
+    parts = _parts(messages)
+    content = join_parts(parts)
+    arguments = join_tool_arguments([item.get("arguments") for item in items if item.get("type") == "function_call"])
+    if content.unknown or arguments is None:
+        return malformed_reply(f"expected text in output, {content.unknown or f'found {str(output)[:200]}'}", usage)
+    text = (arguments or content.text) if capabilities.technique == "tool" else (content.text or arguments)
+    return classify_reply(
+        reply,
+        request,
+        ReplyContent(
+            text=text,
+            refusal=content.refusal,
+            finish_reason=_finish_reason(reply, messages),
+            tokens=None if arguments else _logprobs(parts),
+            reasoning_chars=_reasoning_chars(items),
+            others=content.others,
+        ),
+        finish_reasons,
+    )
+
+
+def _failure_without_output(reply: Json, output: Json, status: Json) -> ModelFailure:
+    usage = read_usage_of_failure(reply)
+    is_response = isinstance(reply, dict) and (output is not None or status is not None)
+    if not is_response and (error := error_of_other_body(reply)) is not None:
+        return failure_from_error(error, usage)
     if not isinstance(reply, dict):
         return malformed_reply(f"expected an object with output, found {type(reply).__name__}")
-    if reply.get("error"):
-        return failure_from_error(reply["error"], read_usage_of_failure(reply))
-    output, status = reply.get("output"), reply.get("status")
-    if not isinstance(output, list) or status in ("queued", "in_progress", "failed", "cancelled"):
-        got = f"status {status!r} and output {str(output)[:200]}"
-        return malformed_reply(f"expected a finished response, found {got}", read_usage_of_failure(reply))
-    items = [item for item in output if isinstance(item, dict)]
-    parts = _parts(items)
-    content = join_parts(parts, ("output_text", "text"))
-    arguments = join_tool_arguments([item.get("arguments") for item in items if item.get("type") == "function_call"])
-    if content is None or arguments is None:
-        return malformed_reply(f"expected text in output, found {str(output)[:200]}", read_usage_of_failure(reply))
-    text = (arguments or content) if capabilities.technique == "tool" else (content or arguments)
-    tokens = None if arguments else _logprobs(parts)
-    return classify_reply(reply, request, text, _refusal(parts), _finish_reason(reply), tokens)
+    return malformed_reply(
+        f"expected a finished response, found status {status!r} and output {str(output)[:200]}", usage
+    )
 
 
-def _parts(items: list[Json]) -> list[Json]:
-    """The content parts of the messages, without "commentary": text on the way to the answer."""
+def _messages(items: list[Json]) -> list[Json]:
+    """The messages, without "commentary": text on the way to the answer."""
     messages = [item for item in items if item.get("type") == "message"]
-    final = [message for message in messages if message.get("phase") != "commentary"] or messages
-    contents = [message.get("content") for message in final]
-    return [part for content in contents if isinstance(content, list) for part in content]
+    return [message for message in messages if message.get("phase") != "commentary"] or messages
+
+
+def _parts(messages: list[Json]) -> list[Json]:
+    contents = [message.get("content") for message in messages]
+    return [
+        part
+        for content in contents
+        for part in (content if isinstance(content, list) else [content] if isinstance(content, str) else ())
+    ]
 
 
 def _logprobs(parts: list[Json]) -> list[Json]:
@@ -68,18 +112,26 @@ def _logprobs(parts: list[Json]) -> list[Json]:
     return [entry for entries in lists if isinstance(entries, list) for entry in entries]
 
 
-def _refusal(parts: list[Json]) -> str:
-    texts = [part.get("refusal") for part in parts if isinstance(part, dict) and part.get("type") == "refusal"]
-    return "".join(text for text in texts if isinstance(text, str))
+def _reasoning_chars(items: list[Json]) -> int:
+    reasoning = [item for item in items if item.get("type") == "reasoning"]
+    parts = [part for item in reasoning for name in ("content", "summary") for part in _list_in(item, name)]
+    texts = [part.get("text") for part in parts if isinstance(part, dict)]
+    return sum(len(text) for text in texts if isinstance(text, str)) or len(reasoning)
 
 
-def _finish_reason(reply: Json) -> Json:
-    """An incomplete response was cut by the length limit, unless a content filter cut it."""
+def _list_in(item: Json, name: str) -> list[Json]:
+    return item[name] if isinstance(item.get(name), list) else []
+
+
+def _finish_reason(reply: Json, messages: list[Json]) -> Json:
+    """The response's status, or why it is incomplete. `incomplete_details` without a reason say nothing."""
     details = reply.get("incomplete_details")
-    if reply.get("status") != "incomplete" and not isinstance(details, dict):
-        return "stop"
     reason = details.get("reason") if isinstance(details, dict) else None
-    return reason if reason == "content_filter" else "length"
+    if reason:
+        return reason if reason == "content_filter" else "incomplete"
+    if any(message.get("status") == "incomplete" for message in messages):
+        return "incomplete"
+    return reply.get("status")
 
 
 def _message(message: Message) -> Json:

@@ -1,24 +1,48 @@
-"""A streamed reply: server-sent events as their bytes arrive, and at the end the reply as if it had not been streamed."""
+"""A streamed reply: its events as they arrive, collected into the body that the server would have sent whole.
+
+The body is read by the same code as one that came whole, so that both give the same answer.
+"""
 
 from __future__ import annotations
 
 from typing import Protocol
 
-import orjson
-
 from llmguard.core.canonical import Json
 from llmguard.core.model import Emit
-from llmguard.models.openai.chat_completions import logprobs_in
+from llmguard.models.transport.event_stream import EventStreamParser, ServerSentEvent
+from llmguard.models.transport.exchange import parse_json_body
+
+DONE = b"[DONE]"
+_WITHOUT_CONTENT = frozenset(("ping", "heartbeat", "keepalive", "keep-alive"))
+"""Names of events that only keep a connection open. A name that is missing here makes the reply malformed, if its data is no
+JSON: a part of the reply would be lost otherwise."""
 
 
 class EventCollector(Protocol):
-    """Collects the events of one API."""
+    """Collects the events of one API. `damage`: why the events are not a whole reply, empty if they are."""
 
-    def add_event(self, event: Json) -> str:
-        """The new text in the event."""
+    damage: str
 
-    def whole_reply(self) -> Json | None:
-        """The reply as if it had not been streamed; None if the stream was cut."""
+    @property
+    def has_ended(self) -> bool:
+        """Whether the reply has come to its end, or to an error."""
+
+    @property
+    def needs_no_more(self) -> bool:
+        """Whether nothing that counts can follow what has come."""
+
+    @property
+    def words_of_server(self) -> Json:
+        """The last event that is no part of a reply: where the stream is cut, it may say why."""
+
+    def add_event(self, event: Json, name: str) -> str:
+        """The new text in the event, an object; `name` is the event's."""
+
+    def add_error(self, error: Json) -> None:
+        """An error that the server told in the stream."""
+
+    def whole_reply(self) -> Json:
+        """The body as the server would have sent it whole."""
 
 
 class StreamReader:
@@ -26,132 +50,97 @@ class StreamReader:
 
     def __init__(self, collector: EventCollector, emit: Emit) -> None:
         self.collector, self._emit = collector, emit
-        self._rest: list[bytes] = []
+        self._parser = EventStreamParser()
         self._texts: list[str] = []
-        self.has_events = self.stopped = False
+        self._chunks: list[bytes] = []
+        self.has_events = self.stopped = self._is_done = False
+        self._damage = ""
 
     def add(self, chunk: bytes) -> bool:
-        """Read the next bytes; False where no more are needed. Each byte is read once, wherever the chunks are cut."""
-        if b"\n" not in chunk:
-            self._rest.append(chunk)
-            return True
-        *lines, rest = (b"".join(self._rest) + chunk).split(b"\n")
-        self._rest = [rest]
-        return all(self._read_line(line.rstrip(b"\r")) for line in lines)
+        """Read the next bytes; False where no more are needed: the stream was stopped, has ended, or cannot be read."""
+        self._chunks.append(chunk)
+        return all(self._read_event(event) for event in self._parser.feed(chunk))
+
+    def finish(self) -> None:
+        """No more bytes come."""
+        if not (self.stopped or self._is_done or self._damage):
+            for event in self._parser.finish():
+                self._read_event(event)
+        if not self.is_whole and b"{" in self._parser.stray_line:
+            self._read_stray_line(self._parser.stray_line)
 
     @property
     def text(self) -> str:
+        """What was emitted."""
         return "".join(self._texts)
 
-    def _read_line(self, line: bytes) -> bool:
-        """Only `data:` matters here, not comments, names and ids of events (WHATWG HTML, 9.2.6)."""
-        if not line.startswith(b"data:"):
-            return True
-        data = line[5:].strip()
-        if data == b"[DONE]":
-            self.has_events = True
+    @property
+    def body(self) -> bytes:
+        """The bytes as received."""
+        return b"".join(self._chunks)
+
+    @property
+    def damage(self) -> str:
+        """Why the events are not a whole reply; empty if nothing is wrong with them."""
+        return self._damage or self.collector.damage
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the end of the reply has come, and not merely the end of the connection."""
+        return self._is_done or self.collector.has_ended
+
+    def _read_event(self, event: ServerSentEvent) -> bool:
+        data = event.data.strip()
+        if data == DONE:
+            self._is_done = True
+            return False
+        if not data or event.name in _WITHOUT_CONTENT:
             return True
         try:
-            event = orjson.loads(data)
-        except ValueError:
-            return True
+            return self._collect(parse_json_body(data), event.name)
+        except ValueError as error:
+            return self._read_lines(event, error)
+
+    def _read_lines(self, event: ServerSentEvent, error: ValueError) -> bool:
+        """An event whose data is no JSON: several objects, where a server leaves out the empty lines between events; the words
+        of an error; or damage."""
         self.has_events = True
-        text = self.collector.add_event(event) if isinstance(event, dict) else ""
+        if event.name == "error":
+            self.collector.add_error(event.data.decode("utf-8", "replace"))
+            return False
+        lines = event.data.split(b"\n")
+        if len(lines) > 1 and all(line.strip() == DONE or _is_object(line) for line in lines):
+            return all(self._read_event(ServerSentEvent(line, event.name)) for line in lines)
+        start = event.data[:80].decode("utf-8", "replace")
+        self._damage = f"an event of the stream cannot be read: {start!r} ({error})"
+        return False
+
+    def _collect(self, value: Json, name: str) -> bool:
+        self.has_events = True
+        if name == "error" and not (isinstance(value, dict) and value.get("error")):
+            self.collector.add_error(value)
+            return False
+        if not isinstance(value, dict):
+            self._damage = f"an event of the stream is no object: {str(value)[:80]!r}"
+            return False
+        text = self.collector.add_event(value, name)
         if text:
             self._texts.append(text)
             self.stopped = not self._emit(text)
-        return not self.stopped
+        return not (self.stopped or self.damage or self.collector.needs_no_more)
+
+    def _read_stray_line(self, line: bytes) -> None:
+        """An error that stands in the stream without a field, or as the field `error` (llama.cpp)."""
+        try:
+            value = parse_json_body(line[line.index(b"{") :])
+        except ValueError:
+            return
+        if self.has_events:
+            self.collector.add_error(value)
 
 
-class ChatCollector:
-    """Chunks of a chat completion (the first choice of each)."""
-
-    def __init__(self) -> None:
-        self._whole: dict[str, Json] = {}
-        self._texts: dict[str, list[str]] = {"content": [], "refusal": [], "arguments": []}
-        self._finished: Json = None
-        self._logprobs: list[Json] = []
-
-    def add_event(self, event: Json) -> str:
-        for name in ("model", "usage", "error"):
-            if event.get(name):
-                self._whole[name] = event[name]
-        choices = event.get("choices")
-        choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
-        self._finished = choice.get("finish_reason") or self._finished
-        if isinstance(entries := logprobs_in(choice), list):
-            self._logprobs += entries
-        delta = choice.get("delta")
-        return self._delta(delta) if isinstance(delta, dict) else ""
-
-    def _delta(self, delta: Json) -> str:
-        new = {"content": delta.get("content"), "refusal": delta.get("refusal"), "arguments": _arguments(delta)}
-        for name, text in new.items():
-            if isinstance(text, str):
-                self._texts[name].append(text)
-        return "".join(text for name in ("content", "arguments") if isinstance(text := new[name], str))
-
-    def whole_reply(self) -> Json | None:
-        if self._finished is None and "error" not in self._whole:
-            return None
-        texts = {name: "".join(pieces) or None for name, pieces in self._texts.items()}
-        message: dict[str, Json] = {"content": texts["content"], "refusal": texts["refusal"]}
-        if texts["arguments"]:
-            message["tool_calls"] = [{"function": {"arguments": texts["arguments"]}}]
-        if "error" in self._whole:
-            return self._whole
-        choice = {"message": message, "finish_reason": self._finished, "logprobs": {"content": self._logprobs}}
-        return {**self._whole, "choices": [choice]}
-
-
-def _arguments(delta: Json) -> str | None:
-    calls = delta.get("tool_calls")
-    texts = [
-        call["function"].get("arguments")
-        for call in (calls if isinstance(calls, list) else ())
-        if isinstance(call, dict) and isinstance(call.get("function"), dict)
-    ]
-    return "".join(text for text in texts if isinstance(text, str)) or None
-
-
-class ResponseCollector:
-    """Events of the Responses API. The last one has the whole response, at some servers without log-probabilities."""
-
-    _TEXT_EVENTS = ("response.output_text.delta", "response.function_call_arguments.delta")
-    _LAST_EVENTS = ("response.completed", "response.incomplete", "response.failed")
-
-    def __init__(self) -> None:
-        self._whole: Json | None = None
-        self._logprobs: dict[tuple[int, int], list[Json]] = {}
-
-    def add_event(self, event: Json) -> str:
-        kind = event.get("type")
-        if kind in self._LAST_EVENTS:
-            self._whole = event.get("response")
-        elif kind == "error":
-            self._whole = {"error": event}
-        if kind in self._TEXT_EVENTS and event.get("logprobs"):
-            self._add_logprobs(event.get("output_index"), event.get("content_index"), event["logprobs"])
-        delta = event.get("delta")
-        return delta if kind in self._TEXT_EVENTS and isinstance(delta, str) else ""
-
-    def whole_reply(self) -> Json | None:
-        for (item, part), entries in self._logprobs.items():
-            content = _value_at(self._whole, "output", item, "content", part)
-            if isinstance(content, dict) and not content.get("logprobs"):
-                content["logprobs"] = entries
-        return self._whole
-
-    def _add_logprobs(self, item: Json, part: Json, entries: Json) -> None:
-        if isinstance(item, int) and isinstance(part, int) and isinstance(entries, list):
-            self._logprobs.setdefault((item, part), []).extend(entries)
-
-
-def _value_at(value: Json, *path: str | int) -> Json:
-    """The value at `path`; None where there is none."""
-    for step in path:
-        if isinstance(step, str):
-            value = value.get(step) if isinstance(value, dict) else None
-        else:
-            value = value[step] if isinstance(value, list) and 0 <= step < len(value) else None
-    return value
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(parse_json_body(line), dict)
+    except ValueError:
+        return False

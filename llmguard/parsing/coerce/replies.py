@@ -10,7 +10,7 @@ from llmguard.parsing.coerce.echoes import may_echo
 from llmguard.parsing.coerce.result import Reading, no_reading, valid_reading
 from llmguard.parsing.coerce.rules import STANDARD, ReadingRules
 from llmguard.parsing.coerce.schema_plan import plan_of
-from llmguard.parsing.syntax import parse_candidates
+from llmguard.parsing.syntax import ends_by_itself, parse_candidates
 from llmguard.parsing.syntax.strict import NotStrict, load, too_deep, violation
 from llmguard.schema import Schema
 
@@ -51,13 +51,17 @@ def _failed(reply: ModelReply, rules: ReadingRules) -> Reading | None:
         return no_reading(
             "content_filter", Violation("", "content_filter", "the provider's content filter ended the reply")
         )
-    if not reply.text.strip(_WHITE):
+    is_empty = not reply.text.strip(_WHITE)
+    if reply.finish_reason == "length" and (is_empty or not rules.allow_truncated):
+        cut_off = Violation("", "truncated", "the reply was cut off at its token limit", "a whole reply")
+        return no_reading("truncated", cut_off)
+    if is_empty:
         return no_reading("empty", Violation("", "empty", "the reply holds no text", "one JSON value"))
     if len(reply.text) > rules.max_chars:
         return no_reading("malformed", violation("too_large", actual=len(reply.text)))
-    if reply.finish_reason == "length" and not rules.allow_truncated:
-        cut_off = Violation("", "truncated", "the reply was cut off at its token limit", "a whole reply")
-        return no_reading("truncated", cut_off)
+    if reply.finish_reason == "unknown" and not ends_by_itself(reply.text):
+        message = "the reply ended for a reason that is not known, and its text does not end by itself"
+        return no_reading("truncated", Violation("", "truncated", message, "a whole reply"))
     return None
 
 

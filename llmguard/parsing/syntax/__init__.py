@@ -9,6 +9,7 @@ and `strings`, `notes` (the record of repairs).
 """
 
 from llmguard.parsing.syntax.candidates import Candidate, Parsed
+from llmguard.parsing.syntax.ends import ends_by_itself
 from llmguard.parsing.syntax.notes import KINDS
 from llmguard.parsing.syntax.replies import parse_candidates, parse_strict
 from llmguard.parsing.syntax.roles import Role
@@ -21,6 +22,7 @@ __all__ = [
     "Candidate",
     "Parsed",
     "Role",
+    "ends_by_itself",
     "parse_candidates",
     "parse_strict",
     "same_json",
