@@ -376,7 +376,10 @@ def test_calls_of_a_wrong_shape_are_no_crash() -> None:
         ("FinishReason.STOP", "stop"),
         ("FinishReason.MAX_TOKENS", "length"),
         ("maxTokens", "length"),
-        (5, "unknown"),  # known ends are the only ones: after any other a closed object is read, and flagged (principle 23)
+        (
+            5,
+            "unknown",
+        ),  # known ends are the only ones: after any other a closed object is read, and flagged (principle 23)
         ("abort", "unknown"),
         ("length", "length"),
         ("MAX_TOKENS", "length"),

@@ -345,7 +345,8 @@ def test_no_request_is_sent_after_the_deadline(ask: Ask) -> None:
 
 
 def test_nothing_is_added_to_a_request(ask: Ask) -> None:
-    """Only what the request says is sent, and that no stream is asked for (some servers stream unless told): the model's defaults are the guard's to put in, and extra_body is the user's."""
+    """Only what the request says is sent, and that no stream is wanted, since some servers stream unless they are told (principle
+    22): the model's defaults are the guard's to put in, and extra_body is the user's."""
     with FaultServer([answer(200, chat())]) as server:
         model = model_at(server, temperature=0.5, headers={"X-Team": "blue"}, extra_body={"reasoning_effort": "low"})
         assert model.defaults == Sampling(temperature=0.5)
