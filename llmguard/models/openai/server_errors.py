@@ -40,7 +40,7 @@ def error_in_body(body: Json) -> Json:
     if not isinstance(body, dict):
         return None
     error = body.get("error")
-    if _is_told(error):
+    if _says_something(error):
         return describe_error(error)
     if body.get("object") == "error" or body.get("type") == "error":
         return describe_error(body)
@@ -70,7 +70,7 @@ def describe_error(error: Json) -> Json:
     return {"message": message, **described} if message or described else {"message": str(error)[:300]}
 
 
-def _is_told(error: Json) -> bool:
+def _says_something(error: Json) -> bool:
     """Whether `error` says anything: null, false, "" and an object of such are the absence of an error."""
     if isinstance(error, dict):
         return any(value not in (None, "", 0, False, [], {}) for value in error.values())
