@@ -68,7 +68,7 @@ def read_chat_completion(
 
 
 @dataclass(frozen=True, slots=True)
-class _Choice:
+class _ChoiceContent:
     """`content`: the text of a message; `arguments`: that of its tool calls."""
 
     content: str
@@ -84,7 +84,7 @@ def _in_order(choices: list[Json]) -> list[Json]:
     return choices
 
 
-def _read_choice(choice: Json) -> _Choice | ModelFailure:
+def _read_choice(choice: Json) -> _ChoiceContent | ModelFailure:
     if not isinstance(choice, dict):
         return malformed_reply(f"expected choices, found {str(choice)[:200]}")
     if isinstance(choice.get("error"), dict):  # OpenRouter: the provider failed during the reply
@@ -107,10 +107,10 @@ def _read_choice(choice: Json) -> _Choice | ModelFailure:
         reasoning_chars=_reasoning_chars(message),
         others=content.others,
     )
-    return _Choice(content.text, arguments, rest)
+    return _ChoiceContent(content.text, arguments, rest)
 
 
-def _join_choices(choices: list[_Choice], capabilities: ServerCapabilities) -> ReplyContent | None:
+def _join_choices(choices: list[_ChoiceContent], capabilities: ServerCapabilities) -> ReplyContent | None:
     """The content of a reply; None where two choices answer differently.
 
     Some gateways put the text of one message and its tool call into two choices: they are one message.
