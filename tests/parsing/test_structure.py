@@ -396,3 +396,111 @@ def test_a_call_with_keywords_is_a_value_of_its_name() -> None:
         }
     for name, item in (("cancel", "Line"), ("Order", "Rejected")):
         assert reading(reply.format(name, item), schema, name="triage").failure == "unparsable"
+
+
+# ------------------------------------------------------------------------------------------- quotes, code, lists that go on
+
+
+@pytest.mark.parametrize(
+    ("schema", "reply", "value"),
+    [
+        (obj(a=TEXT), '{"a": "print("x")"}', {"a": 'print("x")'}),
+        (obj(a=TEXT, b=TEXT), '{"a": "f("x", 2)", "b": "y"}', {"a": 'f("x", 2)', "b": "y"}),
+        (obj(a=TEXT), '{"a": "a 27" screen"}', {"a": 'a 27" screen'}),
+        (obj(a=TEXT), '{"a": "about 3/4" wide"}', {"a": 'about 3/4" wide'}),
+        (obj(a=TEXT), '{"a": ```run()```}', {"a": "run()"}),
+        (obj(a=TEXT), '{"a": ```\nrun()\n```}', {"a": "run()"}),
+        (obj(a=TEXT), '{"a": ```python\nrun()\nend()\n```}', {"a": "run()\nend()"}),
+        (obj(a=TEXT), '{"a": ```js lib/a.js\n  run()\n  ```}', {"a": "  run()"}),
+    ],
+)
+def test_texts_with_one_possible_end_are_read(schema: Json, reply: str, value: Json) -> None:
+    """A parenthesis that nothing opened closes nothing, inches stand after a number, and a fence's own lines are the fence's."""
+    assert reading(reply, schema).value == value
+
+
+@pytest.mark.parametrize(
+    ("schema", "reply"),
+    [
+        (obj(a=TEXT, b=TEXT), '{"a": "B52"", "b": "x"}'),
+        (obj(a=TEXT, b=TEXT), '{"a": "27"", "b": "x"}'),
+        (obj(a=TEXT), '{"a": "M8" long"}'),
+        (list_of(TEXT), '["K-10" K-11", "K-12"]'),
+        (list_of(TEXT), '["10" 11", "12"]'),
+        (list_of(obj(a=TEXT)), '[{"a": "nut}, {"a": bolt"}]'),
+        (obj(a=TEXT), '{"a": ```python run()```}'),
+        (obj(a=TEXT), '{"a": ```\nprint("\\n")\n```}'),
+    ],
+)
+def test_a_slip_of_a_quotation_mark_is_not_guessed(schema: Json, reply: str) -> None:
+    """Doubled or lost marks, a mark after no number, and a text that may hold the next member."""
+    assert reading(reply, schema).failure in ("unparsable", "truncated")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("r = ", '\nr["n"] = 25'),
+        ("r = ", "\nr['n'] += 5\nprint(r)"),
+        ("const r = ", ";\nr.n = 25;"),
+        ("let r: Stock = ", ";\nr = next(r);"),
+        ("r = ", "\ndel r['n']"),
+        ("r = ", "\nr.update(n=25)"),
+        ("r = ", "\ntotal = fix(r)"),
+        ("r = ", "\nprint({**r, 'n': 1})"),
+        ("print(", '["n"])'),
+        ("", ".update(n=25)"),
+    ],
+)
+def test_code_that_goes_on_with_a_value_refuses_it(before: str, after: str) -> None:
+    """The value that the code ends with is not the one in its text."""
+    for text in (before + '{"n": 20}' + after, f'```python\n{before}{{"n": 20}}{after}\n```'):
+        assert reading(text, obj(n=INTEGER)).failure
+
+
+@pytest.mark.parametrize("after", ["\nprint(r)", "\nprint(json.dumps(r))", "\nreturn r", ";\nconsole.log(r);", ""])
+def test_code_that_shows_a_value_keeps_it(after: str) -> None:
+    """Printing a value changes nothing."""
+    assert reading(f'```python\nr = {{"n": 20}}{after}\n```', obj(n=INTEGER)).value == {"n": 20}
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        "and 4 more",
+        "4 more",
+        "+4",
+        "+ 12 others",
+        "(3 more items)",
+        "and several others",
+        "and so on",
+        "etc.",
+        "…",
+        "... and others",
+        "plus two more",
+        "und 5 weitere",
+        "et 3 autres",
+        "y otros",
+        "и ещё",
+        "等",
+        "ほか3名",
+        "[list truncated]",
+        "remaining items omitted",
+    ],
+)
+@pytest.mark.parametrize("reply", ['{{"a": ["Ida", "Jon", "{}"]}}', "{{'a': ['Ida', 'Jon', '{}',]}}"])
+def test_a_list_that_says_it_goes_on_is_not_whole(last: str, reply: str) -> None:
+    """Strictly valid or mended: its last item is no item."""
+    found = reading(reply.format(last), obj(a=list_of(TEXT)))
+    assert found.failure and found.violations[0].rule in ("omitted_items", "placeholder")
+
+
+@pytest.mark.parametrize(
+    "last", ["more", "Others", "The Others", "Jane and others v. Smith", "cook 5 more minutes", "rest"]
+)
+def test_an_item_with_such_a_word_is_an_item(last: str) -> None:
+    """A title, a step, a member of the enum, or one of several that are counted."""
+    assert reading(f'{{"a": ["Ida", "{last}"]}}', obj(a=list_of(TEXT))).value == {"a": ["Ida", last]}
+    assert reading('{"a": ["1 car", "2 other cars"]}', obj(a=list_of(TEXT))).value == {"a": ["1 car", "2 other cars"]}
+    schema = obj(a=list_of({"enum": ["Ida", "and more"]}))
+    assert reading('{"a": ["Ida", "and more"]}', schema).value == {"a": ["Ida", "and more"]}

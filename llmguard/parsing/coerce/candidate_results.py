@@ -13,6 +13,7 @@ from llmguard.parsing.coerce.echoes import is_placeholder, is_schema_echo, may_e
 from llmguard.parsing.coerce.fits import Fit
 from llmguard.parsing.coerce.fitting import Fitter
 from llmguard.parsing.coerce.nodes import Node
+from llmguard.parsing.coerce.omissions import omission
 from llmguard.parsing.coerce.rules import ReadingRules
 from llmguard.parsing.coerce.schema_plan import CoercionPlan, plan_of
 from llmguard.parsing.syntax import Candidate
@@ -71,7 +72,9 @@ class CandidateReader:
         repairs = candidate.repairs + fit.repairs
         if echo := self._echo(candidate.value, fit.value):
             return CandidateResult(candidate, fit.value, repairs, (echo,), echo=True)
-        return CandidateResult(candidate, fit.value, repairs, self._wrong(fit) if wrong else ())
+        violations = self._wrong(fit) if wrong else ()
+        omitted = None if violations else omission(fit.value, self.plan)
+        return CandidateResult(candidate, fit.value, repairs, (omitted,) if omitted else violations)
 
     def _echo(self, value: Json, fitted: Json) -> Violation | None:
         if is_schema_echo(value, self.plan):

@@ -7,6 +7,7 @@ from llmguard.core.outcome import Violation
 from llmguard.parsing.coerce.candidate_results import CandidateReader
 from llmguard.parsing.coerce.choice import choose_answer
 from llmguard.parsing.coerce.echoes import may_echo
+from llmguard.parsing.coerce.omissions import may_say_more
 from llmguard.parsing.coerce.result import Reading, no_reading, valid_reading
 from llmguard.parsing.coerce.rules import STANDARD, ReadingRules
 from llmguard.parsing.coerce.schema_plan import plan_of
@@ -40,7 +41,8 @@ def read(reply: ModelReply, schema: Schema, rules: ReadingRules = STANDARD) -> R
         except NotStrict:
             pass
         else:
-            if not schema.violations(value) and not may_echo(text, value, plan_of(schema.verdicts)):
+            echoes = may_echo(text, value, plan_of(schema.verdicts)) or may_say_more(text)
+            if not echoes and not schema.violations(value):
                 return valid_reading(value)
     return _read_slowly(text, schema, rules, cut=reply.finish_reason == "length")
 

@@ -10,6 +10,7 @@ from llmguard.core.canonical import Json
 from llmguard.core.outcome import Repair, Violation
 from llmguard.core.patterns import Pattern
 from llmguard.parsing.syntax.candidates import Candidate, Parsed
+from llmguard.parsing.syntax.code import is_changed_by_code
 from llmguard.parsing.syntax.containers import has_left_over
 from llmguard.parsing.syntax.notes import Ledger, around, cut_middle
 from llmguard.parsing.syntax.roles import Role, role_after_correction, role_of, taken_back
@@ -169,6 +170,8 @@ class _Search:
             result = self.read(start)
         except Unreadable as error:
             return self.refused(start, error)
+        if result.closed and is_changed_by_code(self.text, start, result.end):
+            return self.refused(start, Unreadable("changed_by_code", "code after the value changes it", result.end))
         if result.closed and self.goes_on(result, start):
             doubt = Unreadable("ambiguous_brackets", "the text goes on after the value was closed", result.end)
             return self.refused(start, doubt)

@@ -60,44 +60,65 @@ _QUOTED_KEY = rf"[{OPENING}][^{_ANY_QUOTE}\n]{{0,200}}+[{_ANY_QUOTE}]{_W}(?:[:=�
 _BARE_KEY = rf"[^\W\d][\w$.\-]{{0,100}}+{_W}(?:[:=：])"
 _KEY_NEXT = rf"(?:{_QUOTED_KEY}|{_BARE_KEY}|{_COMMENT}|\.\.\.|…)"
 _ITEM_NEXT = rf"(?:[{OPENING}\[{{+\-.0-9]|(?:true|false|null|True|False|None)\b|{_COMMENT}|…)"
-# After the last closer nothing may follow on the same line but more structure: `"b"} now"` is text, not an end.
-_TAIL = rf"[\]}})](?:[^\S\n]|[\]}}),;])*+(?:\Z|\n|[{_ANY_QUOTE}<{{\[]|{_COMMENT})"
 
-_LOOSE = {
-    "key": Pattern(rf"{_W}(?:[:：]|=>?)"),
-    "member": Pattern(rf"{_W}(?:[,;}}\])，]|\Z|```|~~~|{_COMMENT}|{_QUOTED_KEY})|{_NEW_LINE}{_BARE_KEY}"),
-    "item": Pattern(rf"{_W}(?:[,;}}\])，]|\Z|```|~~~|{_COMMENT})|\s++[{OPENING}]|{_NEW_LINE}[{{\[0-9\-]"),
-}
-_STRONG = {
-    "key": Pattern(rf"{_W}:"),
-    "member": Pattern(rf"{_W}(?:[,;]?{_W}(?:{_TAIL}|\Z)|[,;]{_W}{_KEY_NEXT})|{_NEW_LINE}{_QUOTED_KEY}"),
-    "item": Pattern(rf"{_W}(?:[,;]?{_W}(?:{_TAIL}|\Z)|[,;]{_W}{_ITEM_NEXT})"),
-}
+
+class _Ends(NamedTuple):
+    """What follows the closing quote of a string: `loose` where no quote was met inside, `strong` where one was."""
+
+    loose: Pattern
+    strong: Pattern
+
+
+def _ends(closers: str) -> dict[EntryKind, _Ends]:
+    """`closers`: the brackets that may be open around the string. After the last one nothing may follow on the same line but
+    more structure: `"b"} now"` is text, not an end."""
+    tail = rf"[{closers}](?:[^\S\n]|[\]}}),;])*+(?:\Z|\n|[{_ANY_QUOTE}<{{\[]|{_COMMENT})"
+    following = rf"[,;，{closers}]|\Z|```|~~~|{_COMMENT}"
+    last = rf"[,;]?{_W}(?:{tail}|\Z)"
+    return {
+        "key": _Ends(Pattern(rf"{_W}(?:[:：]|=>?)"), Pattern(rf"{_W}:")),
+        "member": _Ends(
+            Pattern(rf"{_W}(?:{following}|{_QUOTED_KEY})|{_NEW_LINE}{_BARE_KEY}"),
+            Pattern(rf"{_W}(?:{last}|[,;]{_W}{_KEY_NEXT})|{_NEW_LINE}{_QUOTED_KEY}"),
+        ),
+        "item": _Ends(
+            Pattern(rf"{_W}(?:{following})|\s++[{OPENING}]|{_NEW_LINE}[{{\[0-9\-]"),
+            Pattern(rf"{_W}(?:{last}|[,;]{_W}{_ITEM_NEXT})"),
+        ),
+    }
+
+
+_ENDS = {False: _ends(r"\]}"), True: _ends(r"\]})")}
+"""By whether the innermost container was opened by a parenthesis: if not, `)` closes nothing, and is a sign of the text."""
+
 _VALID = Pattern(r'[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+"')
 _ESCAPES = Pattern(r"(?:\\(?:[\"\\/bfnrt]|u[0-9a-fA-F]{4}))++")
 _RUN = {opener: Pattern(rf"[^{escape(opener + closers)}\\\x00-\x1f]*+") for opener, closers in CLOSERS.items()}
 _HEX = Pattern(r"\\x([0-9a-fA-F]{2})")
 _LONG_CODE = Pattern(r"\\U[0-9a-fA-F]{8}|\\N\{")
 _LETTER_ESCAPE = Pattern(r"\\[bfnrtu]")
-_LANGUAGE = Pattern(r"\w+\n")
+_LAST_LINE_FEED = Pattern(r"\n[ \t]*+\Z")
+_MEASURED = Pattern(r"(?<![\w.\-])[0-9]++(?:[.,/][0-9]++)?+\Z")
+_NUMBER_NEXT = Pattern(r"\s*+[+\-.]?[0-9]")
 _NO_STRUCTURE = Pattern(r"[^,:{}\[\]]*+\Z")
 _ONLY_GLUE = Pattern(r"[\s+]*+\Z")
-_INNER_MEMBER = Pattern(rf"[,;]{_W}$")
+_INNER_MEMBER = Pattern(rf"[,;{{]{_W}$")
 
 
-def read_string(text: str, start: int, kind: EntryKind) -> StringToken:
+def read_string(text: str, start: int, kind: EntryKind, *, in_parentheses: bool = False) -> StringToken:
     """The string whose opening quote is at `start`; Unreadable where its end or its escapes are in doubt."""
     quote = text[start]
-    if quote == '"' and (match := _VALID.match(text, start + 1)) and _LOOSE[kind].match(text, end := match.end()):
+    ends = _ENDS[in_parentheses][kind]
+    if quote == '"' and (match := _VALID.match(text, start + 1)) and ends.loose.match(text, end := match.end()):
         if end == start + 2 and text.startswith('"""', start):
             return _triple(text, start)
         return StringToken(scanstring(text, start + 1)[0], end)
     if text.startswith(_TRIPLE, start):
         return _triple(text, start)
     end = _end_of_run(text, start)
-    if quote != '"' and text[end : end + 1] in CLOSERS[quote] and _LOOSE[kind].match(text, end + 1) and end < len(text):
+    if quote != '"' and text[end : end + 1] in CLOSERS[quote] and ends.loose.match(text, end + 1) and end < len(text):
         return StringToken(text[start + 1 : end], end + 1, (_style(quote),))
-    return _Scan(text, start, quote, kind).read()
+    return _Scan(text, start, quote, kind, ends).read()
 
 
 def _end_of_run(text: str, start: int) -> int:
@@ -107,21 +128,32 @@ def _end_of_run(text: str, start: int) -> int:
 
 
 def _triple(text: str, start: int) -> StringToken:
-    """A Python-like string in three quotes: it has no escapes here, so a backslash leaves it in doubt."""
+    """A Python-like string in three quotes, or a fenced block: neither has escapes here, so a backslash leaves it in doubt."""
     end = text.find(text[start : start + 3], start + 3)
     if end < 0:
         raise Unreadable("unterminated_string", "a string in three quotes has no end", start, len(text))
     inside = text[start + 3 : end]
-    if "\\" in inside or (text[start] == "`" and _LANGUAGE.match(inside)) or text[end + 3 : end + 4] == text[start]:
+    if "\\" in inside or text[end + 3 : end + 4] == text[start]:
         raise Unreadable("ambiguous_string", "a string in three quotes has more than one reading", start)
-    return StringToken(inside, end + 3, ("triple_quotes",))
+    return StringToken(_without_info(inside, start) if text[start] == "`" else inside, end + 3, ("triple_quotes",))
+
+
+def _without_info(inside: str, start: int) -> str:
+    """The content of a fenced block (CommonMark 4.5): the line after the opening marks names a language or a file, and the line
+    feeds after it and before the closing marks are the fence's."""
+    info, line_feed, content = inside.partition("\n")
+    if line_feed:
+        return _LAST_LINE_FEED.sub("", content)
+    if " " in info.strip():
+        raise Unreadable("ambiguous_string", "a fence on one line may begin with the name of a language", start)
+    return inside
 
 
 class _Scan:
     """One pass over a string that is not plain; `inner` are the quotes met that do not end it."""
 
-    def __init__(self, text: str, start: int, quote: str, kind: EntryKind) -> None:
-        self.text, self.start, self.quote, self.kind = text, start, quote, kind
+    def __init__(self, text: str, start: int, quote: str, kind: EntryKind, ends: _Ends) -> None:
+        self.text, self.start, self.quote, self.kind, self.after = text, start, quote, kind, ends
         self.closers = CLOSERS[quote]
         self.parts: list[str] = []
         self.rules = {} if quote == '"' else {_style(quote): None}
@@ -188,8 +220,8 @@ class _Scan:
     def closes(self, at: int) -> bool:
         inner = len(self.inner)
         if not inner and not self.nested:
-            return bool(_LOOSE[self.kind].match(self.text, at + 1))
-        if not _STRONG[self.kind].match(self.text, at + 1):
+            return bool(self.after.loose.match(self.text, at + 1))
+        if not self.after.strong.match(self.text, at + 1):
             return False
         if len(self.closers) == 1 and self.closers != self.quote:
             return inner == self.nested
@@ -218,7 +250,13 @@ class _Scan:
         before, after = self.text[at - 1], self.text[at + 1 : at + 2]
         if self.quote in "'’‘":
             return before.isalpha() and (after.isalpha() or (before == "s" and after == " "))
-        return len(self.inner) == 1 and before.isdigit()
+        return len(self.inner) == 1 and self.is_inches(at)
+
+    def is_inches(self, at: int) -> bool:
+        """The mark after a number that stands alone, and before more words: `a 27" screen`. Not `B52"`, a slip; not
+        `10" 11"`, two texts that lost their quotes; and not `27""`, which may be a slip too."""
+        is_measured = _MEASURED.search(self.text[max(self.start + 1, at - 20) : at])
+        return bool(is_measured and self.text[at + 1] != self.quote and not _NUMBER_NEXT.match(self.text, at + 1))
 
     def opens(self, at: int) -> bool:
         before, after = self.text[at - 1], self.text[at + 1 : at + 2]
@@ -229,7 +267,7 @@ class _Scan:
         return not before.isspace() and not after.isalnum()
 
     def looks_like_member(self, one: int, other: int) -> bool:
-        """`…, "key": …` inside a string: its closing quote may have been forgotten."""
+        """`…, "key": …` or `{"key": …` inside a string: its closing quote may have been forgotten."""
         follows = self.text[other + 1 : other + 20].lstrip()[:1]
         return follows == ":" and bool(_INNER_MEMBER.search(self.text[max(0, one - 20) : one]))
 

@@ -296,7 +296,8 @@ class Tolerant:
             self.stack.put(value, self.position)
 
     def string(self, kind: EntryKind) -> str:
-        token = read_string(self.text, self.position, kind)
+        in_parentheses = self.stack.frames[-1].opener in ("(", "call")
+        token = read_string(self.text, self.position, kind, in_parentheses=in_parentheses)
         for rule in token.rules:
             before = self.text[self.position : min(token.end, self.position + 120)]
             self.stack.note(rule, before, token.value[:120])

@@ -1,0 +1,76 @@
+"""Lists whose last item says that others were left out: `["Ida", "Jon", "and 4 more"]` is no list of three names.
+
+The words are a table that only refuses; a list that is whole has no such item, and a member of an enum is never one.
+"""
+
+from __future__ import annotations
+
+from re import IGNORECASE
+
+from llmguard.core.canonical import Json
+from llmguard.core.outcome import Violation
+from llmguard.core.patterns import Pattern
+from llmguard.parsing.coerce.schema_plan import CoercionPlan
+from llmguard.schema.keywords import as_pointer
+
+MAX_CHARS = 80
+"""A longer item is one, whatever it says."""
+
+_AND = r"(?:and|plus|as well as|&|\+|und|sowie|et|ainsi que|y|e|i|и|en|og|och|ve)"
+_COUNT = (
+    r"(?:[0-9]{1,7}|an?other|several|many|some|various|numerous|(?:a )?few|(?:dozens|hundreds|thousands) of|two|three|four"
+    r"|five|six|seven|eight|nine|ten|einige|viele|mehrere|zwei|drei|vier|fünf|plusieurs|quelques|deux|trois|varios|varias|dos|tres"
+    r"|vários|várias|alcuni|alcune|enkele|kilka|несколько)"
+)
+_MORE = (
+    r"(?:more|others?|(?:remaining|further|additional|other)(?: \w+){0,2}|weitere\w*|andere\w*|übrige\w*|mehr|autres?|de plus|más"
+    r"|otr[oa]s|restantes|mais|outr[oa]s|altr[ie]|meer|overige|więcej|inn[ey]\w*|pozostał\w*|ещё|еще|других|flere|fler|andra)"
+)
+_SAYS_MORE = Pattern(
+    rf"[(\[]*(?:{_AND}\s*)?\+?{_COUNT}\s+{_MORE}(?!\w)(?:\s+\w+){{0,3}}\W*"
+    rf"|[(\[]*{_AND}\s+(?:the |les |los |las |die )?(?:{_MORE}|so on|so forth|the rest|das übrige|le reste)(?!\w).*"
+    r"|[(\[]*(?:etc\.?|et cetera|and so on|usw\.?|u\. ?a\.?|u\. ?v\. ?m\.?|и т\. ?д\.?|и др\.?|osv\.?|itd\.?|ecc\.?|enz\.?)[)\]]*"
+    r"|(?:\.{3}|…).*|\+ ?[0-9]{1,4}"
+    r"|[(\[<].*(?:omitted|truncated|continue[sd]?|abbreviated|brevity|left out|ausgelassen|gekürzt|omis|omitid[oa]s).*[)\]>]"
+    r"|(?:rest|remaining|remainder|further|other|more)\b.*(?:omitted|truncated|left out|follow|continue).*"
+    r"|等等?|等[0-9]+.*|(?:还有|另外|以及)(?:其他)?[0-9]*.*|など|ほか.*|他[0-9]+.*|외 ?[0-9]+.*|등",
+    IGNORECASE,
+)
+_COUNTED = Pattern(r"\+?\s*[0-9]")
+_TEXT_ENDS_LIST = Pattern(r"""["']\s*+,?\s*+\]""")
+
+
+def may_say_more(text: str) -> bool:
+    """Whether a list in the text ends with an item that may say so. On the hot path."""
+    if '"' not in text or "]" not in text:
+        return False
+    for end in _TEXT_ENDS_LIST.finditer(text):
+        opening = text.rfind('"', max(0, end.start() - MAX_CHARS - 1), end.start())
+        if opening >= 0 and _SAYS_MORE.fullmatch(text[opening + 1 : end.start()].strip()):
+            return True
+    return False
+
+
+def omission(value: Json, plan: CoercionPlan) -> Violation | None:
+    """The violation of the first list in `value` that says it is not whole; None where each is."""
+    left: list[tuple[tuple[str, ...], Json]] = [((), value)]
+    while left:
+        path, item = left.pop()
+        if isinstance(item, dict):
+            left += (((*path, key), inner) for key, inner in item.items() if isinstance(inner, dict | list))
+        elif isinstance(item, list):
+            last = item[-1] if item else None
+            if isinstance(last, str) and _is_omission(last, item, plan):
+                at = as_pointer((*path, str(len(item) - 1)))
+                return Violation(at, "omitted_items", "says that items were left out", "every item", last)
+            left += (
+                ((*path, str(number)), inner) for number, inner in enumerate(item) if isinstance(inner, dict | list)
+            )
+    return None
+
+
+def _is_omission(last: str, items: list[Json], plan: CoercionPlan) -> bool:
+    if len(last) > MAX_CHARS or last in plan.literals or not _SAYS_MORE.fullmatch(last.strip()):
+        return False
+    counted = _COUNTED.match(last)  # where other items are counted too, "2 other cars" is one of them
+    return not counted or not any(isinstance(item, str) and _COUNTED.match(item) for item in items[:-1])
