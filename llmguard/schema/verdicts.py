@@ -6,10 +6,12 @@ Every validator is made here, and none of them may fetch anything.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from llmguard.core.canonical import Json
+from llmguard.schema.keywords import LATEST, draft_of
 from llmguard.schema.navigate import Location, SchemaDocument
 
 if TYPE_CHECKING:
@@ -31,11 +33,36 @@ def compiled(schema: Json, formats: Formats) -> Validator:
     """The validator of a whole schema. Raises what jsonschema-rs raises for one that it cannot compile."""
     import jsonschema_rs
 
-    return jsonschema_rs.validator_for(schema, **_options(formats))
+    return jsonschema_rs.validator_for(schema, **_options(schema, formats))
 
 
-def _options(formats: Formats) -> dict[str, Any]:
-    return {"formats": dict(formats) or None, "validate_formats": True, "retriever": _deny}
+def _options(schema: Json, formats: Formats) -> dict[str, Any]:
+    """The same formats are asserted under every draft: what an older one did not know yet is checked as by the latest."""
+    named = schema.get("$schema") if isinstance(schema, dict) else None
+    draft = draft_of(named) if isinstance(named, str) else None
+    later = _LATER_FORMATS.get(draft.name, ()) if draft else ()
+    formats = {**{name: _format_check(name) for name in later}, **formats}
+    return {"formats": formats or None, "validate_formats": True, "retriever": _deny}
+
+
+@cache
+def _format_check(name: str) -> Callable[[str], bool]:
+    """The latest draft's check of a format."""
+    import jsonschema_rs
+
+    schema = {"$schema": LATEST.uri, "type": "string", "format": name}
+    return jsonschema_rs.validator_for(schema, validate_formats=True).is_valid
+
+
+_LATER_FORMATS = {
+    "7": ("duration", "uuid"),
+    "6": ("duration", "idn-hostname", "iri", "iri-reference", "relative-json-pointer", "uuid"),
+    "4": (
+        "duration", "idn-hostname", "iri", "iri-reference", "json-pointer", "relative-json-pointer", "uri-reference",
+        "uri-template", "uuid",
+    ),
+}  # fmt: skip
+"""Draft -> the formats of `FORMATS` that jsonschema-rs does not check under it (tests/schema/test_schema.py asks it)."""
 
 
 def _deny(uri: str) -> Json:
@@ -91,7 +118,9 @@ class Verdicts:
         if self._map is None:
             import jsonschema_rs
 
-            self._map = jsonschema_rs.validator_map_for(self.document.schema, **_options(self.formats))
+            self._map = jsonschema_rs.validator_map_for(
+                self.document.schema, **_options(self.document.schema, self.formats)
+            )
         return self._map["#" + pointer]
 
     def _alone(self, pointer: str, keyword: str, schema: Mapping[str, Json]) -> Validator:
