@@ -20,7 +20,11 @@ from llmguard.core.errors import UsageError
 from llmguard.core.outcome import Severity, Violation
 from llmguard.engine.check import Check
 from llmguard.schema.keywords import as_pointer, as_tokens
-from llmguard.voting.normal_forms import MAX_MARKS, MONTHS, date_form, exact_number, folded_text, possible_numbers
+from llmguard.values.dates import days_in
+from llmguard.values.numbers import readings
+from llmguard.values.units import NO_UNITS, SCALES, units_in_name, units_of
+from llmguard.values.words import normalized_words
+from llmguard.voting.normal_forms import MAX_MARKS, exact_number, folded_text
 
 MAX_VIOLATIONS = 20
 """Violations of one check: as many as a re-ask can make use of, whatever the length of a list."""
@@ -147,17 +151,19 @@ def quote_spans(value: Json, inputs: Mapping[str, Json], *pointers: str, source:
 
 # ------------------------------------------------------------------------------------------------- numbers
 
-_NUMERAL = re.compile(r"\d+(?:[.,'’\u00a0\u202f]\d+)*")
+_NUMERAL = re.compile(r"\d+(?:[.,'’_\u00a0\u202f\u2009]\d+)*(?:[eE][+-]?\d{1,3}(?!\w))?")
 _SPACED_NUMERAL = re.compile(r"(?<![\d.,])\d{1,3}(?: \d{3})+(?:[.,]\d+)?(?!\d)")
+_SCALE = re.compile(r"([ \u00a0\u202f-]?)([^\W\d_]{1,10})\b")
 _NEGATIVE = ("-", "−", "(", "–")
 _LONGEST_NUMERAL = 60  # bounds the work on a text of digits; no real number has as many
 
 
 def numbers_in(text: str) -> frozenset[Fraction]:
-    """Every number that digits in `text` may mean: `1,234` means two, `5 %` also 0.05, `-3` and `3-5` also 3.
+    """Every number that digits in `text` may mean: `1,234` means two, `5 %` also 0.05, `-3` and `3-5` also 3; "1.2 million" is
+    one number, and not 1.2.
 
-    >>> sorted(map(float, numbers_in("5 chairs at 1,234 less 10%")))
-    [0.1, 1.234, 5.0, 10.0, 1234.0]
+    >>> sorted(map(float, numbers_in("5 chairs at 1,234 less 10%"))), sorted(map(float, numbers_in("1.2 million")))
+    ([0.1, 1.234, 5.0, 10.0, 1234.0], [1200000.0])
     """
     return frozenset(meaning for meanings in _numerals(text) for meaning in meanings)
 
@@ -171,23 +177,38 @@ def _numerals(text: str) -> Iterator[tuple[Fraction, ...]]:
 
 
 def _meanings(match: re.Match[str], text: str) -> Iterator[Fraction]:
-    numbers = possible_numbers(match[0])
-    percent = text[match.end() : match.end() + 2].lstrip().startswith("%")
+    """Each number that a numeral may mean with the words and signs beside it."""
+    numbers = [Fraction(literal) for literal in readings(match[0])] or list(_parts(match[0]))
+    percent = text[match.end() : match.end() + 2].lstrip().startswith(("%", "％"))
     negative = text[max(0, match.start() - 2) : match.start()].rstrip().endswith(_NEGATIVE)
-    for number in numbers or _parts(match[0]):
-        yield number
-        if percent:
-            yield number / 100
-        if negative:
-            yield -number
+    for number in numbers:
+        for scale in _scales(text, match.end()):
+            yield number * scale
             if percent:
-                yield -number / 100
+                yield number * scale / 100
+            if negative:
+                yield -number * scale
+                if percent:
+                    yield -number * scale / 100
+
+
+def _scales(text: str, at: int) -> tuple[int, ...]:
+    """What the word after a numeral multiplies it by; 1 too where the word may be a unit, or a letter that stands apart."""
+    match = _SCALE.match(text, at)
+    units = units_of(match[2]) if match else NO_UNITS
+    scales = tuple(SCALES[unit] for unit in sorted(units & SCALES.keys()))
+    if not match or not scales:
+        return (1,)
+    is_sure = units - {"kelvin", "byte"} <= SCALES.keys() and (len(match[2]) > 1 or not match[1])
+    return scales if is_sure else (1, *scales)
 
 
 def _parts(numeral: str) -> Iterator[Fraction]:
-    """`3,4,5` is not a number; each of its parts is."""
+    """`3,4,5` is not a number, each of its parts is; `1e3` is one."""
+    if re.fullmatch(r"\d+(?:\.\d+)?[eE][+-]?\d{1,3}", numeral):
+        yield Fraction(numeral)
     for part in re.findall(r"\d+", numeral):
-        yield from possible_numbers(part)
+        yield Fraction(int(part))
 
 
 def numbers_occur(*pointers: str, source: str | None = None, severity: Severity = "reject") -> Check:
@@ -202,48 +223,38 @@ def numbers_occur(*pointers: str, source: str | None = None, severity: Severity 
         return [
             _missing(at, each, "does not occur in the source")
             for at, each in _values_at(value, pointers)
-            if not _occurs(each, known)
+            if not _occurs(each, known, _scale_of_name(at))
         ][:MAX_VIOLATIONS]
 
     return _check("numbers_occur", pointers, {"source": source}, find, severity)
 
 
-def _occurs(value: Json, known: frozenset[Fraction]) -> bool:
+def _occurs(value: Json, known: frozenset[Fraction], scale: int = 1) -> bool:
+    """`scale`: what the field's own name says its numbers are counted in, as `profit_millions` does."""
     if isinstance(value, str):
         return all(not known.isdisjoint(_meanings(match, value)) for match in _NUMERAL.finditer(value))
     if isinstance(value, bool) or not isinstance(value, int | float):
         return True
-    return exact_number(value) in known
+    number = exact_number(value)
+    return number in known or (scale != 1 and number * scale in known)
+
+
+def _scale_of_name(pointer: str) -> int:
+    name = next((token for token in reversed(as_tokens(pointer)) if not token.isdecimal()), "")
+    scales = units_in_name(normalized_words(name)) & SCALES.keys()
+    return SCALES[min(scales)] if scales else 1
 
 
 # ------------------------------------------------------------------------------------------------- dates
 
-_MONTH = "|".join(sorted(MONTHS, key=len, reverse=True))
-_ISO_DATE = re.compile(r"(?<!\d)(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?!\d)")
-_POINTED_DATE = re.compile(r"(?<!\d)(\d{1,2})[-/.](\d{1,2})[-/.](\d{4}|\d{2})(?!\d)")
-_DAY_MONTH_YEAR = re.compile(rf"(?<!\d)(\d{{1,2}})(?:st|nd|rd|th|\.)?(?: of)? ({_MONTH})\.?,? (\d{{4}})(?!\d)")
-_MONTH_DAY_YEAR = re.compile(rf"(?<!\w)({_MONTH})\.? (\d{{1,2}})(?:st|nd|rd|th)?,? (\d{{4}})(?!\d)")
 
-
-def dates_in(text: str) -> frozenset[object]:
-    """Every day that `text` may name: 03/04/2024 may be two days, 1/2/24 is in this century. Months in English and German.
+def dates_in(text: str) -> frozenset[str]:
+    """Every day that `text` may name, as ISO 8601 dates: 03/04/2024 may be two days, 1/2/24 is in this century.
 
     >>> dates_in("due 3 March 2024") == dates_in("2024-03-03")
     True
     """
-    folded = folded_text(text)
-    dates: list[tuple[str, str, str]] = []
-    for match in _ISO_DATE.finditer(folded):
-        dates.append((match[1], match[2], match[3]))
-    for match in _POINTED_DATE.finditer(folded):
-        year = match[3] if len(match[3]) == 4 else "20" + match[3]
-        dates += [(year, match[2], match[1]), (year, match[1], match[2])]
-    for match in _DAY_MONTH_YEAR.finditer(folded):
-        dates.append((match[3], str(MONTHS[match[2]]), match[1]))
-    for match in _MONTH_DAY_YEAR.finditer(folded):
-        dates.append((match[3], str(MONTHS[match[1]]), match[2]))
-    days = {date_form(f"{year}-{month:0>2}-{day:0>2}") for year, month, day in dates}
-    return frozenset(days - {None})
+    return days_in(folded_text(text))
 
 
 def dates_occur(*pointers: str, source: str | None = None, severity: Severity = "reject") -> Check:
@@ -379,8 +390,12 @@ def _check(
         if not isinstance(pointer, str) or (pointer and not pointer.startswith("/")):
             raise UsageError(f'{name}: expected a JSON Pointer, as "/lines/*/amount"; got {pointer!r}.')
     settings = ", ".join(f"{option}={value!r}" for option, value in options.items() if value is not None)
-    version = f"{name} 1 {pointers!r} {settings}"
+    version = f"{name} {_VERSIONS.get(name, 1)} {pointers!r} {settings}"
     return Check(name=f"{name} {' '.join(pointers)}", function=function, severity=severity, version=version)
+
+
+_VERSIONS = {"numbers_occur": 2, "dates_occur": 2, "names_occur": 2}
+"""Raised where a check would find otherwise: since 2, numbers, dates and letters are read as `values` reads them in a reply."""
 
 
 def _missing(at: str, value: Json, what: str) -> Violation:

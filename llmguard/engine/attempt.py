@@ -56,11 +56,16 @@ class Question:
         """Makes what reads the reply while it grows, where it is streamed."""
         return self.new_validator if self.streamed else None
 
+    @property
+    def judges(self) -> bool:
+        """Whether what breaks the JSON Schema ends a stream: not where something may be left out, or the type has its say."""
+        return not self.leaves_out and not self.schema.type_judges
+
     def new_validator(self) -> StreamValidator:
         if self.part is None:
-            return JsonStreamValidator(self.schema.json_schema, judges=not self.leaves_out)
+            return JsonStreamValidator(self.schema.json_schema, judges=self.judges)
         fields = with_any_other_property(self.part.schema)  # the whole object is an answer too
-        return PartStreamValidator(JsonStreamValidator(fields.json_schema, judges=not self.leaves_out), self.part.kept)
+        return PartStreamValidator(JsonStreamValidator(fields.json_schema, judges=self.judges), self.part.kept)
 
 
 @dataclass(slots=True)
@@ -165,6 +170,8 @@ def evaluate_reply(policy: Policy, question: Question, answer: ModelAnswer, inpu
     verdict = validate_value(policy, result.value, inputs, result.repairs, validate=is_merged)
     if answer.finish_reason == "unknown":
         verdict = replace(verdict, flags=(*verdict.flags, UNKNOWN_END))
+    if result.flags:
+        verdict = replace(verdict, flags=(*result.flags, *verdict.flags))
     if not (answer.logprobs and verdict.passed and not is_merged):
         return verdict
     return replace(verdict, support=Support(fields=confidence_by_field(answer, verdict.value)))

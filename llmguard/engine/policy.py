@@ -16,7 +16,7 @@ from llmguard.prompts import Prompt
 from llmguard.prompts.function import describe_function
 from llmguard.schema import Schema, describe_schema
 
-PARSER_VERSION = 2
+PARSER_VERSION = 3
 """Raised when any reply may be read differently than before: as another value, or as a value where it was refused. Fingerprints
 and certificates change with it, because what was recorded under the old number may not replay to the same outcome."""
 

@@ -40,12 +40,14 @@ class Schema:
 
     `json_schema` is self-contained: no reference leads out of it. `python_type` is the type that values are converted to,
     None where they stay plain JSON. `warnings` are sentences about what in the schema is probably a mistake.
+    `has_decimals`: some number of the type is a `Decimal`, which keeps every digit.
     """
 
     json_schema: Json
     digest: str
     python_type: object = None
     warnings: tuple[str, ...] = ()
+    has_decimals: bool = field(default=False, kw_only=True)
     _document: SchemaDocument = field(repr=False, compare=False, kw_only=True)
     _is_valid: Callable[[Json], bool] = field(repr=False, compare=False, kw_only=True)
     _explainer: Explainer = field(repr=False, compare=False, kw_only=True)
@@ -65,7 +67,16 @@ class Schema:
                 return () if self._python is None else self._python.violations(value)
         except ValueError:  # half a surrogate pair, which JSON text cannot hold; the explainer says where
             pass
+        if self.type_judges and self._python is not None:
+            every = self._explainer.explain(value, MAX_FOUND)
+            if len(every) < MAX_FOUND and self._python.validators.govern(every) and not self._python.violations(value):
+                return ()
         return self._explainer.explain(value)
+
+    @property
+    def type_judges(self) -> bool:
+        """Whether the type has validators of its own that take what its JSON Schema does not describe."""
+        return self._python is not None and self._python.validators.has_any
 
     @property
     def verdicts(self) -> Verdicts:
@@ -144,13 +155,23 @@ def failed_part(schema: Schema, violations: Violations) -> Schema | None:
     be taken as right whatever these become."""
     draft = schema._document.draft
     part = part_of(schema.json_schema, draft, violations)
-    return None if part is None else _finished(part, draft, "part of a schema", formats=_formats(schema))
+    return (
+        None
+        if part is None
+        else _finished(part, draft, "part of a schema", formats=_formats(schema), has_decimals=schema.has_decimals)
+    )
 
 
 def with_any_other_property(part: Schema) -> Schema:
     """The schema of a part where other properties may stand beside those it names."""
     keywords = {name: value for name, value in part.json_schema.items() if name != "additionalProperties"}
-    return _finished(keywords, part._document.draft, "part of a schema", formats=part._explainer.verdicts.formats)
+    return _finished(
+        keywords,
+        part._document.draft,
+        "part of a schema",
+        formats=part._explainer.verdicts.formats,
+        has_decimals=part.has_decimals,
+    )
 
 
 def merged(value: Json, part: Json, requested: Schema | None = None) -> Json:
@@ -204,7 +225,15 @@ def _compile(
     return _finished(whole, draft, where, python=python, formats=formats)
 
 
-def _finished(schema: Json, draft: Draft, where: str, *, formats: Formats, python: PythonType | None = None) -> Schema:
+def _finished(
+    schema: Json,
+    draft: Draft,
+    where: str,
+    *,
+    formats: Formats,
+    python: PythonType | None = None,
+    has_decimals: bool = False,
+) -> Schema:
     document = SchemaDocument(schema, draft)
     refuse_cycles_and_size(document, where)
     return Schema(
@@ -212,6 +241,7 @@ def _finished(schema: Json, draft: Draft, where: str, *, formats: Formats, pytho
         digest(schema),
         python.source if python else None,
         warnings_of(document, formats=python is None),
+        has_decimals=has_decimals or (python is not None and python.validators.has_decimals),
         _document=document,
         _is_valid=_validator(schema, formats, where).is_valid,
         _explainer=Explainer(Verdicts(document, formats)),

@@ -24,6 +24,7 @@ from llmguard.core.canonical import EncodingError, Json, encode
 from llmguard.core.errors import UsageError
 from llmguard.core.outcome import Violation, Violations
 from llmguard.schema.keywords import as_pointer
+from llmguard.schema.type_validators import TypeValidators
 from llmguard.schema.words import clipped
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class PythonType:
 
     source: object
     adapter: TypeAdapter[Any]
+    validators: TypeValidators
 
     def load(self, value: Json) -> object:
         """The Python value of JSON that fits the schema, by the rules of JSON: dates from strings, tuples from lists."""
@@ -88,7 +90,7 @@ def python_type(source: object, where: str) -> tuple[Json, PythonType]:
         adapter: TypeAdapter[Any] = (
             source if isinstance(source, TypeAdapter) else TypeAdapter(_known_to_pydantic(source))
         )
-        return adapter.json_schema(mode="validation"), PythonType(source, adapter)
+        return adapter.json_schema(mode="validation"), PythonType(source, adapter, TypeValidators(adapter.core_schema))
     except Exception as error:  # pydantic's own errors, and whatever the hooks of a user's type raise
         raise UsageError(
             f"{where}: {_type_name(source)} cannot be an output schema: {_first_line(error)} Expected a type that JSON can carry:"

@@ -30,15 +30,18 @@ from llmguard.voting.votes import (
     ranked_candidates,
     support_marks,
 )
+from llmguard.voting.wording import Wording, same_wording, wording
 
 IsSame = Callable[[int, int], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class TextComparator:
-    """Texts whose edit distance is at most 1 - `similarity` of the longer one's length; the answer is the medoid.
+    """Texts in the same words, at most 1 - `similarity` of the longer one's length apart in edits; the answer is the medoid.
 
-    Compared as folded text: white space and case do not count. The medoid has the least total distance to the
+    Compared as folded text: white space, case, punctuation and articles do not count, and a long word may be misspelled.
+    Where a word, a number, its unit or a negation differs, the answers differ (`wording`); for texts in other words there is
+    `equivalent`. The medoid has the least total distance to the
     other samples of its cluster.
 
     >>> TextComparator(0.8).vote(["Ada Lovelace", "Ada Lovelacce", "Grace Hopper"]).votes
@@ -47,7 +50,7 @@ class TextComparator:
 
     similarity: float = 0.9
     name: ClassVar[str] = "text"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     monotone: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -57,16 +60,24 @@ class TextComparator:
     def vote(self, votes: Sequence[Ballot]) -> FieldVote:
         texts = [folded_text(value) if isinstance(value, str) else "" for value in _distinct_values(votes)]
         distances, limit = Distances(texts), 1 - self.similarity + _ROUNDING
+        wordings: dict[int, Wording] = {}
+
+        def wording_of(number: int) -> Wording:
+            if number not in wordings:
+                wordings[number] = wording(texts[number])
+            return wordings[number]
 
         def is_close(one: int, other: int) -> bool:
-            return distances.is_close(one, other, limit)
+            return distances.is_close(one, other, limit) and same_wording(wording_of(one), wording_of(other))
 
         return _clustered_vote(votes, str, is_close, distances)
 
     def distance(self, one: Json, other: Json) -> float:
         if isinstance(one, str) and isinstance(other, str):
-            distance = normalised_distance(folded_text(one), folded_text(other))
-            return 0.0 if distance <= 1 - self.similarity + _ROUNDING else distance
+            mine, theirs = folded_text(one), folded_text(other)
+            distance = normalised_distance(mine, theirs)
+            is_close = distance <= 1 - self.similarity + _ROUNDING
+            return 0.0 if is_close and same_wording(wording(mine), wording(theirs)) else max(distance, _LEAST_DISTANCE)
         normal_forms = NormalForms()
         return float(normal_forms.of(one) != normal_forms.of(other))
 
@@ -119,6 +130,9 @@ class EquivalentComparator:
         function = self.version_of_function or describe_function(self.function)
         return {"name": self.name, "version": self.version, "function": function}
 
+
+_LEAST_DISTANCE = 0.001
+"""Of texts that differ in a word, however long they are."""
 
 _ROUNDING = 1e-12
 """1 - 0.9 is a little less than 0.1 in floating point; exactly a tenth of the symbols must still be close."""

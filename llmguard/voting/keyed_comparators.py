@@ -39,7 +39,7 @@ class ExactComparator:
 
     folded: bool = True
     name: ClassVar[str] = "exact"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     monotone: ClassVar[bool] = True
 
     def classes(self, votes: Sequence[Ballot]) -> list[AnswerClass | None]:
@@ -69,7 +69,7 @@ class MoneyComparator:
 
     minor_digits: int = 2
     name: ClassVar[str] = "money"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     monotone: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

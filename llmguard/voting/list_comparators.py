@@ -61,7 +61,7 @@ class SetComparator:
     """
 
     name: ClassVar[str] = "set"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     monotone: ClassVar[bool] = False
 
     def vote(self, votes: Sequence[Ballot]) -> FieldVote:
@@ -156,7 +156,7 @@ class ListComparator:
     key: str = ""
     fields: Mapping[str, Comparator] = field(default_factory=dict)
     name: ClassVar[str] = "list"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     monotone: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

@@ -1,19 +1,25 @@
 """Normal forms: two values with the same form are the same answer, however they were spelled.
 
 Text is compared after NFKC, case folding and collapsing white space; numbers by value; dates by the day or the instant
-they name; amounts of money by currency and minor units. A form is only compared and hashed, never displayed.
+they name; amounts of money by currency and minor units. What a text says is read by `values`, as in a reply. A form is
+only compared and hashed, never displayed.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Hashable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import TypeAlias
 from unicodedata import combining, normalize
 
 from llmguard.core.canonical import Json, encode
+from llmguard.values.dates import read_date
+from llmguard.values.numbers import read_amount
+from llmguard.values.rejection import Rejection
+from llmguard.values.units import currencies_of
+from llmguard.values.words import without_case
 
 Form: TypeAlias = Hashable
 
@@ -27,29 +33,15 @@ MAX_NESTING = 50
 _EXACT_FLOATS = 2.0**53
 """Below, each whole number is a float of its own (53 bits of mantissa), so that the float can be compared itself."""
 
-MONTHS = {
-    name: number
-    for number, names in enumerate(
-        "january jan januar,february feb februar,march mar märz,april apr,may mai,june jun juni,july jul juli,"
-        "august aug,september sep sept,october oct oktober okt,november nov,december dec dezember dez".split(","),
-        start=1,
-    )
-    for name in names.split()
-}
-_ISO = re.compile(
+_MOMENT = re.compile(
     r"(\d{4})[-/](\d{1,2})[-/](\d{1,2})"
-    r"(?:[t ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,6})\d{0,3})?)? ?(?:(z|utc)|([+-])(\d\d):?(\d\d))?)?"
+    r"[t ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,6})\d{0,3})?)? ?(?:(z|utc)|([+-])(\d\d):?(\d\d))?"
 )
-_DAY_FIRST = re.compile(r"(\d{1,2})(?:st|nd|rd|th|\.)?(?: of)? ([a-zä]{3,9})\.?,? (\d{4})")
-_MONTH_FIRST = re.compile(r"([a-zä]{3,9})\.? (\d{1,2})(?:st|nd|rd|th)?,? (\d{4})")
-_LONGEST_DATE = 40  # the longest has 36 characters: 2024-03-01t12:00:00.123456789 +01:00
-
-_CURRENCIES = {"€": "EUR", "£": "GBP", "us$": "USD", "eur": "EUR", "usd": "USD", "gbp": "GBP", "euro": "EUR"}
-_AMOUNT = re.compile(
-    r"(?P<open>\()?(?P<sign>[-−+])? ?(?P<before>[^\d\s.,()+−-]{1,4})? ?(?P<inner>[-−])?"
-    r"(?P<number>\d[\d.,'’ ]*)(?P<after>[^\d\s.,()]{1,4})?(?P<close>\))?"
+_LONGEST_DATE = 48  # the longest is a day in words with its weekday
+_DIGITS_OF_THEIR_OWN = re.compile(
+    "[\u00b2\u00b3\u00b9\u00bc-\u00be\u2070-\u209f\u2150-\u215f\u2189\u2460-\u249b\u24ea\u3251-\u325f\u32b1-\u32bf]+"
 )
-_LONGEST_AMOUNT = 60  # bounds the work on a text that a model wrote; real amounts are under half of it
+"""Superscripts, subscripts, fractions and circled numbers: compatibility folding would make 10⁸ and 108 one number."""
 
 
 class NormalForms:
@@ -111,21 +103,30 @@ def text_form(text: str) -> Form:
 
 
 def folded_text(text: str) -> str:
-    """NFKC, case folded, white space as single blanks.
+    """NFKC, case folded, white space as single blanks; but 10⁸ stays, and so does the case of mW and MW.
 
-    >>> folded_text(" Straße\\u00a0ＡＢＣ ")
-    'strasse abc'
+    >>> folded_text(" Straße\\u00a0ＡＢＣ "), folded_text("10⁸ Stars, 3 MW")
+    ('strasse abc', '10⁸ stars, 3 MW')
     """
     if text.isascii():
-        return " ".join(text.lower().split())
-    return " ".join(" ".join(map(_folded_word, text.split())).split())
-
-
-def _folded_word(word: str) -> str:
-    if word.isascii() or not _is_stream_safe(word):
-        return word.casefold()
+        return " ".join(without_case(text).split())
+    plain = " ".join(map(_compatible, text.split()))
     # Twice, because case folding may undo NFKC (Unicode 3.13, D146: "compatibility caseless match")
-    return normalize("NFKC", normalize("NFKC", word).casefold())
+    return " ".join(" ".join(map(_compatible, without_case(plain).split())).split())
+
+
+def _compatible(word: str) -> str:
+    """NFKC of a word, but for digits of their own."""
+    if word.isascii() or not _is_stream_safe(word):
+        return word
+    if not _DIGITS_OF_THEIR_OWN.search(word):
+        return normalize("NFKC", word)
+    parts: list[str] = []
+    at = 0
+    for match in _DIGITS_OF_THEIR_OWN.finditer(word):
+        parts += normalize("NFKC", word[at : match.start()]), match[0]
+        at = match.end()
+    return "".join((*parts, normalize("NFKC", word[at:])))
 
 
 def _is_stream_safe(word: str) -> bool:
@@ -152,29 +153,20 @@ def date_form(folded: str) -> Form | None:
     if len(folded) > _LONGEST_DATE or not any(map(str.isdecimal, folded)):
         return None
     try:
-        day = _day(folded)
-        return _moment(folded) if day is None else day
+        moment = _moment(folded)
     except (ValueError, OverflowError):
         return None
-
-
-def _day(folded: str) -> Form | None:
-    if match := _DAY_FIRST.fullmatch(folded):
-        day, month, year = match[1], MONTHS.get(match[2]), match[3]
-    elif match := _MONTH_FIRST.fullmatch(folded):
-        month, day, year = MONTHS.get(match[1]), match[2], match[3]
-    else:
-        return None
-    return ("date", date(int(year), month, int(day))) if month else None
+    if moment is not None or folded.isdecimal():  # 20240301 may be a number
+        return moment
+    day = read_date(folded)
+    return None if isinstance(day, Rejection) else ("date", day)
 
 
 def _moment(folded: str) -> Form | None:
-    match = _ISO.fullmatch(folded)
+    match = _MOMENT.fullmatch(folded)
     if not match:
         return None
     year, month, day, hour, minute, second, fraction, utc, sign, hours, minutes = match.groups()
-    if hour is None:
-        return ("date", date(int(year), int(month), int(day)))
     micro = int((fraction or "0").ljust(6, "0"))
     local = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second or 0), micro)
     if not utc and not sign:
@@ -214,65 +206,15 @@ def exact_number(value: float | int) -> Fraction:
 
 def currency(name: str) -> str:
     """The ISO 4217 code of a symbol or name that is unambiguous; any other name in capitals: `$` may be many."""
-    return _CURRENCIES.get(name.casefold().rstrip("."), name.upper())
+    codes = currencies_of(name)
+    return next(iter(codes)).upper() if len(codes) == 1 else name.upper()
 
 
 def amount_in(text: str) -> tuple[Fraction, str] | None:
     """The amount that a text is, with its currency or ""; None where it is not one amount: `1,234` may be two.
 
-    >>> amount_in("€ 1.234,50"), amount_in("(12.00)"), amount_in("1,234")
-    ((Fraction(2469, 2), 'EUR'), (Fraction(-12, 1), ''), None)
+    >>> amount_in("€ 1.234,50"), amount_in("-12.00"), amount_in("1,234"), amount_in("(12.00)")
+    ((Fraction(2469, 2), 'EUR'), (Fraction(-12, 1), ''), None, None)
     """
-    text = " ".join(text.split())
-    match = _AMOUNT.fullmatch(text) if len(text) <= _LONGEST_AMOUNT else None
-    if not match or bool(match["open"]) != bool(match["close"]) or (match["before"] and match["after"]):
-        return None
-    numbers = possible_numbers(match["number"].strip())
-    if len(numbers) != 1:
-        return None
-    is_negative = (match["sign"] or match["inner"]) in ("-", "−")
-    is_in_parentheses = bool(match["open"])  # an accountant's minus
-    size = -numbers[0] if is_negative or is_in_parentheses else numbers[0]
-    return size, currency(match["before"] or match["after"] or "")
-
-
-def possible_numbers(numeral: str) -> tuple[Fraction, ...]:
-    """The numbers that digits with separators may mean: none, one, or two.
-
-    >>> possible_numbers("1.234,50"), possible_numbers("1,234"), possible_numbers("3,4,5")
-    ((Fraction(2469, 2),), (Fraction(1234, 1), Fraction(617, 500)), ())
-    """
-    spaced = numeral.replace("’", "'").replace("\u00a0", " ").replace("\u202f", " ")
-    for grouping in "' ":
-        if grouping in spaced:
-            whole, *rest = re.split("[.,]", spaced, maxsplit=1)
-            if not _is_grouped(whole.split(grouping)):
-                return ()
-            spaced = ".".join([whole.replace(grouping, ""), *rest])
-    return _with_points(spaced)
-
-
-def _with_points(numeral: str) -> tuple[Fraction, ...]:
-    last = max(numeral.rfind("."), numeral.rfind(","))
-    if last < 0:
-        return _fraction(numeral, "")
-    point, whole, rest = numeral[last], numeral[:last], numeral[last + 1 :]
-    other = "," if point == "." else "."
-    if other in whole:  # 1.234,50
-        is_valid = point not in whole and _is_grouped(whole.split(other))
-        return _fraction(whole.replace(other, ""), rest) if is_valid else ()
-    if point in whole:  # 1.234.567
-        groups = [*whole.split(point), rest]
-        return _fraction("".join(groups), "") if _is_grouped(groups) else ()
-    if len(rest) == 3 and len(whole) <= 3 and whole.lstrip("0"):  # 1,234: a thousand and more, or one and a bit
-        return _fraction(whole + rest, "") + _fraction(whole, rest)
-    return _fraction(whole, rest)
-
-
-def _is_grouped(groups: list[str]) -> bool:
-    return 1 <= len(groups[0]) <= 3 and all(len(group) == 3 for group in groups[1:]) and "".join(groups).isdecimal()
-
-
-def _fraction(whole: str, rest: str) -> tuple[Fraction, ...]:
-    digits = whole + rest
-    return (Fraction(int(digits), 10 ** len(rest)),) if digits.isdecimal() and digits.isascii() else ()
+    amount = read_amount(text)
+    return None if isinstance(amount, Rejection) else (exact_number(amount.value), currency(amount.currency))

@@ -54,7 +54,7 @@ class NumberComparator:
     _abs: Fraction = field(init=False, repr=False, compare=False)
     _rel: Fraction = field(init=False, repr=False, compare=False)
     name: ClassVar[str] = "number"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     monotone: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

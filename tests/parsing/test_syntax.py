@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from llmguard.core.canonical import decode_plain
@@ -242,7 +242,9 @@ def test_brackets_in_prose_are_no_values(text: str) -> None:
 
 @given(containers)
 def test_reading_what_was_written_changes_nothing(value: object) -> None:
-    """The value of a repaired text, written as JSON, is read back without repairs."""
+    """The value of a repaired text, written as JSON, is read back without repairs. Backspaces and form feeds before a letter are
+    refused, because they are LaTeX or a path (principle 14)."""
+    assume("\\b" not in json.dumps(value) and "\\f" not in json.dumps(value))
     first = only(parse_candidates(f"Here: {json.dumps(value)}\nDone.")) if value else value
     assert same_json(only(parse_candidates(json.dumps(first))), value)
     assert parse_candidates(json.dumps(first)).candidates[0].repairs == ()

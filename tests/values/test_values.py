@@ -12,7 +12,7 @@ from llmguard.values.numbers import ExpectedNumber, read_number
 from llmguard.values.rejection import Rejection
 from llmguard.values.words import normalized_key, read_member, read_truth
 
-PRICE = ExpectedNumber(integer=False, words=frozenset({"price"}))
+PRICE = ExpectedNumber(integer=False)
 
 
 def read_or_rule(result: object) -> object:

@@ -13,13 +13,15 @@ from llmguard.values.rejection import Rejection
 
 class FitRequest(NamedTuple):
     """A part of a value, to be fitted to the schema at `pointer`. `path` is where the part is in the value; `name` the
-    property it belongs to; `currency` what the object around it names; `nested` in how many strings of JSON it is."""
+    property it belongs to; `unit` what a sibling of it says its unit is, and `currency` what one of it or of an object around
+    it says its currency is; `nested` in how many strings of JSON it is."""
 
     value: Json
     pointer: str
     path: str
     name: str = ""
     currency: str = ""
+    unit: str = ""
     nested: int = 0
 
 

@@ -189,7 +189,7 @@ class Fitter:
         """Fits of a value that is of another type than the schema's, or wrapped."""
         fits: list[Fit] = []
         if isinstance(request.value, str):
-            fits += yield from from_text(request, node, self.max_depth)
+            fits += yield from from_text(request, node, self.max_depth, self._spellings)
         elif is_number(request.value):
             fits += self._spellings.as_text(request, node)
         fits += yield from self._named_items(request, node)

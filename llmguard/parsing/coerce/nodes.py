@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
 from llmguard.core.canonical import Json
-from llmguard.core.patterns import Pattern
 from llmguard.schema.navigate import Location, SchemaDocument, applied, item_keywords
-from llmguard.values.numbers import ExpectedNumber
-from llmguard.values.words import normalized_key, normalized_words
+from llmguard.values.numbers import ExpectedNumber, currencies_mentioned, field_units
+from llmguard.values.words import LIKENESS, bare_name, normalized_words
 
 _TYPE_OF = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
 _EMPTY: Mapping[str, Json] = MappingProxyType({})
-_LEVELS: tuple[Callable[[str], str], ...] = (str, normalized_words, normalized_key)
-_WORD = Pattern(r"[^\W\d_]+|%")
 
 
 class Node(NamedTuple):
@@ -35,7 +32,7 @@ class Node(NamedTuple):
     labels: Mapping[str, Json] = _EMPTY
     format: str = ""
     branches: tuple[tuple[str, ...], ...] = ()
-    expected_number: ExpectedNumber = ExpectedNumber(False, frozenset())
+    expected_number: ExpectedNumber = ExpectedNumber(False)
     title: str = ""
     is_closed: bool = False
     keys: tuple[Mapping[str, list[str]], ...] = ()
@@ -47,9 +44,9 @@ class Node(NamedTuple):
         return not self.types or kind in self.types or (kind == "integer" and "number" in self.types) or whole
 
     def property_for(self, key: str) -> list[str]:
-        """The properties that `key` may mean, by case, separators or alias."""
-        cleaned = key.strip(" \t\r\n\"'`*“”:").replace("\\", "")
-        for level, names in zip(_LEVELS, self.keys, strict=False):
+        """The properties that `key` may mean, by their likeness (`values.words`) or by an alias."""
+        cleaned = bare_name(key)
+        for level, names in zip(LIKENESS, self.keys, strict=False):
             if properties := names.get(level(cleaned)):
                 return properties
         return []
@@ -111,10 +108,10 @@ def _is_closed(keywords: Mapping[str, Json]) -> bool:
 
 def _keys(properties: Mapping[str, Json]) -> tuple[Mapping[str, list[str]], ...]:
     """For each level of likeness: a spelling -> the properties that are spelled like that."""
-    levels: tuple[dict[str, list[str]], ...] = ({}, {}, {})
+    levels: tuple[dict[str, list[str]], ...] = tuple({} for _ in LIKENESS)
     for name, schema in properties.items():
         for spelling in (name, *_aliases(schema)):
-            for level, names in zip(_LEVELS, levels, strict=True):
+            for level, names in zip(LIKENESS, levels, strict=True):
                 known = names.setdefault(level(spelling), [])
                 if name not in known:
                     known.append(name)
@@ -177,6 +174,12 @@ def _types(parts: Iterable[Location], members: tuple[Json, ...] | None, properti
 
 
 def _expected_number(types: frozenset[str], keywords: Mapping[str, Json], name: str) -> ExpectedNumber:
-    unit, title = str(keywords.get("x-unit", "")), str(keywords.get("title", ""))
-    text = " ".join((normalized_words(name), title, str(keywords.get("description", "")), unit))
-    return ExpectedNumber("number" not in types, frozenset(match[0] for match in _WORD.finditer(text.lower())), unit)
+    unit, words = str(keywords.get("x-unit", "")).strip(), normalized_words(name)
+    texts = unit.casefold() if unit else words.rpartition(" ")[2]
+    about = f"{keywords.get('title', '')} {keywords.get('description', '')}"
+    return ExpectedNumber(
+        integer="number" not in types,
+        units=field_units(words, unit),
+        unit_texts=(texts,) if texts else (),
+        mentioned=currencies_mentioned(about),
+    )

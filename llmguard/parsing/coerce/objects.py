@@ -13,7 +13,7 @@ from llmguard.parsing.coerce.schema_plan import CoercionPlan
 from llmguard.parsing.syntax import same_json
 from llmguard.parsing.syntax.notes import cut_middle
 from llmguard.schema.keywords import as_pointer
-from llmguard.values.words import normalized_key
+from llmguard.values.words import normalized_words
 
 MayLeaveOut: TypeAlias = Callable[[str, str], bool]
 
@@ -21,7 +21,7 @@ MayLeaveOut: TypeAlias = Callable[[str, str], bool]
 def fit_members(request: FitRequest, node: Node, plan: CoercionPlan, may_leave_out: MayLeaveOut) -> Fitting:
     """The object with each member fitted to its property. `may_leave_out`: whether a repair by this name is allowed there."""
     names, repairs, violations = _property_names(request, node)
-    currency = str(next((item for key, item in request.value.items() if normalized_key(key) == "currency"), "")).lower()
+    named = NamedUnits(request)
     fits: list[Fit] = []
     value: dict[str, Json] = {}
     for key, item in request.value.items():
@@ -33,13 +33,42 @@ def fit_members(request: FitRequest, node: Node, plan: CoercionPlan, may_leave_o
             continue
         fit = Fit(item)
         if pointer:
-            fit = yield FitRequest(item, pointer, path, name, currency, request.nested)
+            fit = yield FitRequest(item, pointer, path, name, *named.of(name), request.nested)
         if item is None and fit.value is None and _may_be_absent(name, node, plan):
             repairs.append(lossless_repair(path, None, None, "null_as_absent"))
             continue
         fits.append(fit)
         value[name] = fit.value
     return container_fit(value, fits, repairs, violations)
+
+
+class NamedUnits:
+    """The currency and the unit that an object's own members name: `currency` and `unit` for all its numbers, `price_currency`
+    and `weight_unit` for one. A currency goes for the objects below it too, unless they name another."""
+
+    def __init__(self, request: FitRequest) -> None:
+        self._outer = request.currency
+        self._by_kind: dict[str, dict[str, str]] = {"currency": {}, "unit": {}}
+        for key, item in request.value.items():
+            if not isinstance(item, str) or len(item) > _MAX_UNIT_CHARS:
+                continue
+            words = normalized_words(key)
+            for kind, endings in _UNIT_KEYS.items():
+                if ending := next((each for each in endings if f" {words}".endswith(f" {each}")), ""):
+                    self._by_kind[kind][words.removesuffix(ending).strip()] = item
+
+    def of(self, name: str) -> tuple[str, str]:
+        """The currency and the unit of the property `name`; "" where no sibling says it."""
+        words = normalized_words(name)
+        currencies, units = self._by_kind["currency"], self._by_kind["unit"]
+        return currencies.get(words) or currencies.get("") or self._outer, units.get(words) or units.get("") or ""
+
+
+_UNIT_KEYS = {
+    "currency": ("currency code", "currency symbol", "currency iso", "currency"),
+    "unit": ("unit of measure", "unit of measurement", "units", "unit", "uom"),
+}
+_MAX_UNIT_CHARS = 40
 
 
 def _may_be_absent(name: str, node: Node, plan: CoercionPlan) -> bool:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from llmguard.core.messages import ModelReply
 from llmguard.core.outcome import Violation
 from llmguard.parsing.coerce.candidate_results import CandidateReader
 from llmguard.parsing.coerce.choice import choose_answer
+from llmguard.parsing.coerce.digits import with_all_digits
 from llmguard.parsing.coerce.echoes import may_echo
 from llmguard.parsing.coerce.omissions import may_say_more
 from llmguard.parsing.coerce.result import Reading, no_reading, valid_reading
 from llmguard.parsing.coerce.rules import STANDARD, ReadingRules
 from llmguard.parsing.coerce.schema_plan import plan_of
 from llmguard.parsing.syntax import ends_by_itself, parse_candidates
+from llmguard.parsing.syntax.escapes import doubtful_escape_in
 from llmguard.parsing.syntax.strict import NotStrict, load, too_deep, violation
 from llmguard.schema import Schema
 
 # White space and invisible characters: a reply of nothing else is empty.
+_DOUBTFUL = "a tab or a line break may be a backslash and a letter, of LaTeX or a path"
 _WHITE = " \t\r\n\ufeff\u200b\u200c\u200d\u2060\x00\xa0"
 
 
@@ -31,6 +36,17 @@ def read(reply: ModelReply, schema: Schema, rules: ReadingRules = STANDARD) -> R
     >>> read(ModelReply('{"price": "about 1250"}'), price).violations[0].message
     "'about 1250' is not exact"
     """
+    reading = _read(reply, schema, rules)
+    if reading.failure is None and schema.has_decimals:
+        reading = with_all_digits(reading, reply.text, schema)
+    if reading.failure is None and "\\" in reply.text and (place := doubtful_escape_in(reply.text)):
+        return replace(
+            reading, flags=(Violation("", "doubtful_escape", _DOUBTFUL, "each backslash as two", place, "flag"),)
+        )
+    return reading
+
+
+def _read(reply: ModelReply, schema: Schema, rules: ReadingRules) -> Reading:
     text = reply.text
     if reply.finish_reason != "stop" or not text or len(text) > rules.max_chars:
         if (failed := _failed(reply, rules)) is not None:

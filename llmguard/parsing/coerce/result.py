@@ -12,13 +12,14 @@ from llmguard.core.outcome import Repair, Violation, Violations
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What a reply was read as. `failure` is None where `value` fits the schema; `candidate` is what was parsed either way, as
-    a tuple of one value, or empty."""
+    a tuple of one value, or empty. `flags` are doubts that do not refuse it."""
 
     value: Json = None
     violations: Violations = ()
     repairs: tuple[Repair, ...] = ()
     failure: FailureKind | None = None
     candidate: tuple[Json, ...] = ()
+    flags: Violations = ()
 
 
 def valid_reading(value: Json, repairs: tuple[Repair, ...] = ()) -> Reading:

@@ -18,8 +18,9 @@ RepairNames: TypeAlias = frozenset[str]
 
 USUAL: tuple[str, ...] = ("lossless", "syntactic")
 FITTING_RULES = frozenset(
-    "enum_member date null_as_absent key_name null_in_text boolean_in_text number_in_text number_with_marks text_of_number"
-    " stringified one_of_list one_for_list tool_call wrapper unwrapped named_tuple bare_value bare_text".split()
+    "enum_member date null_as_absent key_name null_in_text boolean_in_text number_in_text number_with_marks currency_symbol"
+    " exact_number text_of_number stringified one_of_list one_for_list tool_call wrapper unwrapped"
+    " named_tuple bare_value bare_text".split()
 )
 """The repairs that the schema guides; all of them are lossless. Those of the text are in `syntax.KINDS`."""
 

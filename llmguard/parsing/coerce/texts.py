@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 
 from llmguard.core.canonical import Json
 from llmguard.core.patterns import Pattern
@@ -11,14 +12,19 @@ from llmguard.parsing.coerce.nodes import Node
 from llmguard.parsing.syntax import Candidate, parse_candidates
 from llmguard.parsing.syntax.notes import cut_middle
 from llmguard.values.dates import read_date
-from llmguard.values.numbers import ParsedNumber, read_number
+from llmguard.values.numbers import ParsedNumber, loses_digits, read_number
 from llmguard.values.rejection import Rejection
+from llmguard.values.units import SYMBOLS, currencies_of, units_of
 from llmguard.values.words import NOTHING, read_member, read_truth, trimmed
 
 MAX_STRINGIFIED = 3
 """How many times JSON may be in a string of JSON in a string."""
 
-_LITERAL = Pattern(r"-?[0-9][0-9.eE+\-]*+")
+_LITERAL = Pattern(
+    r"(?<![\w.+\-])(?:[+\-]?0[xX][0-9a-fA-F]++|[+\-]?\.?[0-9][0-9._]*+(?:[eE][+\-]?[0-9]++)?+)(?![\w+\-])"
+)
+_PLAIN = Pattern(r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+\Z")
+_CURRENCY_SYMBOL = Pattern(f"[{SYMBOLS}]")
 _MAX_LITERAL_CHARS = 400
 
 
@@ -31,14 +37,14 @@ def read_text(request: FitRequest, node: Node) -> Fit:
     return Fit(request.value)
 
 
-def from_text(request: FitRequest, node: Node, max_depth: int) -> Fittings:
+def from_text(request: FitRequest, node: Node, max_depth: int, spellings: Spellings) -> Fittings:
     """A string read as a value of each other type that the schema allows."""
     text, types = request.value, node.types
     if "null" in types and "string" not in types and trimmed(text).lower() in NOTHING:
         return [conversion_fit(request, None, "null_in_text")]
     fits: list[Fit] = []
     if types & {"integer", "number"}:
-        fits.append(_number(request, node))
+        fits.append(_number(request, node, spellings))
     if "boolean" in types:
         fits.append(conversion_fit(request, read_truth(text), "boolean_in_text"))
     if ("object" in types or "array" in types) and text.lstrip()[:1] in ("{", "[", '"'):
@@ -52,12 +58,20 @@ def from_text(request: FitRequest, node: Node, max_depth: int) -> Fittings:
     return fits
 
 
-def _number(request: FitRequest, node: Node) -> Fit:
-    currency = request.currency if len(request.currency) == 3 else ""
-    number = read_number(request.value, node.expected_number._replace(currency=currency))
-    if isinstance(number, ParsedNumber):
-        return conversion_fit(request, number.value, number.rule)
-    return rejected_fit(request, number)
+def _number(request: FitRequest, node: Node, spellings: Spellings) -> Fit:
+    """A text as a number: its unit is the field's own, or the one that a sibling names."""
+    expected = node.expected_number
+    currencies, units = currencies_of(request.currency), expected.units or units_of(request.unit)
+    texts = expected.unit_texts + ((request.unit.strip().casefold(),) if request.unit.strip() else ())
+    expected = expected._replace(units=units, unit_texts=texts, currencies=currencies)
+    number = read_number(request.value, expected)
+    if not isinstance(number, ParsedNumber):
+        return rejected_fit(request, number)
+    if number.rule == "currency_symbol" and spellings.currency_symbols > 1:
+        return rejected_fit(
+            request, Rejection("unit", "the reply has amounts in several currencies, and the field names none")
+        )
+    return conversion_fit(request, number.value, number.rule)
 
 
 def _json_in(text: str, nested: int, max_depth: int) -> Candidate | Rejection:
@@ -78,33 +92,48 @@ class Spellings:
 
     def __init__(self, source: str) -> None:
         self._source = source
-        self._known: dict[float, set[str]] | None = None
+
+    @cached_property
+    def currency_symbols(self) -> int:
+        """How many signs of currencies are in the text."""
+        return len({match[0] for match in _CURRENCY_SYMBOL.finditer(self._source)})
+
+    @cached_property
+    def _known(self) -> dict[int | float, set[str]]:
+        known: dict[int | float, set[str]] = {}
+        for match in _LITERAL.finditer(self._source):
+            literal = match[0][:_MAX_LITERAL_CHARS]
+            value = _value_of(literal)
+            if value is not None:
+                known.setdefault(value, set()).add(literal)
+        return known
 
     def as_text(self, request: FitRequest, node: Node) -> list[Fit]:
         """A number where a string is expected."""
         if "string" not in node.types or node.format:
             return []
-        spelling = str(request.value) if isinstance(request.value, int) else self._of(request.value)
-        if not spelling:
+        spellings = self._known.get(request.value, set())
+        if len(spellings) != 1:
             return [rejected_fit(request, Rejection("spelling", "a number whose spelling is in doubt"))]
+        (spelling,) = spellings
         if node.members is not None:
             return [read_text(request._replace(value=spelling), node)]
         return [conversion_fit(request, spelling, "text_of_number")]
 
-    def _of(self, value: float) -> str:
-        if self._known is None:
-            self._known = {}
-            for match in _LITERAL.finditer(self._source):
-                self._add(match[0][:_MAX_LITERAL_CHARS], self._known)
-        spellings: set[str] = self._known.get(value, set())
-        return next(iter(spellings)) if len(spellings) == 1 else ""
+    def exact(self, number: float) -> str | None:
+        """The one literal of the text that a float has fewer digits than; "" where there are several, None where none."""
+        longer = {literal for literal in self._known.get(number, ()) if _PLAIN.match(literal) and loses_digits(literal)}
+        return None if not longer else longer.pop() if len(longer) == 1 else ""
 
-    @staticmethod
-    def _add(literal: str, known: dict[float, set[str]]) -> None:
-        try:
-            known.setdefault(float(literal), set()).add(literal)
-        except ValueError:  # a date, or a version
-            return
+
+def _value_of(literal: str) -> int | float | None:
+    """The number that a literal of JSON, JSON5 or Python spells; None for a date or a version."""
+    try:
+        if literal.lstrip("+-")[:2] in ("0x", "0X"):
+            return int(literal, 16)
+        return int(literal) if literal.lstrip("+-").replace("_", "").isdecimal() else float(literal)
+    except ValueError:
+        return None
 
 
 def is_number(value: Json) -> bool:

@@ -14,6 +14,7 @@ from llmguard.parsing.syntax.notes import around
 from llmguard.parsing.syntax.search import candidates_in
 from llmguard.parsing.syntax.strict import MAX_CHARS, MAX_DEPTH, NotStrict, load, too_deep, violation
 
+_COMPARISON = Pattern(r">\s*=?\s*[+\-−$€£]?[0-9]")
 _QUOTED_BLOCK = Pattern(r"^> ?", MULTILINE)
 
 
@@ -83,7 +84,7 @@ def _unescaped(text: str) -> str:
 
 
 def _is_quoted_block(text: str) -> bool:
-    """Markdown's quotation: every line starts with `>`."""
-    if not text.lstrip().startswith(">"):
+    """Markdown's quotation: every line starts with `>`. A sign of comparison before a digit is part of what is said."""
+    if not text.lstrip().startswith(">") or _COMPARISON.match(text.lstrip()):
         return False
     return all(line.startswith(">") for line in text.strip().splitlines() if line.strip())

@@ -9,6 +9,7 @@ from itertools import accumulate
 from llmguard.core.canonical import Json, decode_plain
 from llmguard.core.outcome import Violation
 from llmguard.core.patterns import Pattern
+from llmguard.parsing.syntax.escapes import CONTROL_MESSAGE, control_escape_in
 
 MAX_DEPTH = 128
 """Levels of brackets that are read, unless the guard allows more."""
@@ -45,6 +46,13 @@ class NotStrict(ValueError):
 
 def load(text: str) -> Json:
     """The value of strict JSON; NotStrict for anything else. The caller has checked the depth."""
+    value = _loaded(text)
+    if "\\" in text:
+        refuse_control_escapes(text)
+    return value
+
+
+def _loaded(text: str) -> Json:
     if "\\u" not in text and (plain := decode_plain(text)):
         return plain[0]
     try:
@@ -68,6 +76,7 @@ def load_at(text: str, start: int) -> tuple[Json, int]:
         raise NotStrict from error
     if may_have_half_characters(text[start:end]):
         refuse_surrogates(value)
+    refuse_control_escapes(text[start:end])
     return value, end
 
 
@@ -147,6 +156,12 @@ def refuse_surrogates(value: Json) -> None:
             left += item
 
 
+def refuse_control_escapes(text: str) -> None:
+    """NotStrict where an escape of a backspace or a form feed stands before a letter. `text`: JSON, as it was written."""
+    if control_escape_in(text, 0, len(text)):
+        raise NotStrict("ambiguous_escape", CONTROL_MESSAGE)
+
+
 def encodable(text: str) -> bool:
     """Whether `text` has no half of a surrogate pair."""
     return text.isascii() or not _SURROGATE.search(text)
@@ -163,6 +178,7 @@ _MESSAGES = {
     "duplicate_key": ("the same key stands twice with different values", "each key once"),
     "non_finite": ("a number that is not finite", "a finite number"),
     "integer_too_long": (f"an integer of more than {MAX_DIGITS} digits", "a shorter number"),
+    "ambiguous_escape": (CONTROL_MESSAGE, "each backslash of a text as two"),
     "lone_surrogate": ("a string with half a surrogate pair", "whole Unicode characters"),
     "too_deep": ("brackets nest too deep", "fewer levels"),
     "too_large": ("the reply is too large", "a shorter reply"),

@@ -8,6 +8,7 @@ from re import escape
 from typing import Literal, NamedTuple, TypeAlias
 
 from llmguard.core.patterns import Pattern
+from llmguard.parsing.syntax.escapes import CONTROL_MESSAGE, control_escape_in
 
 EntryKind: TypeAlias = Literal["key", "member", "item"]
 """What a text is read as: it decides which signs may follow it."""
@@ -112,6 +113,8 @@ def read_string(text: str, start: int, kind: EntryKind, *, in_parentheses: bool 
     if quote == '"' and (match := _VALID.match(text, start + 1)) and ends.loose.match(text, end := match.end()):
         if end == start + 2 and text.startswith('"""', start):
             return _triple(text, start)
+        if control_escape_in(text, start + 1, end):
+            raise Unreadable("ambiguous_escape", CONTROL_MESSAGE, start, end)
         return StringToken(scanstring(text, start + 1)[0], end)
     if text.startswith(_TRIPLE, start):
         return _triple(text, start)
@@ -192,6 +195,8 @@ class _Scan:
         if match := _ESCAPES.match(self.text, at):
             escapes = match[0]
             self.letter_escape = self.letter_escape or bool(_LETTER_ESCAPE.search(escapes))
+            if escapes.endswith(("\\b", "\\f")) and self.text[match.end() : match.end() + 1].isalpha():
+                raise Unreadable("ambiguous_escape", CONTROL_MESSAGE, at, match.end())
             self.parts.append(scanstring(escapes + '"', 0)[0])
             return match.end()
         following = self.text[at + 1 : at + 2]

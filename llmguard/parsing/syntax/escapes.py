@@ -1,0 +1,37 @@
+"""Escapes of JSON that may be a backslash which was not doubled: LaTeX, paths and patterns.
+
+`"\\frac"` is valid JSON, and its value is a form feed and "rac". A backspace or a form feed before a letter is never meant, so
+it is refused; a tab or a line feed often is, so it is a flag where it makes a known word or a path whole.
+"""
+
+from __future__ import annotations
+
+from llmguard.core.patterns import Pattern
+
+CONTROL_MESSAGE = "a backslash before b or f makes a control character, where a backslash may be meant: write it as two"
+
+_CONTROL = Pattern(r"(?<!\\)(?:\\\\)*+\\[bf](?=[^\W\d_])")
+_WORD = Pattern(
+    r"(?<!\\)(?:\\\\)*+\\(?:t(?:heta|imes|au|ext(?:bf|it|rm|tt)?|ilde|frac|riangle)|n(?:abla|eq|u|ot|otin|mid)"
+    r"|r(?:ho|ightarrow|ight|angle|ceil|floor))(?![A-Za-z])"
+)
+"""Commands of LaTeX that begin with t, n or r (Lamport, "LaTeX", tables 3.3 to 3.15). The table only flags: what it lacks is read
+as JSON says."""
+
+_PATH = Pattern(r'"[A-Za-z]:(?:\\\\?[\w .\-]{1,60}){0,10}?(?<!\\)(?:\\\\)*+\\[tnr]\w')
+_EXCERPT = 30
+
+
+def control_escape_in(text: str, start: int, end: int) -> bool:
+    """Whether JSON text has an escaped backspace or form feed before a letter."""
+    return text.find("\\", start, end) >= 0 and bool(_CONTROL.search(text, start, end))
+
+
+def doubtful_escape_in(text: str) -> str:
+    """The first place where a tab, line feed or carriage return may be a backslash and a letter, in an excerpt; or "".
+
+    >>> doubtful_escape_in(r'{"formula": "\\theta"}'), doubtful_escape_in(r'{"note": "one\\nother"}')
+    ('\\\\theta"}', '')
+    """
+    match = _WORD.search(text) or _PATH.search(text)
+    return text[match.start() : match.start() + _EXCERPT] if match else ""
