@@ -81,11 +81,17 @@ def grows_into(partial: Json, whole: Json, *, text: bool = False) -> bool:
     return type(partial) is type(whole) and partial == whole
 
 
-scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
-values = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4), max_leaves=12
+# Without backspaces and form feeds, whose escapes before a letter are refused: they are LaTeX or a path (principle 14).
+LETTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\b\f")
+scalars = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(LETTERS)
 )
-containers = st.lists(values, max_size=4) | st.dictionaries(st.text(), values, max_size=4)
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(LETTERS), inner, max_size=4),
+    max_leaves=12,
+)
+containers = st.lists(values, max_size=4) | st.dictionaries(st.text(LETTERS), values, max_size=4)
 layouts: st.SearchStrategy[dict[str, Json]] = st.fixed_dictionaries(
     {"ensure_ascii": st.booleans(), "indent": st.none() | st.integers(0, 2)}
 )

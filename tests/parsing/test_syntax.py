@@ -7,22 +7,24 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmguard.core.canonical import decode_plain
 from llmguard.parsing.syntax import KINDS, Parsed, parse_candidates, parse_strict, same_json
 from llmguard.parsing.syntax.notes import MOST_OF_ONE_RULE
 
+# Without backspaces and form feeds, whose escapes before a letter are refused: they are LaTeX or a path (principle 14).
+LETTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\b\f")
 scalars = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text()
+    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text(LETTERS)
 )
 values = st.recursive(
     scalars,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(LETTERS, max_size=8), inner, max_size=4),
     max_leaves=20,
 )
-containers = st.one_of(st.lists(values, max_size=4), st.dictionaries(st.text(max_size=8), values, max_size=4))
+containers = st.one_of(st.lists(values, max_size=4), st.dictionaries(st.text(LETTERS, max_size=8), values, max_size=4))
 
 
 def only(parsed: Parsed) -> object:
@@ -242,9 +244,7 @@ def test_brackets_in_prose_are_no_values(text: str) -> None:
 
 @given(containers)
 def test_reading_what_was_written_changes_nothing(value: object) -> None:
-    """The value of a repaired text, written as JSON, is read back without repairs. Backspaces and form feeds before a letter are
-    refused, because they are LaTeX or a path (principle 14)."""
-    assume("\\b" not in json.dumps(value) and "\\f" not in json.dumps(value))
+    """The value of a repaired text, written as JSON, is read back without repairs."""
     first = only(parse_candidates(f"Here: {json.dumps(value)}\nDone.")) if value else value
     assert same_json(only(parse_candidates(json.dumps(first))), value)
     assert parse_candidates(json.dumps(first)).candidates[0].repairs == ()

@@ -19,8 +19,8 @@ from llmguard.parsing.syntax.escapes import doubtful_escape_in
 from llmguard.parsing.syntax.strict import NotStrict, load, too_deep, violation
 from llmguard.schema import Schema
 
-# White space and invisible characters: a reply of nothing else is empty.
 _DOUBTFUL = "a tab or a line break may be a backslash and a letter, of LaTeX or a path"
+# White space and invisible characters: a reply of nothing else is empty.
 _WHITE = " \t\r\n\ufeff\u200b\u200c\u200d\u2060\x00\xa0"
 
 
