@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from llmguard.core.messages import Message, ResponseFormat
 from llmguard.core.outcome import Violation
-from llmguard.engine.reask import CLOSING, NO_TEXT, OPENING, by_relevance, reask_messages, same_problem
+from llmguard.engine.reask import AS_DATA, CLOSING, NO_TEXT, OPENING, by_relevance, reask_messages, same_problem
 from llmguard.prompts.tokens import CUT, estimate
 
 PROMPT = (Message("system", "Be brief."), Message("user", "How old is Ada?"))
@@ -40,9 +41,24 @@ def corrected(
     return content
 
 
+ROW = re.compile(
+    r'- (?P<path>"(?:[^"\\]|\\.)*"|The whole): (?P<message>"(?:[^"\\]|\\.)*") \(rule (?P<rule>"(?:[^"\\]|\\.)*")'
+    r"(?:, expected (?P<expected>.*?))?(?:, received (?P<received>.*))?\)"
+)
+
+
 def data_of(correction: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(correction.split("\n")[1])
-    return found
+    """Each violation, its values read as the JSON they are."""
+    rows = [ROW.fullmatch(line) for line in correction.split("\n") if line.startswith("- ")]
+    return [
+        {
+            name: "" if text == "The whole" else json.loads(text)
+            for name, text in row.groupdict().items()
+            if text is not None
+        }
+        for row in rows
+        if row is not None
+    ]
 
 
 def test_the_conversation_is_prompt_reply_and_correction() -> None:
@@ -52,9 +68,8 @@ def test_the_conversation_is_prompt_reply_and_correction() -> None:
         Message("assistant", '{"age":"old"}'),
         Message(
             "user",
-            OPENING
-            + '\n[{"path":"/age","rule":"type","message":"a number is needed","expected":"integer","received":"old"}]\n'
-            + CLOSING,
+            f'{OPENING}\n- "/age": "a number is needed" (rule "type", expected "integer", received "old")\n'
+            f"{AS_DATA}\n{CLOSING}",
         ),
     )
 
@@ -62,11 +77,11 @@ def test_the_conversation_is_prompt_reply_and_correction() -> None:
 @pytest.mark.parametrize("text", HOSTILE)
 @pytest.mark.parametrize("place", ["path", "message", "expected", "actual", "nested"])
 def test_nothing_breaks_out_of_the_data(text: str, place: str) -> None:
-    """Wherever it stands, hostile text stays one JSON string in one line, without a fence or a tag."""
+    """Wherever it stands, hostile text stays one string of JSON in one line, without a fence or a tag."""
     given = {"nested": {"actual": {text: [text]}}}.get(place, {place: text})
     violation = Violation(**{"path": "/a", "rule": "check", "message": "wrong", **given})  # type: ignore[arg-type]
     correction = corrected((violation,))
-    assert correction.splitlines() == [OPENING, correction.splitlines()[1], CLOSING]
+    assert correction.splitlines() == [OPENING, correction.splitlines()[1], AS_DATA, CLOSING]
     assert not set(correction.splitlines()[1]) & set("`<>")
     (row,) = data_of(correction)
     name = {"actual": "received", "nested": "received"}.get(place, place)

@@ -60,7 +60,8 @@ def test_every_outcome_of_the_demo_replays_exactly(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("revision", sorted(WRITTEN_BY))
 def test_a_log_of_every_version_replays(revision: str, tmp_path: Path) -> None:
-    """What an earlier version of the log wrote is brought up to date when it is opened, and replays to its outcomes."""
+    """What an earlier version of the log wrote is brought up to date when it is opened, and replays to its outcomes; where a
+    re-ask was sent, up to that: models were asked again in other words then (docs/upgrading.md)."""
     path = tmp_path / "old.db"
     with gzip.open(WRITTEN_BY[revision], "rt", encoding="utf-8") as dump, sqlite3.connect(path) as made:
         made.executescript(dump.read())
@@ -69,7 +70,12 @@ def test_a_log_of_every_version_replays(revision: str, tmp_path: Path) -> None:
     guards, records = guards_of_the_demo(log), records_of(log)
     assert len(records) == 20
     for record in records:
-        assert plain(replay_exactly(guards[record.opening.guard].policy, record)) == plain(record.outcome)
+        policy = guards[record.opening.guard].policy
+        if any("/a2/" in step.address for step in record.steps):
+            with pytest.raises(ReplayMismatch, match="/a2/"):
+                replay_exactly(policy, record)
+        else:
+            assert plain(replay_exactly(policy, record)) == plain(record.outcome)
 
 
 def test_an_exact_replay_of_a_changed_guard_names_the_first_differing_step(tmp_path: Path) -> None:
