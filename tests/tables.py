@@ -12,6 +12,7 @@ from pathlib import Path
 from llmguard.parsing.coerce import wrappers
 from llmguard.parsing.coerce.rules import BY_NAME_ONLY, FITTING_RULES
 from llmguard.parsing.syntax import KINDS
+from llmguard.values import units
 
 PAGE = Path(__file__).parent.parent / "docs" / "reading.md"
 _BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -47,7 +48,21 @@ def repair_table() -> str:
     return table(("kind", "repairs"), *rows)
 
 
-TABLES: dict[str, Callable[[], str]] = {"wrappers": wrapper_table, "repairs": repair_table}
+def unit_table() -> str:
+    """A row of the code's table for each unit; then scales and currencies."""
+    rows = [[cell.strip().replace("|", "") for cell in row.split("|")] for row in units._MEASURES.splitlines() if row]
+    measures = [(f"`{name}`", "`, `".join(f"{signs} {spoken}".split())) for name, signs, spoken in rows]
+    symbols = ((" ".join(sorted(codes.split())), sign) for sign, codes in units._SYMBOLS.items() if codes)
+    return table(
+        ("unit", "written, where `_` stands for a blank"),
+        *((name, f"`{spelled}`") for name, spelled in measures),
+        ("scale", ", ".join(f"`{name}` {size:,}" for name, size in units.SCALES.items())),
+        ("currency", ", ".join(f"`{sign}` {codes}" for codes, sign in symbols)),
+        ("currency, ISO 4217", words(units.CURRENCIES)),
+    )
+
+
+TABLES: dict[str, Callable[[], str]] = {"wrappers": wrapper_table, "repairs": repair_table, "units": unit_table}
 
 
 def renewed(page: str) -> str:
