@@ -54,12 +54,14 @@ PROVIDERS_DEFAULTS = Sampling()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResponseFormat:
     """The form that the reply must have. `instruction` says it in words to a model that cannot be constrained; `digest`
-    names the schema, so that it is not encoded again for every request."""
+    names the schema, so that it is not encoded again for every request. `drops_unknown`: members that the schema does not
+    name are dropped when the reply is read, as by a Python type, so that its objects may be closed."""
 
     name: str
     schema: Json = field(repr=False)
     instruction: str = field(repr=False)
     digest: str
+    drops_unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,7 +40,8 @@ class Schema:
 
     `json_schema` is self-contained: no reference leads out of it. `python_type` is the type that values are converted to,
     None where they stay plain JSON. `warnings` are sentences about what in the schema is probably a mistake.
-    `has_decimals`: some number of the type is a `Decimal`, which keeps every digit.
+    `has_decimals`: some number of the type is a `Decimal`, which keeps every digit. `drops_unknown`: such a type drops
+    members that it does not name.
     """
 
     json_schema: Json
@@ -48,6 +49,7 @@ class Schema:
     python_type: object = None
     warnings: tuple[str, ...] = ()
     has_decimals: bool = field(default=False, kw_only=True)
+    drops_unknown: bool = field(default=False, repr=False, compare=False, kw_only=True)
     _document: SchemaDocument = field(repr=False, compare=False, kw_only=True)
     _is_valid: Callable[[Json], bool] = field(repr=False, compare=False, kw_only=True)
     _explainer: Explainer = field(repr=False, compare=False, kw_only=True)
@@ -94,7 +96,13 @@ class Schema:
     def response_format(self, name: str) -> ResponseFormat:
         """The schema as a request carries it."""
         words = instruction(self._document)
-        return ResponseFormat(name=name, schema=self.json_schema, instruction=words, digest=self.digest)
+        return ResponseFormat(
+            name=name,
+            schema=self.json_schema,
+            instruction=words,
+            digest=self.digest,
+            drops_unknown=self.drops_unknown,
+        )
 
 
 def compile_schema(source: object, *, registry: Mapping[str, Json] | None = None, where: str = "schema") -> Schema:
@@ -181,7 +189,7 @@ def merged(value: Json, part: Json, requested: Schema | None = None) -> Json:
 
 
 def _formats(schema: Schema) -> Formats:
-    return LENIENT_FORMATS if schema._python else {}
+    return schema._explainer.verdicts.formats
 
 
 def _parsed(text: str, where: str) -> Json:
@@ -242,6 +250,7 @@ def _finished(
         python.source if python else None,
         warnings_of(document, formats=python is None),
         has_decimals=has_decimals or (python is not None and python.validators.has_decimals),
+        drops_unknown=formats is LENIENT_FORMATS,  # only what comes from a Python type is read with them
         _document=document,
         _is_valid=_validator(schema, formats, where).is_valid,
         _explainer=Explainer(Verdicts(document, formats)),

@@ -131,7 +131,7 @@ class _Words:
             return self._object(schema, level)
         format_noun = _FORMATS.get(schema.get("format", "")) if name == "string" else None
         noun = self._list(schema, level) if name == "array" else format_noun or _NOUNS.get(name, name)
-        bounds = list(_bounds(name, schema, {"format"} if format_noun else set()))
+        bounds = list(bounds_in_words(name, schema, {"format"} if format_noun else set()))
         return f"{noun} ({', '.join(bounds)})" if bounds else noun
 
     def _list(self, schema: Mapping[str, Json], level: int) -> str:
@@ -196,7 +196,7 @@ def _implied(schema: Mapping[str, Json]) -> list[str]:
     return ["object"] if "properties" in schema else ["array"] if "items" in schema else []
 
 
-def _bounds(name: str, schema: Mapping[str, Json], expressed: set[str]) -> Iterator[str]:
+def bounds_in_words(name: str, schema: Mapping[str, Json], expressed: set[str]) -> Iterator[str]:
     """The bounds of values of this type, in words; `expressed`: keywords that are expressed already."""
     left = {key for key in schema if not isinstance(schema[key], bool)} - expressed
     for keywords, words in _BOUNDS.get(name, ()):

@@ -91,8 +91,17 @@ def refusals(schema: Schema, provider: Provider) -> tuple[ProviderRefusal, ...]:
     >>> print(*refusals(schema, "openai"))
     openai: #: property 'total' is not required. List it in 'required', and let it be null where it may be missing.
     """
-    nodes = list(_nodes(schema.verdicts.document))
-    complaints = dict.fromkeys(complaint for rule in _RULES[provider] for complaint in rule(nodes))
+    return document_refusals(schema.verdicts.document, provider, wrapped=False)
+
+
+def document_refusals(
+    document: SchemaDocument, provider: Provider, *, wrapped: bool = True
+) -> tuple[ProviderRefusal, ...]:
+    """The same for a schema that is no output schema of its own. `wrapped`: the root is known to be a plain object."""
+    nodes = list(_nodes(document))
+    complaints = dict.fromkeys(
+        complaint for rule in _RULES[provider] for complaint in rule(nodes) if not (wrapped and rule is _root_is_object)
+    )
     order = {node.pointer: number for number, node in enumerate(nodes)}
     ordered = sorted(complaints, key=lambda complaint: order.get(complaint[0], 0))[:MAX_REFUSALS]
     return tuple(ProviderRefusal(provider, as_fragment(pointer), what, mend) for pointer, what, mend in ordered)
@@ -210,6 +219,12 @@ def _all_required(nodes: list[_Node]) -> Iterator[Complaint]:
                     yield node.pointer, f"property {brief(name)} is not required", mend
 
 
+def _lists_have_items(nodes: list[_Node]) -> Iterator[Complaint]:
+    for node in _dicts(nodes):
+        if "array" in as_list(node.schema.get("type", [])) and not isinstance(node.schema.get("items"), dict):
+            yield node.pointer, "a list without 'items'", "Say what its items are."
+
+
 def _lone_references(nodes: list[_Node]) -> Iterator[Complaint]:
     for node in _dicts(nodes):
         beside = node.schema.keys() - {"$ref", "$schema", "$id", "$comment", *CONTAINERS}
@@ -270,8 +285,6 @@ def _gemini_structure(nodes: list[_Node]) -> Iterator[Complaint]:
             yield node.pointer, "an enum with other values than texts", "List texts only."
         if schema.get("type") == "object" and not schema.get("properties"):
             yield node.pointer, "an object without properties", "Name its properties."
-        if schema.get("type") == "array" and not isinstance(schema.get("items"), dict):
-            yield node.pointer, "a list without 'items'", "Say what its items are."
 
 
 Rule: TypeAlias = Callable[[list[_Node]], Iterator[Complaint]]
@@ -282,6 +295,7 @@ _RULES: dict[Provider, tuple[Rule, ...]] = {
         _only_formats(_OPENAI_FORMATS),
         _closed_objects,
         _all_required,
+        _lists_have_items,
         _lone_references,
         _typed,
         _root_is_object,
@@ -301,5 +315,6 @@ _RULES: dict[Provider, tuple[Rule, ...]] = {
         _only_formats(_GEMINI_FORMATS),
         _typed,
         _gemini_structure,
+        _lists_have_items,
     ),
 }

@@ -130,7 +130,7 @@ class OpenAIModel:
         self._defaults = Sampling(
             temperature=temperature, top_p=top_p, max_tokens=max_tokens, seed=seed, stop=tuple(stop)
         )
-        self._schemas: dict[tuple[str, str, str], ServerSchema] = {}
+        self._schemas: dict[tuple[str, str, str, bool], ServerSchema] = {}
         self._capabilities: ServerCapabilities | None = None
         self._transport: Transport | None = None
         self._key = b""
@@ -252,14 +252,17 @@ class OpenAIModel:
         return left_s > 0
 
     def _query(self, request: ModelRequest) -> _Query:
-        return _Query(request, self._server_schema(request), self._capabilities or self._initial_capabilities())
+        schema, capabilities = self._server_schema(request), self._capabilities or self._initial_capabilities()
+        if schema is not None and not capabilities.sends_strict:
+            schema = schema.hint or schema
+        return _Query(request, schema, capabilities)
 
     def _server_schema(self, request: ModelRequest) -> ServerSchema | None:
         """The request's output schema as a server takes it, built once for each schema."""
         if request.output is None:
             return None
         output = request.output
-        key = (output.digest, output.name, output.instruction)
+        key = (output.digest, output.name, output.instruction, output.drops_unknown)
         schema = self._schemas.get(key)
         if schema is None:
             if len(self._schemas) >= _CACHED_SCHEMAS:
@@ -430,7 +433,7 @@ class _Query:
 
     @property
     def is_strict(self) -> bool:
-        return self.schema is not None and self.schema.is_strict and self.capabilities.sends_strict
+        return self.schema is not None and self.schema.is_strict
 
     @property
     def is_wrapped(self) -> bool:

@@ -1,4 +1,4 @@
-"""An output schema as a server takes it: an object at the top, marked strict where OpenAI's strict decoding supports it.
+"""An output schema as a server takes it: an object at the top, and strict wherever OpenAI's strict decoding has a form of it.
 
 Another type at the top is wrapped as `{"value": …}`. The reply is unwrapped by cutting its text, never by encoding it
 again, so that the parser sees the model's own text.
@@ -8,24 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from llmguard.core.canonical import Json
 from llmguard.core.messages import Message, ResponseFormat
+from llmguard.schema.strict_form import strict_form
 
-# OpenAI, "Structured model outputs", supported schemas; read in November 2026.
-_STRICT_KEYWORDS = {
-    *("type", "properties", "required", "additionalProperties", "items", "enum", "const", "anyOf"),
-    *("$ref", "$defs", "definitions", "title", "description", "pattern", "format", "multipleOf"),
-    *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems"),
-}
-_STRICT_FORMATS = frozenset(("date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"))
-_STRICT_DEPTH = 10  # the same page, limits on nesting and size
-_STRICT_PROPERTIES = 5_000
-_MAPS = ("properties", "$defs", "definitions", "patternProperties", "dependentSchemas")
-_SCHEMAS = ("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames")
-_LISTS = ("anyOf", "allOf", "oneOf", "prefixItems")
 _ANNOTATIONS = ("$schema", "$id", "$comment")
 _DEFINITIONS = ("$defs", "definitions")
 
@@ -37,13 +25,20 @@ _decoder = json.JSONDecoder()
 
 @dataclass(frozen=True, slots=True)
 class ServerSchema:
-    """`json_schema` as it is sent. `is_wrapped`: the value is the member "value" of an object."""
+    """`json_schema` as it is sent. `is_wrapped`: the value is the member "value" of an object.
+
+    `changes`: what the strict form changes; `obstacles`: why there is none, and the schema is sent as a hint.
+    """
 
     name: str
     json_schema: Json = field(repr=False)
     is_wrapped: bool
     is_strict: bool
     instruction: str = field(repr=False)
+    changes: tuple[str, ...] = ()
+    obstacles: tuple[str, ...] = ()
+    hint: ServerSchema | None = field(default=None, repr=False)
+    """The same for a server that takes no strict schema: as a hint, and unchanged."""
 
     def instruction_for(self, technique: str) -> str:
         """The schema in words, for a technique that does not send it."""
@@ -59,7 +54,11 @@ def build_server_schema(output: ResponseFormat) -> ServerSchema:
     is_wrapped = schema.get("type") != "object"
     json_schema = _wrap(schema) if is_wrapped else _drop_keys(schema, _ANNOTATIONS)
     name = _NAME.sub("_", output.name)[:64] or "output"
-    return ServerSchema(name, json_schema, is_wrapped, _is_strict(json_schema), output.instruction)
+    hint = ServerSchema(name, json_schema, is_wrapped, False, output.instruction)
+    form = strict_form(json_schema, closes=output.drops_unknown)
+    if form.obstacles:
+        return replace(hint, obstacles=form.obstacles)
+    return replace(hint, json_schema=form.json_schema, is_strict=True, changes=form.changes, hint=hint)
 
 
 def append_instruction(messages: tuple[Message, ...], instruction: str) -> tuple[Message, ...]:
@@ -123,44 +122,3 @@ def _move_references(node: Json) -> Json:
 
 def _drop_keys(schema: Json, names: tuple[str, ...]) -> Json:
     return {key: item for key, item in schema.items() if key not in names}
-
-
-def _is_strict(schema: Json) -> bool:
-    """Whether OpenAI's strict decoding supports the schema; another one is sent as a hint instead."""
-    count = properties = 0
-    for node, depth in _nodes(schema, 0):
-        count += 1
-        if depth > _STRICT_DEPTH or not _is_strict_node(node):
-            return False
-        properties += len(node.get("properties", ()))
-    return count > 0 and properties <= _STRICT_PROPERTIES
-
-
-def _is_strict_node(node: Json) -> bool:
-    if not isinstance(node, dict) or not node.keys() <= _STRICT_KEYWORDS:
-        return False
-    if "$ref" in node:
-        return len(node) == 1
-    if not ("type" in node or "anyOf" in node) or node.get("format", "date") not in _STRICT_FORMATS:
-        return False
-    types = node.get("type")
-    if "object" in (types if isinstance(types, list) else [types]) or "properties" in node:
-        closed = node.get("additionalProperties") is False
-        return closed and set(node.get("properties", ())) == set(node.get("required", ()))
-    return True
-
-
-def _nodes(schema: Json, depth: int) -> Iterator[tuple[Json, int]]:
-    """The schema and every schema inside it, each with the number of objects and arrays around it."""
-    yield schema, depth
-    if not isinstance(schema, dict):
-        return
-    for name in _MAPS:
-        for each in schema.get(name, {}).values():
-            yield from _nodes(each, depth + (name == "properties"))
-    for name in _LISTS:
-        for each in schema.get(name, ()):
-            yield from _nodes(each, depth)
-    for name in _SCHEMAS:
-        if name in schema and not isinstance(schema[name], bool):
-            yield from _nodes(schema[name], depth + (name == "items"))

@@ -35,8 +35,7 @@ def fit_members(request: FitRequest, node: Node, plan: CoercionPlan, may_leave_o
         if pointer:
             fit = yield FitRequest(item, pointer, path, name, *named.of(name), request.nested)
         if item is None and fit.value is None and _may_be_absent(name, node, plan):
-            repairs.append(lossless_repair(path, None, None, "null_as_absent"))
-            continue
+            continue  # no repair: the strict form of a schema asks for null there
         fits.append(fit)
         value[name] = fit.value
     return container_fit(value, fits, repairs, violations)

@@ -18,7 +18,7 @@ RepairNames: TypeAlias = frozenset[str]
 
 USUAL: tuple[str, ...] = ("lossless", "syntactic")
 FITTING_RULES = frozenset(
-    "enum_member date null_as_absent key_name null_in_text boolean_in_text number_in_text number_with_marks currency_symbol"
+    "enum_member date key_name null_in_text boolean_in_text number_in_text number_with_marks currency_symbol"
     " exact_number text_of_number stringified one_of_list one_for_list tool_call wrapper unwrapped"
     " named_tuple bare_value bare_text".split()
 )

@@ -111,6 +111,13 @@ class StreamLocation:
         self.most_members = schema.get("maxProperties")
         self.folded = frozenset(folded(name) for name in _names_of(described)) if self.closed else frozenset()
 
+    def is_absent_if_null(self, name: str) -> bool:
+        """Whether null at this member says that it is left out: it may be absent, and may not be null."""
+        member = self.members.get(name)
+        if self.strict or self.firm is None or member is None or name in self.required:
+            return False
+        return bool(member.types) and not member.nullable and "null" not in member.types
+
     @property
     def is_object(self) -> bool:
         """Whether an object, and nothing else but null, is expected here."""

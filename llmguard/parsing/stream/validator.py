@@ -373,6 +373,8 @@ class JsonStreamValidator:
             self._show()
         if frame.is_list:
             frame.value.append(value)
+        elif value is None and frame.location.is_absent_if_null(str(frame.key)):
+            return
         else:
             frame.value[frame.key] = value
         self.version += 1
