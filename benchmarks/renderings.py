@@ -460,7 +460,7 @@ def _date_edits(value: str, rng: random.Random) -> Iterator[LeafEdit]:
     yield "digit", _quoted(other), (other,)
     yield (
         "part",
-        _quoted(rng.choice([f"{year}-{month}", year, f"{month}-{day}", f"{year}-{month}-", f"{value[:-1]}"])),
+        _quoted(rng.choice([f"{year}-{month}", year, f"{month}-{day}", f"{year}-{month}-"])),
         (),
     )
     hedges = (f"around {value}", f"before {value}", f"{value}?", f"{value} or {other}", f"by {value}", f"after {value}",
