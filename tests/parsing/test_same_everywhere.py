@@ -18,7 +18,6 @@ ENVIRONMENTS = (
 )
 
 
-@pytest.mark.xfail(reason="the currency of a described field is taken from an unordered set", strict=False)
 @pytest.mark.slow
 def test_no_outcome_depends_on_hash_seed_locale_or_time_zone() -> None:
     """The corpora, rendered values, checks and votes, in processes that differ in nothing else."""
