@@ -39,7 +39,7 @@ class ExpectedNumber(NamedTuple):
 
     `units` are what the field's own name, `x-unit` or a sibling field state; `currencies` those that a sibling or an object
     around it names; `mentioned` those that its title or description speak of, which is no unit but a reason for doubt.
-    `unit_text` is the word itself (of `x-unit`, or the last of the name), for units that no table has: `chairs`.
+    `unit_texts` are words (of `x-unit`, of a sibling, or the last of the name) that are units though no table has them: `chairs`.
     """
 
     integer: bool
@@ -56,7 +56,7 @@ MAX_CHARS = 80
 _PLAIN = Pattern(r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+\Z")
 _SHAPE = Pattern(
     r"(?P<sign>[+\-−]?)\s?(?:(?P<before>[^\d\s+\-−.,()~<>≈±≤≥'\"]{1,4}\.?)\s?)?(?P<inner>[\-−]?)"
-    r"(?P<digits>[0-9](?:[0-9.,'’_\u00a0\u202f\u2009 ]*+))(?P<after>\D.*+)?\Z"
+    r"(?P<digits>[0-9](?:[0-9.,'’_\u00a0\u202f\u2009 ]*[0-9])?)(?P<after>\D.*+)?\Z"
 )
 _GROUPED = Pattern(r"[0-9]{1,3}(?:(\D)[0-9]{3})(?:\1[0-9]{3})*+\Z")
 _LAKH = Pattern(r"[0-9]{1,2}(?:,[0-9]{2}(?=,))++,[0-9]{3}\Z")
@@ -116,14 +116,14 @@ def read_quantity(text: str) -> Quantity | Rejection:
         return _says_more(stripped) or Rejection("not_a_number", "a text that is not one number")
     if shape["sign"] and shape["inner"]:
         return Rejection("not_a_number", "two signs")
-    numeral = shape["digits"].strip()
+    numeral, after = shape["digits"], (shape["after"] or "").strip()
     literals = readings(numeral)
     if not literals:
         message = f"the marks in {numeral!r} leave its size in doubt"
         return _says_more(stripped) or Rejection("ambiguous_number", message)
     negative = (shape["sign"] or shape["inner"]) in ("-", "−")
     mark = next((sign for sign in reversed(numeral) if sign in ",."), "")
-    return Quantity(_signed(literals, negative), shape["before"] or "", (shape["after"] or "").strip(), mark)
+    return Quantity(_signed(literals, negative), shape["before"] or "", "" if after == "." else after, mark)
 
 
 class Amount(NamedTuple):
@@ -277,6 +277,12 @@ def currencies_mentioned(text: str) -> Units:
 def field_units(name: str, x_unit: str) -> Units:
     """The units that a field states: by `x-unit`, else by its own name."""
     return units_of(x_unit) if x_unit else units_in_name(name)
+
+
+def unit_word(text: str) -> tuple[str, ...]:
+    """A word that is a unit though no table has it, as a tuple of one: beside a number it stands for itself."""
+    word = text.strip().casefold()
+    return (word,) if word and not units_of(text) and not units_in_name(word) else ()
 
 
 # ------------------------------------------------------------------------------------------------- reasons

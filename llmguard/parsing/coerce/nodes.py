@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from llmguard.core.canonical import Json
 from llmguard.schema.navigate import Location, SchemaDocument, applied, item_keywords
-from llmguard.values.numbers import ExpectedNumber, currencies_mentioned, field_units
+from llmguard.values.numbers import ExpectedNumber, currencies_mentioned, field_units, unit_word
 from llmguard.values.words import LIKENESS, bare_name, normalized_words
 
 _TYPE_OF = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
@@ -175,11 +175,10 @@ def _types(parts: Iterable[Location], members: tuple[Json, ...] | None, properti
 
 def _expected_number(types: frozenset[str], keywords: Mapping[str, Json], name: str) -> ExpectedNumber:
     unit, words = str(keywords.get("x-unit", "")).strip(), normalized_words(name)
-    texts = unit.casefold() if unit else words.rpartition(" ")[2]
     about = f"{keywords.get('title', '')} {keywords.get('description', '')}"
     return ExpectedNumber(
         integer="number" not in types,
         units=field_units(words, unit),
-        unit_texts=(texts,) if texts else (),
+        unit_texts=unit_word(unit or words.rpartition(" ")[2]),
         mentioned=currencies_mentioned(about),
     )

@@ -12,7 +12,7 @@ from llmguard.parsing.coerce.nodes import Node
 from llmguard.parsing.syntax import Candidate, parse_candidates
 from llmguard.parsing.syntax.notes import cut_middle
 from llmguard.values.dates import read_date
-from llmguard.values.numbers import ParsedNumber, loses_digits, read_number
+from llmguard.values.numbers import ParsedNumber, loses_digits, read_number, unit_word
 from llmguard.values.rejection import Rejection
 from llmguard.values.units import SYMBOLS, currencies_of, units_of
 from llmguard.values.words import NOTHING, read_member, read_truth, trimmed
@@ -24,6 +24,7 @@ _LITERAL = Pattern(
     r"(?<![\w.+\-])(?:[+\-]?0[xX][0-9a-fA-F]++|[+\-]?\.?[0-9][0-9._]*+(?:[eE][+\-]?[0-9]++)?+)(?![\w+\-])"
 )
 _PLAIN = Pattern(r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+\Z")
+_STRING = Pattern(r'"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+"')
 _CURRENCY_SYMBOL = Pattern(f"[{SYMBOLS}]")
 _MAX_LITERAL_CHARS = 400
 
@@ -62,7 +63,7 @@ def _number(request: FitRequest, node: Node, spellings: Spellings) -> Fit:
     """A text as a number: its unit is the field's own, or the one that a sibling names."""
     expected = node.expected_number
     currencies, units = currencies_of(request.currency), expected.units or units_of(request.unit)
-    texts = expected.unit_texts + ((request.unit.strip().casefold(),) if request.unit.strip() else ())
+    texts = expected.unit_texts + unit_word(request.unit)
     expected = expected._replace(units=units, unit_texts=texts, currencies=currencies)
     number = read_number(request.value, expected)
     if not isinstance(number, ParsedNumber):
@@ -99,20 +100,22 @@ class Spellings:
         return len({match[0] for match in _CURRENCY_SYMBOL.finditer(self._source)})
 
     @cached_property
-    def _known(self) -> dict[int | float, set[str]]:
-        known: dict[int | float, set[str]] = {}
-        for match in _LITERAL.finditer(self._source):
-            literal = match[0][:_MAX_LITERAL_CHARS]
-            value = _value_of(literal)
-            if value is not None:
-                known.setdefault(value, set()).add(literal)
-        return known
+    def _outside(self) -> dict[int | float, set[str]]:
+        """The literals that stand outside of texts."""
+        return _literals(_STRING.sub('""', self._source))
+
+    @cached_property
+    def _anywhere(self) -> dict[int | float, set[str]]:
+        return _literals(self._source)
+
+    def _of(self, number: int | float) -> set[str]:
+        return self._outside.get(number) or self._anywhere.get(number, set())
 
     def as_text(self, request: FitRequest, node: Node) -> list[Fit]:
         """A number where a string is expected."""
         if "string" not in node.types or node.format:
             return []
-        spellings = self._known.get(request.value, set())
+        spellings = self._of(request.value)
         if len(spellings) != 1:
             return [rejected_fit(request, Rejection("spelling", "a number whose spelling is in doubt"))]
         (spelling,) = spellings
@@ -122,8 +125,18 @@ class Spellings:
 
     def exact(self, number: float) -> str | None:
         """The one literal of the text that a float has fewer digits than; "" where there are several, None where none."""
-        longer = {literal for literal in self._known.get(number, ()) if _PLAIN.match(literal) and loses_digits(literal)}
+        longer = {literal for literal in self._of(number) if _PLAIN.match(literal) and loses_digits(literal)}
         return None if not longer else longer.pop() if len(longer) == 1 else ""
+
+
+def _literals(source: str) -> dict[int | float, set[str]]:
+    literals: dict[int | float, set[str]] = {}
+    for match in _LITERAL.finditer(source):
+        literal = match[0][:_MAX_LITERAL_CHARS]
+        value = _value_of(literal)
+        if value is not None:
+            literals.setdefault(value, set()).add(literal)
+    return literals
 
 
 def _value_of(literal: str) -> int | float | None:

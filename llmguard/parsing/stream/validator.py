@@ -19,6 +19,7 @@ from llmguard.parsing.stream.locations import StreamLocation, StreamLocations
 from llmguard.parsing.stream.scalars import SCALARS, Refusal
 from llmguard.parsing.stream.stack import MISSING, StreamFrame, refusal_violation
 from llmguard.parsing.syntax import same_json
+from llmguard.parsing.syntax.escapes import control_escape_in
 from llmguard.schema.keywords import as_pointer
 from llmguard.schema.words import clause, clipped
 
@@ -28,13 +29,14 @@ MAX_TOKEN_CHARS = 200
 
 _WHITE = re.compile(r"[ \t\n\r]*+").match
 _IN_STRING = re.compile(r'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL).match
-# Whole characters only: an escape of half a surrogate pair goes with the other half.
+# Whole characters only: an escape of half a surrogate pair goes with the other half. A backspace or a form feed before a letter
+# is none (`syntax.escapes`).
 _WHOLE = re.compile(
-    r'(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u(?![dD][89a-fA-F])[0-9a-fA-F]{4}'
+    r'(?:[^"\\\x00-\x1f]++|\\(?:["\\/nrt]|[bf](?=[\W\d_])|u(?![dD][89a-fA-F])[0-9a-fA-F]{4}'
     r"|u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}))*+"
 ).match
 _HALF = re.compile(
-    r"\\(?:u[0-9a-fA-F]{0,3}|u[dD][89abAB][0-9a-fA-F]{2}(?:\\(?:u(?:[dD](?:[c-fC-F][0-9a-fA-F]?)?)?)?)?)?\Z"
+    r"\\(?:[bf]|u[0-9a-fA-F]{0,3}|u[dD][89abAB][0-9a-fA-F]{2}(?:\\(?:u(?:[dD](?:[c-fC-F][0-9a-fA-F]?)?)?)?)?)?\Z"
 ).match
 _LONE = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}").match
 _SURROGATE = re.compile("[\ud800-\udfff]").search
@@ -435,6 +437,8 @@ class JsonStreamValidator:
         try:
             value = scanstring(raw + '"', 0)[0]
         except ValueError:
+            return self._lose(text, stop)
+        if control_escape_in(raw, 0, len(raw)):
             return self._lose(text, stop)
         if not value.isascii() and _SURROGATE(value):
             return self._half_character(text)
