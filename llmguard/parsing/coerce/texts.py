@@ -100,16 +100,16 @@ class Spellings:
         return len({match[0] for match in _CURRENCY_SYMBOL.finditer(self._source)})
 
     @cached_property
-    def _outside(self) -> dict[int | float, set[str]]:
+    def _bare_literals(self) -> dict[int | float, set[str]]:
         """The literals that stand outside of texts."""
         return _literals(_STRING.sub('""', self._source))
 
     @cached_property
-    def _anywhere(self) -> dict[int | float, set[str]]:
+    def _all_literals(self) -> dict[int | float, set[str]]:
         return _literals(self._source)
 
     def _of(self, number: int | float) -> set[str]:
-        return self._outside.get(number) or self._anywhere.get(number, set())
+        return self._bare_literals.get(number) or self._all_literals.get(number, set())
 
     def as_text(self, request: FitRequest, node: Node) -> list[Fit]:
         """A number where a string is expected."""
