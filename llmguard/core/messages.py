@@ -55,27 +55,31 @@ PROVIDERS_DEFAULTS = Sampling()
 class ResponseFormat:
     """The form that the reply must have. `instruction` says it in words to a model that cannot be constrained; `digest`
     names the schema, so that it is not encoded again for every request. `drops_unknown`: members that the schema does not
-    name are dropped when the reply is read, as by a Python type, so that its objects may be closed."""
+    name are dropped when the reply is read, as by a Python type, so that its objects may be closed. `in_words`: to be said in
+    words too, because the last reply was of another form."""
 
     name: str
     schema: Json = field(repr=False)
     instruction: str = field(repr=False)
     digest: str
     drops_unknown: bool = False
+    in_words: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRequest:
-    """One request, provider-free. `sample` makes equal requests of one vote different."""
+    """One request, provider-free. `sample` makes equal requests of one vote different. `may_adapt`: the adapter may ask for the
+    output in a way that it learned from earlier replies; not under `accept=`, which was certified for one way of asking."""
 
     model: str
     messages: tuple[Message, ...]
     output: ResponseFormat | None = None
     sampling: Sampling = PROVIDERS_DEFAULTS
     sample: int = 0
+    may_adapt: bool = True
 
     def to_json(self) -> Json:
-        """What the request says, as JSON: equal for equal requests."""
+        """What the request says, as JSON: equal for equal requests. What follows from it (`in_words`) is left out."""
         return [
             self.model,
             [[message.role, message.content] for message in self.messages],

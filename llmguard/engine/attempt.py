@@ -21,9 +21,9 @@ from llmguard.prompts.tokens import estimate
 from llmguard.schema import Schema, failed_part, merged, with_any_other_property
 from llmguard.voting.confidence import field_confidence
 
-MAX_DOWNGRADES = 10
-"""Three simpler output techniques, two names of the token limit, four parameters that a server may not know, and
-log-probabilities: an adapter that goes on downgrading after that is broken."""
+MAX_DOWNGRADES = 12
+"""Three simpler output techniques, two names of the token limit, four parameters that a server may not know, strict
+schemas, the options of a stream, and log-probabilities: an adapter that goes on downgrading after that is broken."""
 
 
 UNKNOWN_END = Violation(
@@ -32,6 +32,10 @@ UNKNOWN_END = Violation(
     "the server ended the reply for a reason that is not known; its value is closed",
     severity="flag",
 )
+
+
+_SHAPE_RULES = frozenset(("type", "required", "additionalProperties", "unevaluatedProperties"))
+"""Rules about which members there are, and what the whole is; "type" counts for the whole only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,7 @@ def draw_sample(
     previous: list[tuple[str, Violations]] = []
     while True:
         address = f"{at}/a{len(previous) + 1}"
-        tries, answer = yield from send_request(rung, question, address, budget, number)
+        tries, answer = yield from send_request(rung, question, address, budget, number, policy.accept is None)
         verdict = evaluate_reply(policy, question, answer, inputs)
         attempts = (*attempts, *tries[:-1], attempt_with_verdict(tries[-1], verdict))
         text = answer.text if isinstance(answer, ModelReply) else ""
@@ -117,7 +121,7 @@ def draw_sample(
 
 
 def send_request(
-    rung: ModelRung, question: Question, at: str, budget: BudgetTracker, number: int
+    rung: ModelRung, question: Question, at: str, budget: BudgetTracker, number: int, may_adapt: bool = True
 ) -> Flow[tuple[tuple[Attempt, ...], ModelAnswer]]:
     """One request, tried again after transport failures as the rung's retry says. Each try is a step, and is charged."""
     request = ModelRequest(
@@ -126,6 +130,7 @@ def send_request(
         output=question.output,
         sampling=rung.sampling,
         sample=number,
+        may_adapt=may_adapt,
     )
     tries: tuple[Attempt, ...] = ()
     wait: Wait | None = None
@@ -206,12 +211,12 @@ def reask_question(policy: Policy, prompt: tuple[Message, ...], text: str, verdi
     """Prompt, last reply and what was wrong with it: no longer after many attempts than after one."""
     is_partial = verdict.failure == "schema" and verdict.candidate
     part = failed_part(policy.schema, verdict.violations) if is_partial else None
+    in_words = policy.accept is None and is_of_another_form(verdict)
     if part is None:
         messages = reask_messages(prompt, text, verdict.violations, None)
-        return Question(
-            messages, policy.output, policy.schema, streamed=policy.streamed, leaves_out=policy.reading.leaves_out
-        )
-    form = part.response_format(policy.name)
+        output = replace(policy.output, in_words=in_words)
+        return Question(messages, output, policy.schema, streamed=policy.streamed, leaves_out=policy.reading.leaves_out)
+    form = replace(part.response_format(policy.name), in_words=in_words)
     messages = reask_messages(prompt, text, verdict.violations, form)
     return Question(
         messages,
@@ -221,6 +226,17 @@ def reask_question(policy: Policy, prompt: tuple[Message, ...], text: str, verdi
         policy.streamed,
         policy.reading.leaves_out,
     )
+
+
+def is_of_another_form(verdict: Verdict) -> bool:
+    """Whether the reply was prose, or of another shape than the schema's: perhaps the model was never told the form, because
+    its server ignores how the request constrains the output."""
+    if verdict.failure == "unparsable":
+        return True
+    wrong = [
+        each for each in verdict.violations if each.rule in _SHAPE_RULES and (each.rule != "type" or not each.path)
+    ]
+    return verdict.failure == "schema" and bool(wrong)
 
 
 def is_repeated(text: str, verdict: Verdict, previous: list[tuple[str, Violations]]) -> bool:

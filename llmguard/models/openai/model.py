@@ -19,6 +19,7 @@ from llmguard.core.model import Deadline, Emit, RunsOn
 from llmguard.core.redaction import redact_text
 from llmguard.models.network_guard import guard_transport
 from llmguard.models.openai.api_formats import API_FORMATS
+from llmguard.models.openai.ignored_techniques import TechniqueEvidence
 from llmguard.models.openai.logprobs import slice_tokens
 from llmguard.models.openai.reply import read_finish_reasons, read_usage
 from llmguard.models.openai.server import Server, is_openai, resolve_server
@@ -132,6 +133,7 @@ class OpenAIModel:
         )
         self._schemas: dict[tuple[str, str, str, bool], ServerSchema] = {}
         self._capabilities: ServerCapabilities | None = None
+        self._evidence = TechniqueEvidence()
         self._transport: Transport | None = None
         self._key = b""
 
@@ -252,10 +254,16 @@ class OpenAIModel:
         return left_s > 0
 
     def _query(self, request: ModelRequest) -> _Query:
-        schema, capabilities = self._server_schema(request), self._capabilities or self._initial_capabilities()
-        if schema is not None and not capabilities.sends_strict:
-            schema = schema.hint or schema
-        return _Query(request, schema, capabilities)
+        schema, known = self._server_schema(request), self._capabilities or self._initial_capabilities()
+        capabilities = known
+        if schema is not None:
+            if not known.sends_strict:
+                schema = schema.hint or schema
+            if request.output is not None and request.output.in_words:
+                schema = replace(schema, in_words=True)
+            if request.may_adapt and self._evidence.is_ignored(known.technique):
+                capabilities = replace(known, technique="prompted")
+        return _Query(request, schema, capabilities, known)
 
     def _server_schema(self, request: ModelRequest) -> ServerSchema | None:
         """The request's output schema as a server takes it, built once for each schema."""
@@ -388,16 +396,26 @@ class OpenAIModel:
         self, answer: ModelAnswer, exchange: HTTPExchange, query: _Query, *, streamed: bool = False
     ) -> ModelAnswer:
         """With its evidence, and unwrapped."""
+        self._learn_form(answer, query)
         answer = replace(answer, raw=_evidence(answer, exchange.body, in_pieces=streamed or self._logprobs))
         if isinstance(answer, ModelReply) and query.is_wrapped:
             start, end = find_value_span(answer.text)
             return replace(answer, text=answer.text[start:end], logprobs=slice_tokens(answer.logprobs, start, end))
         return answer
 
+    def _learn_form(self, answer: ModelAnswer, query: _Query) -> None:
+        """Whether the server heeds the technique: not where another was tried in words, nor where the user chose it, and
+        OpenAI's own servers do."""
+        known, schema = query.known, query.schema
+        if schema is None or schema.in_words or known.is_fixed or known.is_openai or not query.request.may_adapt:
+            return
+        if isinstance(answer, ModelReply) and answer.finish_reason == "stop":
+            self._evidence.add(query.capabilities.technique, answer.text, schema)
+
     def _note_success(self, query: _Query) -> None:
         """The request got through, so that what was left out of it was refused for itself."""
-        if query.capabilities.last_proven is not None and self._capabilities == query.capabilities:
-            self._capabilities = query.capabilities.proven()
+        if query.known.last_proven is not None and self._capabilities == query.known:
+            self._capabilities = query.known.proven()
 
     def _read_refusal(self, exchange: HTTPExchange, query: _Query) -> ModelFailure:
         """The failure. Where a simpler request may succeed, the next one is simpler."""
@@ -405,13 +423,13 @@ class OpenAIModel:
         failure = failure_from_status(exchange, details, datetime.now(UTC))
         if failure.kind not in ("bad_request", "not_found", "server_error") and exchange.status != FORBIDDEN:
             return failure
-        request = query.request
-        features = RequestFeatures(
-            request.model, request.sampling, query.schema is not None, self._logprobs, query.is_strict
-        )
-        simpler = query.capabilities.simplify(exchange.status, details, features)
-        if self._capabilities == query.capabilities:  # else another thread has changed them meanwhile
-            self._capabilities = simpler or query.capabilities.disproven()
+        request, known = query.request, query.known
+        has_schema = query.schema is not None and query.capabilities.technique != "prompted"
+        is_strict = has_schema and query.is_strict
+        features = RequestFeatures(request.model, request.sampling, has_schema, self._logprobs, is_strict)
+        simpler = known.simplify(exchange.status, details, features)
+        if self._capabilities == known:  # else another thread has changed them meanwhile
+            self._capabilities = simpler or known.disproven()
         if simpler is None:
             return failure
         return replace(failure, kind="bad_request", downgraded=True)
@@ -425,11 +443,15 @@ class OpenAIModel:
 
 @dataclass(frozen=True, slots=True)
 class _Query:
-    """A request, with its output schema as the server takes it and what the server supports."""
+    """A request, with its output schema as the server takes it and what the server supports.
+
+    `known`: what was learned from refusals; `capabilities` may ask in words instead of a technique that is ignored.
+    """
 
     request: ModelRequest
     schema: ServerSchema | None
     capabilities: ServerCapabilities
+    known: ServerCapabilities
 
     @property
     def is_strict(self) -> bool:

@@ -37,14 +37,20 @@ class ServerSchema:
     instruction: str = field(repr=False)
     changes: tuple[str, ...] = ()
     obstacles: tuple[str, ...] = ()
+    in_words: bool = False
     hint: ServerSchema | None = field(default=None, repr=False)
     """The same for a server that takes no strict schema: as a hint, and unchanged."""
 
+    @property
+    def original(self) -> Json:
+        """The schema as it was given, wrapped if it is sent so: by it the reply is read."""
+        return self.hint.json_schema if self.hint else self.json_schema
+
     def instruction_for(self, technique: str) -> str:
-        """The schema in words, for a technique that does not send it."""
+        """The schema in words, for a technique that does not send it, or where the last reply was of another form."""
         if technique == "prompted":
             return self.instruction
-        if technique != "json_object":
+        if technique != "json_object" and not self.in_words:
             return ""
         return self.instruction + _IN_AN_OBJECT if self.is_wrapped else self.instruction
 
