@@ -15,7 +15,7 @@ Status: TypeAlias = Literal["accepted", "recovered", "fallback", "escalated", "r
 MODEL_STATUSES: tuple[Status, ...] = ("accepted", "recovered")
 """The statuses of `Outcome.is_from_model`, for queries and counts that have no outcome at hand."""
 Severity: TypeAlias = Literal["reject", "flag"]
-RepairKind: TypeAlias = Literal["lossless", "syntactic", "lossy"]
+RepairKind: TypeAlias = Literal["lossless", "extracted", "syntactic", "lossy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,9 @@ Violations: TypeAlias = tuple[Violation, ...]
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """One change between what the text said and the value. `lossless`: it said exactly this; `syntactic`: it was broken
-    in a way that has one reading; `lossy`: something was guessed or left out."""
+    """One change between what the text said and the value. `lossless`: it said exactly this; `extracted`: it said
+    this among other words; `syntactic`: it was broken in a way that has one reading; `lossy`: something was guessed or left
+    out."""
 
     path: str
     before: Json

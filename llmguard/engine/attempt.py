@@ -161,7 +161,7 @@ def evaluate_reply(policy: Policy, question: Question, answer: ModelAnswer, inpu
         return Verdict(failure=answer.kind, violations=(Violation("", answer.kind, answer.message or answer.kind),))
     if answer.finish_reason == "stopped":
         return evaluate_stopped_reply(question, answer)
-    result = catch_as_violation("reading the reply", read_reply, answer, question, policy.reading)
+    result = catch_as_violation("reading the reply", read_reply, answer, question, policy.reading, inputs)
     if isinstance(result, Violation):
         return Verdict(failure="crashed", violations=(result,))
     if result.failure:
@@ -182,9 +182,11 @@ def evaluate_reply(policy: Policy, question: Question, answer: ModelAnswer, inpu
     return replace(verdict, support=Support(fields=confidence_by_field(answer, verdict.value)))
 
 
-def read_reply(reply: ModelReply, question: Question, rules: ReadingRules) -> Reading:
+def read_reply(reply: ModelReply, question: Question, rules: ReadingRules, inputs: Json) -> Reading:
     """The whole value, whichever part of it was asked for."""
-    return question.part.reading_of(reply, rules) if question.part else read(reply, question.schema, rules)
+    if question.part:
+        return question.part.reading_of(reply, rules, inputs)
+    return read(reply, question.schema, rules, inputs)
 
 
 def evaluate_stopped_reply(question: Question, reply: ModelReply) -> Verdict:

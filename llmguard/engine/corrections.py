@@ -39,20 +39,20 @@ class Part:
         """The fields that a whole reply may have."""
         return frozenset(self.whole.json_schema["properties"]) | frozenset(self.base)
 
-    def reading_of(self, reply: ModelReply, rules: ReadingRules) -> Reading:
+    def reading_of(self, reply: ModelReply, rules: ReadingRules, inputs: Json = None) -> Reading:
         """The whole value that the reply leads to; its violations are those of the whole, never those of the part as an object.
 
         In this order, and the first that fits counts: the requested fields alone; an object that fits the whole schema, with
         what it leaves out as it was; the requested fields beside others that are as they were.
         """
-        alone = read(reply, self.schema, rules)
+        alone = read(reply, self.schema, rules, inputs)
         if alone.failure is None and self.requested.issuperset(alone.value):
             return self._joined(alone)
-        whole = read(reply, self.whole, rules)
+        whole = read(reply, self.whole, rules, inputs)
         others = self._others(whole)
         if whole.failure is None and others:
             return self._whole(whole, others)
-        beside = read(reply, with_any_other_property(self.schema), rules)
+        beside = read(reply, with_any_other_property(self.schema), rules, inputs)
         if beside.failure is None and self._are_as_they_were(beside, others):
             return self._joined(beside)
         return whole if others else self._failed(alone)

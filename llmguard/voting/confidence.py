@@ -16,7 +16,8 @@ from typing import TypeAlias
 from llmguard.core.canonical import Json, decode
 from llmguard.core.outcome import Repair
 from llmguard.core.patterns import Pattern
-from llmguard.parsing.coerce.unbracketed import MAX_CHARS, without_lead
+from llmguard.parsing.coerce.sentences import text_after_label
+from llmguard.parsing.coerce.unbracketed import MAX_CHARS
 from llmguard.parsing.syntax import Candidate, Parsed, parse_candidates, same_json
 from llmguard.parsing.syntax.strict import MOST_DEPTH, NotStrict, load_at
 from llmguard.schema.keywords import as_pointer
@@ -99,7 +100,7 @@ def value_spans(text: str, value: Json) -> Mapping[str, Span]:
 
 def _is_plain(candidate: Candidate) -> bool:
     """Whether the candidate may be the answer, written in the text without any change."""
-    is_whole = candidate.complete and candidate.refused is None and candidate.may_be_answer
+    is_whole = candidate.complete and candidate.refused is None and candidate.place != "thought"
     return is_whole and all(_is_around(repair) for repair in candidate.repairs)
 
 
@@ -121,7 +122,7 @@ def _spans_at(text: str, start: int, value: Json) -> Mapping[str, Span]:
 def _span_without_json(text: str, parsed: Parsed, value: str) -> Mapping[str, Span]:
     """The position of `value` in a text without JSON: all of the text, or after "the answer is", and not twice."""
     bare = parsed.unbracketed or text.strip()
-    words = (trimmed(bare), trimmed(without_lead(bare))) if len(bare) <= MAX_CHARS else ()
+    words = (trimmed(bare), trimmed(text_after_label(bare))) if len(bare) <= MAX_CHARS else ()
     match = bare if bare == value else next((word for word in words if _are_one_word(word, value)), "")
     start = text.find(match) if match else -1
     return {"": (start, start + len(match))} if start >= 0 and text.rfind(match) == start else {}

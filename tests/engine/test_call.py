@@ -87,11 +87,12 @@ def test_a_valid_reply_at_the_first_rung_is_accepted() -> None:
     assert outcome.violations == outcome.repairs == ()
 
 
-def test_a_fenced_reply_is_recovered_and_says_why() -> None:
-    """What was done to the text is in the outcome."""
+def test_a_value_among_words_is_recovered_and_says_why() -> None:
+    """What was left out is in the outcome; a fence around the whole reply is the ordinary way to answer."""
+    outcome, _ = tell(policy(model()), f"Sure!\n```json\n{GOOD}\n```")
+    assert (outcome.status, [repair.kind for repair in outcome.repairs]) == ("recovered", ["extracted"])
     outcome, _ = tell(policy(model()), f"```json\n{GOOD}\n```")
-    assert outcome.status == "recovered"
-    assert [repair.kind for repair in outcome.repairs] == ["lossless"]
+    assert (outcome.status, outcome.repairs) == ("accepted", ())
 
 
 def test_a_wrong_reply_is_asked_again_with_what_was_wrong() -> None:

@@ -93,11 +93,9 @@ def test_a_bare_value_after_a_thought_is_read(text: str, value: int | None) -> N
 @pytest.mark.parametrize(
     "text",
     [
-        '```json\n{"name": "Ada", "age": 36}\n```',
         'Draft: {"name": "Ada", "age": 35}\nFinal: {"name": "Ada", "age": 36}',
         '<think>{"name": "Eve", "age": 3}</think>{"name": "Ada", "age": 36}',
         '{"name": "Ada", "age": 36}\n\n{"name": "Ada", "age": 36}',
-        'For example {"name": "string", "age": 0}. Answer: {"name": "Ada", "age": 36}',
         '{"result": {"name": "Ada", "age": 36}}',
         '[{"name": "Ada", "age": 36}]',
         '{"Name": "Ada", "AGE": "36"}',
@@ -107,7 +105,7 @@ def test_a_bare_value_after_a_thought_is_read(text: str, value: int | None) -> N
     ],
 )
 def test_the_answer_is_found_and_unwrapped(text: str) -> None:
-    """Fences, drafts, thoughts, wrappers and another case of keys leave one reading, with receipts."""
+    """Drafts, thoughts, wrappers and another case of keys leave one reading, with receipts."""
     found = reading(text, PERSON)
     assert (found.value, found.failure) == (ADA, None)
     assert found.repairs
@@ -119,6 +117,7 @@ def test_the_answer_is_found_and_unwrapped(text: str) -> None:
         '<think>{"name": "Ada", "age": 36}',
         'Example: {"name": "Ada", "age": 36}',
         'A draft, to be checked: {"name": "Ada", "age": 36}',
+        'For example {"name": "string", "age": 0}. Answer: {"name": "Ada", "age": 36}',  # two that fit: never one of them
         '{"name": "Ada", "age": 36}\nWait, that is wrong.',
         '{"name": "Ada", "age": 35}\nFinal: {"name": "Ada", "age": "old"}',
         '[{"name": "Ada", "age": 36}, {"name": "Eve", "age": 3}]',
@@ -361,9 +360,18 @@ def test_draft_7_lists_and_definitions_are_read() -> None:
 
 
 def test_placeholders_are_no_values() -> None:
-    """Whole templates, `<name>`, and lists that end in "and so on" are refused; the word in a real answer is not."""
-    texts = ['{"name": "string", "age": 0}', '{"name": "<name>", "age": 36}', '{"name": "Lorem ipsum", "age": 0}']
-    assert {reading(text, PERSON).violations[0].rule for text in texts} == {"placeholder"}
+    """A field that is its own name in brackets, its description, and lists that end in "and so on" are refused; a common
+    word or markup is a value (principle 1 of reading: strictly valid text is its value)."""
+    described = an_object(name={**TEXT, "description": "Full name of the person"})
+    for schema, text in (
+        (PERSON, '{"name": "<name>", "age": 36}'),
+        (PERSON, '{"name": "<string>", "age": 36}'),
+        (described, '{"name": "Full name of the person"}'),
+        ({**described, "examples": [{"name": "Eve Green"}]}, '{"name": "Eve Green"}'),
+    ):
+        assert reading(text, schema).violations[0].rule == "placeholder"
+    for name in ("string", "Lorem ipsum", "<br>", "<b>name</b>", "Your own"):
+        assert reading(f'{{"name": "{name}", "age": 0}}', PERSON).value == {"name": name, "age": 0}
     assert reading('{"x": ["a", "and so on"]}', an_object(x={"type": "array", "items": TEXT})).failure == "schema"
     assert reading('{"name": "More text", "age": 36}', PERSON).value == {"name": "More text", "age": 36}
     assert reading('{"x": "value"}', an_object(x={"enum": ["value", "growth"]})).value == {"x": "value"}

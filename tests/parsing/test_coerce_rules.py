@@ -9,7 +9,7 @@ import pytest
 from llmguard import Guard, UsageError
 from llmguard.core.messages import ModelReply
 from llmguard.parsing.coerce import Reading, read, reading_rules
-from llmguard.parsing.coerce.rules import FITTING_RULES
+from llmguard.parsing.coerce.rules import FITTING_RULES, USUAL
 from llmguard.parsing.syntax import KINDS
 from llmguard.schema import compile_schema
 from llmguard.testing import ScriptedModel
@@ -28,7 +28,7 @@ DOUBTED = '{"name": "Ada", "age": 36 /* maybe */}'
 def reading(
     text: str, *repairs: str, fields: dict[str, Any] | None = None, reason: str = "stop", **more: Any
 ) -> Reading:
-    rules = reading_rules(repairs or ("lossless", "syntactic"), fields, **more)
+    rules = reading_rules(repairs or USUAL, fields, **more)
     return read(ModelReply(text, finish_reason=reason), compile_schema(PERSON), rules)  # type: ignore[arg-type]
 
 
@@ -43,8 +43,25 @@ def test_a_strict_guard_reads_strict_json_only() -> None:
     """With no repairs allowed, valid JSON that fits is read and nothing else is."""
     rules = reading_rules(())
     schema = compile_schema(PERSON)
-    texts = ['{"name": "Ada", "age": 36}', f"```json\n{QUOTED}\n```", QUOTED, "{'name': 'Ada', 'age': 36}"]
-    assert [read(ModelReply(text), schema, rules).failure for text in texts] == [None, *["unparsable"] * 3]
+    texts = ['{"name": "Ada", "age": 36}', '```json\n{"name": "Ada", "age": 36}\n```', f"Sure!\n{QUOTED}", QUOTED]
+    texts.append("{'name': 'Ada', 'age': 36}")
+    assert [read(ModelReply(text), schema, rules).failure for text in texts] == [None, None, *["unparsable"] * 3]
+
+
+def test_a_value_among_words_may_be_forbidden_in_one_word() -> None:
+    """A guard whose inputs are hostile takes nothing out of prose (principle 7)."""
+    text = 'Here you are:\n{"name": "Ada", "age": 36}\nHope this helps!'
+    assert reading(text).value == ADA
+    (refused,) = reading(text, "lossless", "syntactic").violations
+    assert (refused.rule, "extracted" in refused.message) == ("repair:prose", True)
+
+
+def test_a_text_that_declines_may_be_allowed_by_name() -> None:
+    """A support reply may say that something cannot be done (principle 6)."""
+    text = "I'm sorry, but we cannot do that."
+    schema = compile_schema({"type": "string"})
+    assert read(ModelReply(text), schema).failure == "refusal"
+    assert read(ModelReply(text), schema, reading_rules([*USUAL, "refusal_text"])).value == text
 
 
 def test_single_repairs_are_allowed_and_forbidden_by_name() -> None:
@@ -117,7 +134,7 @@ def test_a_guard_reads_by_its_rules_and_its_fingerprint_tells() -> None:
     assert (
         len({usual.fingerprint, strict.fingerprint, by_field.fingerprint, guard(allow_truncated=True).fingerprint}) == 4
     )
-    assert guard(repairs=("syntactic", "lossless")).fingerprint == usual.fingerprint
+    assert guard(repairs=("syntactic", "extracted", "lossless")).fingerprint == usual.fingerprint
 
 
 def test_the_names_of_repairs_do_not_overlap() -> None:

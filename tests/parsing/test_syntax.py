@@ -210,28 +210,35 @@ def test_many_repairs_of_one_rule_are_counted() -> None:
 
 
 def test_every_rule_has_a_kind() -> None:
-    """The table of rules knows the three kinds only."""
-    assert set(KINDS.values()) == {"lossless", "syntactic", "lossy"}
+    """The table of rules knows the four kinds only."""
+    assert set(KINDS.values()) == {"lossless", "extracted", "syntactic", "lossy"}
 
 
 @pytest.mark.parametrize(
-    ("text", "roles"),
+    ("text", "places"),
     [
-        ('<think>{"a": 0}</think>{"a": 1}', ["thought", "plain"]),
-        ('so {"a": 0}</think>{"a": 1}', ["thought", "plain"]),
-        ('<think>{"a": 0}', ["thought"]),
-        ('Draft: {"a": 0}\nFinal answer: {"a": 1}', ["draft", "final"]),
-        ('For example: {"a": 0}', ["example"]),
-        ('{"a": 0}\nWait, that is wrong.\n{"a": 1}', ["retracted", "final"]),
-        ('Either {"a": 0} or {"a": 1}', ["option", "option"]),
-        ('The user said: {"a": 0}', ["example"]),
-        ('```python\nprint(json.dumps({"a": 0}))\n```', ["code"]),
-        ('This is not the answer: {"a": 0}', ["example"]),
+        ('<think>{"a": 0}</think>{"a": 1}', ["thought", "own"]),
+        ('so {"a": 0}</think>{"a": 1}', ["thought", "own"]),
+        ('Draft: {"a": 0}\nFinal answer: {"a": 1}', ["quoted", "own"]),
+        ('For example: {"a": 0}', ["quoted"]),
+        ('{"a": 0}\nWait, that is wrong.\n{"a": 1}', ["own", "own"]),
+        ('Either {"a": 0} or {"a": 1}', ["quoted", "quoted"]),
+        ('The user said: {"a": 0}', ["quoted"]),
+        ('Planned: {"a": 0}', ["labelled"]),
+        ('```python\nprint(json.dumps({"a": 0}))\n```', ["own"]),
+        ('This is not the answer: {"a": 0}', ["quoted"]),
     ],
 )
-def test_words_around_a_value_say_what_it_is(text: str, roles: list[str]) -> None:
-    """Thoughts, drafts, examples and what was taken back are told from the answer."""
-    assert [candidate.role for candidate in parse_candidates(text).candidates] == roles
+def test_a_value_stands_somewhere(text: str, places: list[str]) -> None:
+    """On its own, after a label that the schema may know, in a sentence, or in a thought (principle 2 of reading)."""
+    assert [candidate.place for candidate in parse_candidates(text).candidates] == places
+
+
+def test_a_thought_that_never_ends_cuts_the_reply() -> None:
+    """What follows its tag may be a draft, and an answer before it was not all that was to come (principle 29)."""
+    assert [parse_candidates(text).violation.rule for text in ('<think>{"a": 0}', '{"a": 1}\n[THINK]hm')] == [
+        "truncated"
+    ] * 2  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(

@@ -8,19 +8,28 @@ from typing import NamedTuple
 from llmguard.core.canonical import Json
 from llmguard.core.messages import FailureKind
 from llmguard.core.outcome import Repair, Violation, Violations
+from llmguard.parsing.coerce.afterwards import objection
 from llmguard.parsing.coerce.damage import structural_doubt
 from llmguard.parsing.coerce.echoes import is_placeholder, is_schema_echo, may_echo
 from llmguard.parsing.coerce.fits import Fit
 from llmguard.parsing.coerce.fitting import Fitter
 from llmguard.parsing.coerce.nodes import Node
 from llmguard.parsing.coerce.omissions import omission
+from llmguard.parsing.coerce.quotations import NO_INPUTS, Inputs
 from llmguard.parsing.coerce.rules import ReadingRules
 from llmguard.parsing.coerce.schema_plan import CoercionPlan, plan_of
 from llmguard.parsing.syntax import Candidate
+from llmguard.parsing.syntax.wording import LABELS
 from llmguard.schema import Schema
+from llmguard.values.words import normalized_words
 
-# How strongly the words around a value present it as the answer; the other roles never are the answer.
-_LEVEL = {"final": 2, "answer": 1, "plain": 0, "option": -1}
+_ONE = "one JSON value, and no text that says otherwise"
+_OBJECTIONS = {
+    "sentence_goes_on": ("the value stands inside a sentence that goes on after it", _ONE),
+    "taken_back": ("the text after the value takes it back or doubts it", _ONE),
+    "contradicted": ("the text after the value gives another value for it", _ONE),
+    "unknown_remark": ("a short remark after the value may take it back", "one JSON value and nothing else"),
+}
 
 
 class CandidateResult(NamedTuple):
@@ -31,11 +40,6 @@ class CandidateResult(NamedTuple):
     repairs: tuple[Repair, ...]
     violations: Violations
     echo: bool = False
-
-    @property
-    def level(self) -> int:
-        """How strongly the words around it present it as the answer."""
-        return _LEVEL[self.candidate.role]
 
     @property
     def refused(self) -> bool:
@@ -58,8 +62,8 @@ class CandidateResult(NamedTuple):
 class CandidateReader:
     """Reads the candidates of one reply with the schema."""
 
-    def __init__(self, text: str, schema: Schema, rules: ReadingRules) -> None:
-        self.text, self.schema, self.rules = text, schema, rules
+    def __init__(self, text: str, schema: Schema, rules: ReadingRules, inputs: Inputs = NO_INPUTS) -> None:
+        self.text, self.schema, self.rules, self.inputs = text, schema, rules, inputs
         self.plan: CoercionPlan = plan_of(schema.verdicts)
         self.root: Node = self.plan.root
 
@@ -75,6 +79,35 @@ class CandidateReader:
         violations = self._wrong(fit) if wrong else ()
         omitted = None if violations else omission(fit.value, self.plan)
         return CandidateResult(candidate, fit.value, repairs, (omitted,) if omitted else violations)
+
+    def presents(self, candidate: Candidate, text: str) -> bool:
+        """Whether a candidate of `text` stands as the answer: on its own or after a label that the schema knows, and not,
+        among other words, as the inputs have it."""
+        if candidate.place == "labelled":
+            words = normalized_words(candidate.label).split()
+            if not all(word in self.plan.words or word in LABELS for word in words):
+                return False
+        elif candidate.place != "own":
+            return False
+        return not self.quotes_inputs(candidate, text)
+
+    def quotes_inputs(self, candidate: Candidate, text: str) -> bool:
+        """Whether the inputs hold a candidate that has prose around it."""
+        if candidate.refused or not any(repair.rule == "prose" for repair in candidate.repairs):
+            return False
+        return self.inputs.hold(text[candidate.start : candidate.end], candidate.value)
+
+    unknown_remark = _OBJECTIONS["unknown_remark"][0]
+
+    def objection(self, result: CandidateResult, after: str) -> Violation | None:
+        """Why the text after a candidate forbids it."""
+        value = result.value
+        others = frozenset(text.casefold() for text in self.plan.literals)
+        rule, words = objection(after, value, others, self.inputs)
+        if not rule:
+            return None
+        message, expected = _OBJECTIONS[rule]
+        return Violation("", "ambiguous", message, expected, words)
 
     def _echo(self, value: Json, fitted: Json) -> Violation | None:
         if is_schema_echo(value, self.plan):

@@ -1,9 +1,10 @@
-"""Which of a reply's candidates is the answer: the one that is presented as such, and only where no other competes."""
+"""Which of a reply's candidates is the answer: the one that stands as such, and only where no other competes."""
 
 from __future__ import annotations
 
 from llmguard.core.outcome import Repair, Violation
 from llmguard.parsing.coerce.candidate_results import CandidateReader, CandidateResult
+from llmguard.parsing.coerce.echoes import is_template
 from llmguard.parsing.coerce.result import Reading, no_reading, valid_reading
 from llmguard.parsing.coerce.unbracketed import unbracketed_text, unbracketed_value
 from llmguard.parsing.syntax import Candidate, Parsed, same_json
@@ -15,21 +16,23 @@ def choose_answer(parsed: Parsed, reader: CandidateReader) -> Reading:
         return unbracketed_text(parsed, reader)
     if not parsed.candidates:
         return unbracketed_value(parsed, reader)
-    answers = [one for one in parsed.candidates if one.may_be_answer]
-    if not answers:
-        return _no_answer(parsed.candidates)
-    results = [reader.read(_joined(answers))] if _are_lines(answers, reader) else [reader.read(one) for one in answers]
+    seen = [one for one in parsed.candidates if one.place != "thought"]
+    if not seen:
+        return _no_answer(parsed.candidates[-1], "only inside its thoughts")
+    lines = _are_lines(seen, reader)
+    results = [reader.read(_joined(seen))] if lines else [reader.read(one) for one in seen]
     real = [one for one in results if not one.echo]
     valid = [one for one in real if not one.violations]
-    return _of_several(valid, real, reader) if valid else _invalid(real or results)
+    if not valid:
+        return _invalid(real or results)
+    return _of_several(valid, real, parsed, reader)
 
 
-def _no_answer(candidates: tuple[Candidate, ...]) -> Reading:
-    roles = ", ".join(sorted({one.role for one in candidates}))
-    message = f"the reply has no answer, only what it presents as: {roles}"
-    last = candidates[-1]
-    parsed = () if last.refused else (last.value,)
-    return no_reading("unparsable", Violation("", "no_answer", message, "one answer"), candidate=parsed)
+def _no_answer(candidate: Candidate, where: str) -> Reading:
+    message = f"the reply has no answer: a value stands {where}"
+    parsed = () if candidate.refused else (candidate.value,)
+    violation = Violation("", "no_answer", message, "the value on a line of its own", candidate.label or None)
+    return no_reading("unparsable", violation, candidate=parsed)
 
 
 def _are_lines(answers: list[Candidate], reader: CandidateReader) -> bool:
@@ -41,38 +44,86 @@ def _are_lines(answers: list[Candidate], reader: CandidateReader) -> bool:
 
 
 def _joined(answers: list[Candidate]) -> Candidate:
-    """Objects in lines as one list."""
+    """Objects in lines as one list. Words around them are taken out once."""
     joined = Repair("", f"{len(answers)} values", "one list", "lossless", "json_lines")
+    around = [repair for one in (answers[0], answers[-1]) for repair in one.repairs if repair.rule == "prose"]
     repairs = tuple(repair for one in answers for repair in one.repairs if repair.rule != "prose")
-    return Candidate([one.value for one in answers], (joined, *repairs), answers[0].start, answers[-1].end)
+    first = answers[0]
+    return Candidate(
+        [one.value for one in answers],
+        (joined, *around[:1], *repairs),
+        first.start,
+        answers[-1].end,
+        place=first.place,
+        label=first.label,
+        final=first.final,
+    )
 
 
-def _of_several(valid: list[CandidateResult], real: list[CandidateResult], reader: CandidateReader) -> Reading:
-    """The last valid one, unless another one may be meant as well."""
-    last = valid[-1]
-    others = [one for one in valid if one is not last and not same_json(one.value, last.value)]
-    is_only_an_option = last.level < 0 and (others or len(valid) == 1)
-    if is_only_an_option or any(one.level >= last.level for one in others):
+def _of_several(
+    valid: list[CandidateResult], real: list[CandidateResult], parsed: Parsed, reader: CandidateReader
+) -> Reading:
+    """The one that stands as the answer, unless another one may be meant as well, or the text after it objects."""
+    text = parsed.text or reader.text
+    presented = [one for one in valid if reader.presents(one.candidate, text)]
+    if not presented:
+        if others := _distinct(valid)[1:]:
+            return _ambiguous(len(others) + 1)
+        quotes = reader.quotes_inputs(valid[-1].candidate, text)
+        where = "in the call's inputs, and words are around it" if quotes else "inside a sentence, as a quotation"
+        return _no_answer(valid[-1].candidate, where)
+    finals = [one for one in presented if one.candidate.final]
+    chosen = (finals or presented)[-1]
+    rest = finals or [one for one in valid if one in presented or not reader.quotes_inputs(one.candidate, text)]
+    others = _distinct([one for one in rest if not same_json(one.value, chosen.value)])
+    if others:
         return _ambiguous(len(others) + 1)
-    if rivals := [one for one in real if one.violations and _competes(one, last, reader)]:
-        return _with_rival(rivals[-1], last)
-    if len(valid) > 1 and not others:
-        repeated = Repair("", f"{len(valid)} equal answers", "one", "lossless", "repeated_answer")
-        return valid_reading(last.value, (*last.repairs, repeated))
-    return valid_reading(last.value, last.repairs)
+    if rivals := [one for one in real if one.violations and _competes(one, chosen, reader, text)]:
+        return _with_rival(rivals[-1], chosen)
+    if violation := reader.objection(chosen, _text_after(chosen.candidate, real, parsed, text)):
+        return no_reading("ambiguous", violation, candidate=chosen.parsed)
+    equal = [one for one in valid if same_json(one.value, chosen.value)]
+    if len(equal) > 1:
+        repeated = Repair("", f"{len(equal)} equal answers", "one", "lossless", "repeated_answer")
+        return valid_reading(chosen.value, (*chosen.repairs, repeated))
+    return valid_reading(chosen.value, chosen.repairs)
 
 
-def _competes(other: CandidateResult, chosen: CandidateResult, reader: CandidateReader) -> bool:
-    """Whether a value that is not valid may be the answer that was meant."""
-    later = other.candidate.start > chosen.candidate.start
-    if other.level < chosen.level and not later:
+def _distinct(results: list[CandidateResult]) -> list[CandidateResult]:
+    distinct: list[CandidateResult] = []
+    for one in results:
+        if len(distinct) < 3 and not any(same_json(one.value, other.value) for other in distinct):
+            distinct.append(one)
+    return distinct
+
+
+def _text_after(chosen: Candidate, real: list[CandidateResult], parsed: Parsed, text: str) -> str:
+    """The text after a value, without thoughts and without other values."""
+    spans = [(one.candidate.start, one.candidate.end) for one in real if one.candidate is not chosen]
+    leads = set(spans) if chosen.final else set()  # what leads to another value is about that one
+    parts, position = [], chosen.end
+    for start, end in sorted((*spans, *parsed.thoughts)):
+        if end > position:
+            between = text[position : max(position, start)]
+            parts.append(between.rpartition("\n")[0] if (start, end) in leads else between)
+            position = end
+    return "\n".join((*parts, text[position:])) if parts else text[position:]
+
+
+def _competes(other: CandidateResult, chosen: CandidateResult, reader: CandidateReader, text: str) -> bool:
+    """Whether a value that is not valid may be the answer that was meant. What cannot be read always may, except before
+    one that is labelled final: a later value may be a part of it."""
+    if chosen.candidate.final and other.candidate.start < chosen.candidate.start:
         return False
     if other.refused:
         return True
+    if reader.inputs.hold(text[other.candidate.start : other.candidate.end], other.candidate.value):
+        return False
     value = other.candidate.value
+    if is_template(value):
+        return False
     if isinstance(value, dict) and reader.root.properties:
-        shares = any(reader.root.property_for(key) for key in value)
-        return shares or (later and other.level > chosen.level)
+        return any(reader.root.property_for(key) for key in value)
     return isinstance(value, dict) or bool(value and reader.root.types == {"array"})
 
 
@@ -84,10 +135,11 @@ def _with_rival(rival: CandidateResult, chosen: CandidateResult) -> Reading:
 
 
 def _ambiguous(count: int) -> Reading:
-    message = f"{count} different answers, and nothing tells which one is meant"
+    many = f"{count} different answers" if count <= 3 else "several different answers"
+    message = f"{many}, and none is labelled as the final one"
     return no_reading("ambiguous", Violation("", "ambiguous", message, "one answer"))
 
 
 def _invalid(results: list[CandidateResult]) -> Reading:
-    best = max(results, key=lambda one: (one.level, one.candidate.start))
+    best = max(results, key=lambda one: (one.candidate.final, one.candidate.place != "quoted", one.candidate.start))
     return Reading(None, best.violations, best.repairs, best.failure, best.parsed)

@@ -1,55 +1,29 @@
-"""Values that are no answer: the schema itself, or placeholders instead of values."""
+"""Values that are no answer: the schema itself, and what the schema says of a field handed back as the field."""
 
 from __future__ import annotations
 
-from re import IGNORECASE
-
 from llmguard.core.canonical import Json
 from llmguard.core.patterns import Pattern
-from llmguard.parsing.coerce.schema_plan import CoercionPlan
-from llmguard.values.words import normalized_key
+from llmguard.parsing.coerce.schema_plan import CoercionPlan, texts_of
+from llmguard.parsing.syntax import same_json
+from llmguard.values.words import normalized_words
 
-_TYPE_WORDS = frozenset("string str text number integer int float boolean bool array object null value date".split())
-_SHAPE = Pattern(
-    r"<[^<>\n]{1,60}+>|\{\{[^{}\n]{0,60}+\}\}|\.\.\.|…|\[(?:your|insert)[^\[\]\n]{0,60}+\]|(?-i:[Yy]our)[ _][^\n]{1,40}+"
-    r"|yyyy-mm-dd"
-    r"|(?:string|str|number|integer|int|float|boolean|bool|text|placeholder|value|lorem ipsum)",
-    IGNORECASE,
-)
 _BRACKETED = Pattern(r"<([^<>\n]{1,60}+)>|\{\{([^{}\n]{1,60}+)\}\}|\[([^\[\]\n]{1,60}+)\]")
-_MORE = Pattern(r"\.{3,}|…|etc\.?|and so on\.?|and more\.?|\.\.\. ?\(?\d+ more\)?|\(?\d+ more\b.{0,20}", IGNORECASE)
+_DOTS = frozenset(("...", "…", "...."))
+_TYPE_WORDS = frozenset("string str number integer int float boolean bool".split())
 
 
 def may_echo(text: str, value: Json, plan: CoercionPlan) -> bool:
-    """Whether there is any sign of a placeholder; a value without one is not examined further. On the hot path."""
+    """Whether there is any sign of an echo; a value without one is not examined further. On the hot path."""
     return (
         "<" in text
-        or "..." in text
         or "{{" in text
         or '"[' in text
-        or '"etc' in text
-        or "and so on" in text
-        or " more" in text
+        or "..." in text
         or (not text.isascii() and "…" in text)
-        or _begins_with_placeholder(value, plan)
+        or (bool(plan.offered) and is_offered(value, plan))
+        or (bool(plan.examples) and is_example(value, plan))
     )
-
-
-def _begins_with_placeholder(value: Json, plan: CoercionPlan) -> bool:
-    """Whether the first scalar of the value is a placeholder: where all are, the first one is."""
-    left = [value]
-    while left:
-        item = left.pop()
-        if isinstance(item, str):
-            if item not in plan.literals:
-                return bool(_SHAPE.fullmatch(item.strip()))
-        elif isinstance(item, dict):
-            left += reversed(item.values())
-        elif isinstance(item, list):
-            left += reversed(item)
-        elif item and not isinstance(item, bool):
-            return False
-    return False
 
 
 def is_schema_echo(value: Json, plan: CoercionPlan) -> bool:
@@ -63,39 +37,56 @@ def is_schema_echo(value: Json, plan: CoercionPlan) -> bool:
 
 
 def is_placeholder(value: Json, plan: CoercionPlan) -> bool:
-    """Whether the value is made of placeholders, or one of its fields is `<its own name>` or `<string>`."""
-    texts = 0
-    placeholders = 0
+    """Whether the value hands back what the schema offered."""
+    return is_offered(value, plan) or is_example(value, plan) or _names_itself(value)
+
+
+def is_template(value: Json) -> bool:
+    """Whether each text of an object is a placeholder by its shape: where another value fits the schema, it is no rival."""
+    texts = texts_of(value)
+    return bool(texts) and all(text in _DOTS or _BRACKETED.fullmatch(text.strip()) for text in texts)
+
+
+def _names_itself(value: Json) -> bool:
+    """Whether a text is the name of its own field or its type in brackets, as schemas are often shown: `<city>` for a city,
+    `{{name}}`, `<string>`; or all of several texts are dots."""
+    texts = texts_of(value)
+    if len(texts) > 1 and all(text in _DOTS for text in texts):
+        return True
     left: list[tuple[str, Json]] = [("", value)]
     while left:
         name, item = left.pop()
-        if isinstance(item, dict):
+        if isinstance(item, str):
+            if (match := _BRACKETED.fullmatch(item.strip())) and _is_own_name(name, match[match.lastindex or 0]):
+                return True
+        elif isinstance(item, dict):
             left += item.items()
         elif isinstance(item, list):
-            if (
-                item
-                and isinstance(item[-1], str)
-                and item[-1] not in plan.literals
-                and _MORE.fullmatch(item[-1].strip())
-            ):
-                return True  # "..." for the items that were left out
             left += ((name, part) for part in item)
-        elif isinstance(item, str) and item not in plan.literals:
-            texts += 1
-            placeholders += bool(_SHAPE.fullmatch(item.strip()))
-            if _names_itself(name, item.strip()):
+    return False
+
+
+def _is_own_name(name: str, inside: str) -> bool:
+    words = normalized_words(inside).split()
+    own = normalized_words(name).split()
+    return bool(own) and (set(own) <= set(words) or set(words) <= _TYPE_WORDS)
+
+
+def is_offered(value: Json, plan: CoercionPlan) -> bool:
+    """Whether a text is the description or the title of its own field; never a member of an enum."""
+    left: list[tuple[str, Json]] = [("", value)]
+    while left:
+        name, item = left.pop()
+        if isinstance(item, str):
+            if item in plan.offered.get(name, ()) and item not in plan.literals:
                 return True
-        elif isinstance(item, int | float) and not isinstance(item, bool) and item != 0:
-            texts += 1  # a number that was filled in
-    return placeholders > 0 and placeholders == texts and (placeholders > 1 or isinstance(value, dict))
+        elif isinstance(item, dict):
+            left += item.items()
+        elif isinstance(item, list):
+            left += ((name, part) for part in item)
+    return False
 
 
-def _names_itself(name: str, text: str) -> bool:
-    """`<string>`, `<city>` for a city, `<EMAIL>`, `{{name}}`."""
-    match = _BRACKETED.fullmatch(text)
-    if not match:
-        return False
-    inside = match[1] or match[2] or match[3]
-    word, own = normalized_key(inside), normalized_key(name)
-    asks = word.startswith(("your", "insert", "enter", "the")) or (match[1] and inside.isupper() and len(inside) > 2)
-    return bool(asks or word in _TYPE_WORDS or (own and (word in own or own in word)))
+def is_example(value: Json, plan: CoercionPlan) -> bool:
+    """Whether the whole value is an example of the schema's root, with a text that no enum lists."""
+    return any(same_json(value, example) for example in plan.examples)

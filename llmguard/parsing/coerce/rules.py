@@ -16,11 +16,11 @@ from llmguard.schema.words import hint, listed
 RepairNames: TypeAlias = frozenset[str]
 """What is allowed: kinds of repairs, and names of single repairs; a name with "-" before it is forbidden whatever its kind."""
 
-USUAL: tuple[str, ...] = ("lossless", "syntactic")
+USUAL: tuple[str, ...] = ("lossless", "extracted", "syntactic")
 FITTING_RULES = frozenset(
     "enum_member date key_name null_in_text boolean_in_text number_in_text number_with_marks currency_symbol"
     " exact_number text_of_number stringified one_of_list one_for_list tool_call wrapper unwrapped"
-    " named_tuple bare_value bare_text".split()
+    " named_tuple".split()
 )
 """The repairs that the schema guides; all of them are lossless. Those of the text are in `syntax.KINDS`."""
 
@@ -31,7 +31,7 @@ items that do not fit their list. `lossy` does not allow them."""
 _KINDS = frozenset(get_args(RepairKind))
 _KNOWN = frozenset(KINDS) | FITTING_RULES | BY_NAME_ONLY
 _SURROUNDINGS = frozenset(
-    "prose fence thought invisible_character json_lines repeated_answer bare_value bare_text".split()
+    "prose thought refusal_text invisible_character json_lines repeated_answer bare_value bare_text".split()
 )
 """Repairs of the text around the value: they change no field of it."""
 

@@ -9,6 +9,7 @@ from llmguard.core.canonical import Json
 from llmguard.parsing.coerce.nodes import Node, node_of
 from llmguard.schema.navigate import applied
 from llmguard.schema.verdicts import Verdicts
+from llmguard.values.words import normalized_words
 
 MAX_PLANS = 64
 """Schemas whose plans are kept: a program has a few guards, and each part that is asked again is a schema too."""
@@ -16,12 +17,15 @@ MAX_PLANS = 64
 
 class CoercionPlan:
     """What coercion knows of one schema. `literals`: the texts that the schema itself lists as values; `names`: the titles
-    of its parts, and those of properties."""
+    of its parts, and those of properties; `words`: all words of these; `offered`: name of a property -> its description and
+    title, which are no value of it; `examples`: whole objects that the schema offers."""
 
     def __init__(self, verdicts: Verdicts) -> None:
         self._verdicts = verdicts
         self._nodes: dict[tuple[str, str], Node] = {}
         self.literals = frozenset(_literals(verdicts))
+        self.words, self.offered = _names(verdicts)
+        self.examples = _examples(verdicts, self.literals)
 
     @cached_property
     def names(self) -> frozenset[str]:
@@ -64,3 +68,57 @@ def _literals(verdicts: Verdicts) -> set[str]:
             options = [schema.get("const"), *(schema["enum"] if isinstance(schema.get("enum"), list) else ())]
             literals |= {option for option in options if isinstance(option, str)}
     return literals
+
+
+def _names(verdicts: Verdicts) -> tuple[frozenset[str], dict[str, frozenset[str]]]:
+    """The words of titles and names, and what each property says of itself."""
+    words: set[str] = set()
+    offered: dict[str, frozenset[str]] = {}
+    for location in verdicts.document.locations:
+        if not isinstance(schema := location.written, dict):
+            continue
+        words.update(normalized_words(str(schema.get("title", ""))).split())
+        properties = schema.get("properties")
+        for name, part in properties.items() if isinstance(properties, dict) else ():
+            words.update(normalized_words(name).split())
+            if said := _descriptions_of(part):
+                offered[name] = offered.get(name, frozenset()) | said
+    root = _root(verdicts)
+    if said := _descriptions_of(root):
+        offered[""] = said
+    return frozenset(words), offered
+
+
+def _root(verdicts: Verdicts) -> Json:
+    return next((location.written for location in verdicts.document.locations if not location.pointer), None)
+
+
+def _descriptions_of(schema: Json) -> frozenset[str]:
+    """Description and title of a schema and of its items; a single word may be a value."""
+    said: set[str] = set()
+    for part in (schema, schema.get("items")) if isinstance(schema, dict) else ():
+        if isinstance(part, dict):
+            said |= {text for key in ("description", "title") if isinstance(text := part.get(key), str) and " " in text}
+    return frozenset(said)
+
+
+def _examples(verdicts: Verdicts, literals: frozenset[str]) -> tuple[Json, ...]:
+    """The examples of the root that are objects with a text of their own: a number or a member may well be the answer."""
+    root = _root(verdicts)
+    examples = root.get("examples") if isinstance(root, dict) else None
+    objects = [one for one in examples if isinstance(one, dict)] if isinstance(examples, list) else []
+    return tuple(one for one in objects if any(text not in literals for text in texts_of(one)))
+
+
+def texts_of(value: Json) -> list[str]:
+    """All texts of a value, but for keys."""
+    left, texts = [value], []
+    while left:
+        item = left.pop()
+        if isinstance(item, str):
+            texts.append(item)
+        elif isinstance(item, dict):
+            left += item.values()
+        elif isinstance(item, list):
+            left += item
+    return texts

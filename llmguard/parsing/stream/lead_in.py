@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import re
 
-_THOUGHT = (
-    r"think|thinking|thought|thoughts|reasoning|reason|reflection|scratchpad|analysis|chain_of_thought|cot|inner_monologue"
-    r"|antthinking|plan|draft|example"
-)
+from llmguard.parsing.syntax.thoughts import ASIDE_CLOSING, ASIDE_OPENING, CLOSING, OPENING, UNFINISHED
+
 # `held` is what the next delta may complete: at the end of the text, and never long.
 _MARK = re.compile(
-    rf"(?P<open><(?:{_THOUGHT})\b[^<>\n]{{0,80}}+>|\[THINK\]|◁think▷|<\|channel\|>(?:analysis|commentary))"
-    rf"|(?P<close></(?:{_THOUGHT})>|\[/THINK\]|◁/think▷|<\|channel\|>final)"
-    r"|(?P<held>(?:<[^<>\n]{0,100}+|<\|channel\|>[a-z]{0,9}|\[/?(?:T(?:H(?:I(?:NK?)?)?)?)?|◁[^▷\n]{0,8}+)\Z)"
+    rf"(?P<open>{OPENING}|{ASIDE_OPENING})|(?P<close>{CLOSING}|{ASIDE_CLOSING})|(?P<held>{UNFINISHED})"
     r"|(?P<value>[{\[])",
     re.IGNORECASE,
 ).search

@@ -1,4 +1,4 @@
-"""What a reply's text holds: candidate values, each with its role, or why there are none."""
+"""What a reply's text holds: candidate values, each with its place, or why there are none."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from llmguard.core.canonical import Json
 from llmguard.core.outcome import Repair, Violation
-from llmguard.parsing.syntax.roles import NO_ANSWER, Role
+from llmguard.parsing.syntax.placement import Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,8 +15,9 @@ class Candidate:
 
     `complete`: its closing bracket is in the text. `refused`: why the broken text has no single reading; `value` is then
     None. `unsure`: JSON Pointers of containers whose last entries may belong outside, because a closer is missing.
-    `role`: what the words around it say. `gap`: nothing but white space and commas since the last one.
-    `comments`: the pointer of the entry before each, and its words. `calls`: the names of what is called with keywords.
+    `place`: where it stands; `label`: unknown words before it on its line; `final`: a label names it the one answer. `gap`:
+    nothing but white space and commas since the last one. `comments`: the pointer of the entry before each, and its words.
+    `calls`: the names of what is called with keywords.
     """
 
     value: Json
@@ -24,23 +25,24 @@ class Candidate:
     start: int = 0
     end: int = 0
     complete: bool = True
-    role: Role = "plain"
+    place: Place = "own"
+    label: str = ""
+    final: bool = False
     refused: Violation | None = None
     gap: bool = False
     unsure: tuple[str, ...] = ()
     comments: tuple[tuple[str, str], ...] = ()
     calls: tuple[str, ...] = ()
 
-    @property
-    def may_be_answer(self) -> bool:
-        return self.role not in NO_ANSWER
-
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
     """What a reply holds: candidates in the order of the text. `violation`: the text cannot be read at all.
-    `unbracketed`: the text without fences and thoughts, where it has no bracket, for a schema of one scalar."""
+    `unbracketed`: the text without fences and thoughts, where it has no bracket, for a schema of one scalar. `text`: what
+    the indices are of; `thoughts`: the spans of it that are no part of the answer."""
 
     candidates: tuple[Candidate, ...] = ()
     violation: Violation | None = None
     unbracketed: str = ""
+    text: str = ""
+    thoughts: tuple[tuple[int, int], ...] = ()

@@ -8,13 +8,14 @@ from llmguard.core.canonical import Json
 from llmguard.core.outcome import Repair, RepairKind
 
 _NAMES: Mapping[RepairKind, str] = {
-    "lossless": "prose fence invisible_character json_lines thought repeated_answer blockquote entities escaped",
+    "lossless": "invisible_character json_lines thought repeated_answer blockquote entities escaped",
+    "extracted": "prose bare_value bare_text",
     "syntactic": (
         "single_quotes typographic_quotes triple_quotes unescaped_quote control_character escape trailing_comma"
         " extra_comma missing_comma separator comment unquoted_key unquoted_value literal number tuple missing_closer"
         " extra_closer missing_braces call"
     ),
-    "lossy": "doubtful_comment ellipsis truncated",
+    "lossy": "doubtful_comment ellipsis truncated refusal_text",
 }
 KINDS: dict[str, RepairKind] = {rule: kind for kind, names in _NAMES.items() for rule in names.split()}
 """Rule -> kind, of every repair that is made to a text."""

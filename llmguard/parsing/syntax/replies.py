@@ -47,7 +47,7 @@ def parse_candidates(text: str, *, max_depth: int = MAX_DEPTH, max_chars: int = 
     if too_deep(text, max_depth):
         return Parsed(violation=violation("too_deep", actual=max_depth))
     try:
-        return Parsed((Candidate(load(text), end=len(text)),))
+        return Parsed((Candidate(load(text), end=len(text)),), text=text)
     except NotStrict as error:
         return _searched(text, max_depth, cut, error.prefix)
 

@@ -13,9 +13,10 @@ from llmguard.parsing.syntax.candidates import Candidate, Parsed
 from llmguard.parsing.syntax.code import is_changed_by_code
 from llmguard.parsing.syntax.containers import has_left_over
 from llmguard.parsing.syntax.notes import Ledger, around, cut_middle
-from llmguard.parsing.syntax.roles import Role, role_after_correction, role_of, taken_back
+from llmguard.parsing.syntax.placement import NEAR, Place, Placement, place_of
 from llmguard.parsing.syntax.strict import NotStrict, load_at
 from llmguard.parsing.syntax.strings import Unreadable
+from llmguard.parsing.syntax.thoughts import ASIDE_CLOSING, ASIDE_OPENING, CLOSING, OPENING
 from llmguard.parsing.syntax.tolerant import Tolerant, TolerantValue
 
 MOST_CANDIDATES = 1000
@@ -24,21 +25,14 @@ MOST_CANDIDATES = 1000
 _STRICT_TRIES = 16
 """Values after the first that are tried strictly before they are read tolerantly; a text of fragments is not tried on."""
 
-_NEAR = 400
-"""Characters before and after a value that say what it is."""
-
 _MOST_WORK = 4
 """A text may be read so many times over in all, where broken values in it are tried again from their next line."""
 
 _INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060\x00"
 _FENCES = ("```", "~~~")
-_THOUGHT = (
-    r"think|thinking|thought|thoughts|reasoning|reason|reflection|scratchpad|analysis|chain_of_thought|cot"
-    r"|inner_monologue|antthinking|plan|draft|example"
-)
+_FENCE_MARK = Pattern(r"(?:```++|~~~++)[A-Za-z0-9_+.-]{0,20}+")
 _MARK = Pattern(
-    rf"(?P<open><(?:{_THOUGHT})\b[^<>\n]{{0,80}}+>|\[THINK\]|◁think▷|<\|channel\|>(?:analysis|commentary))"
-    rf"|(?P<close></(?:{_THOUGHT})>|\[/THINK\]|◁/think▷|<\|channel\|>final)"
+    rf"(?P<open>{OPENING})|(?P<close>{CLOSING})|(?P<aside>{ASIDE_OPENING})|(?P<aside_end>{ASIDE_CLOSING})"
     r"|(?P<fence>```++[^\n`{\[]{0,40}+|~~~++[^\n~{\[]{0,40}+)|(?P<value>[{\[])",
     IGNORECASE,
 )
@@ -54,12 +48,7 @@ _JSON_LIKE = Pattern(
 )
 _DOUBLED = Pattern(r"\{\s*+\{")
 _WORDS_ONLY = Pattern(r"\{\s*+\w[\w ]*+\}")
-_CODE = Pattern(
-    r"(?:python|py|javascript|js|typescript|ts|java|go|rust|sh|bash|sql|c|cpp|csharp|ruby|php|html|xml)\s*$"
-)
-_IN_CODE = Pattern(r"[(,]\s*$|\breturn\s*$|=>\s*$")
 _GAP = Pattern(r"[\s,]*+(?:(?:[-*•]|[0-9]{1,4}+[.)])\s++)?+\Z")
-_KEY_BEFORE = Pattern(r"""["'”]\s*+:\s*+\Z""")
 _CALLED = Pattern(r"\s*+([A-Za-z_][\w.]*+\(\s*+[A-Za-z_]\w*+\s*+=(?!=))")
 _TUPLE = Pattern(r"\s*+\((?:\s*+['\"]|.*,)")
 
@@ -114,6 +103,7 @@ class _Search:
         self.fence = ""
         self.thoughts: list[tuple[int, int]] = []
         self.thought_since = -1
+        self.aside = False
         self.all_thoughts = 0  # so many candidates from the first on are thoughts
         self.strict_tries = _STRICT_TRIES
         self.work = 0
@@ -125,19 +115,22 @@ class _Search:
             if len(self.candidates) > MOST_CANDIDATES:
                 return Parsed(tuple(self.candidates), violation=_too_many())
         if self.thought_since >= 0:
+            if not self.aside:
+                return Parsed(violation=_unfinished_thought(self.text[self.thought_since : self.thought_since + 40]))
             self.thoughts.append((self.thought_since, len(self.text)))
         deep = next((one.refused for one in self.candidates if one.refused and one.refused.rule == "too_deep"), None)
         if deep:
             return Parsed(violation=deep)
-        return Parsed(self.with_words_after(), unbracketed=self.unbracketed())
+        return Parsed(tuple(self.candidates), None, self.unbracketed(), self.text, tuple(self.thoughts))
 
     # -- marks
 
     def step(self, mark: re.Match[str]) -> int:
         """Read what a mark is the start of; returns where to look on."""
-        if mark["open"]:
-            self.thought_since = mark.start() if self.thought_since < 0 else self.thought_since
-        elif mark["close"]:
+        if mark["open"] or mark["aside"]:
+            if self.thought_since < 0:
+                self.thought_since, self.aside = mark.start(), bool(mark["aside"])
+        elif mark["close"] or (mark["aside_end"] and self.thought_since >= 0):
             self.end_thought(mark)
         elif mark["fence"]:
             self.fence = "" if self.fence else mark["fence"]
@@ -158,7 +151,7 @@ class _Search:
         number = len(self.candidates)
         while number > self.all_thoughts and self.candidates[number - 1].start >= start:
             number -= 1
-            self.candidates[number] = replace(self.candidates[number], role="thought")
+            self.candidates[number] = replace(self.candidates[number], place="thought")
         if number == self.all_thoughts:
             self.all_thoughts = len(self.candidates)
         self.thought_since = -1
@@ -208,7 +201,8 @@ class _Search:
         if start == self.first or _JSON_LIKE.match(self.text, start) or error.rule == "too_deep":
             snippet = cut_middle(self.text[max(start, error.at - 40) : error.at + 40])
             reason = Violation("", error.rule, error.message, "one JSON value with one reading", snippet)
-            self.candidates.append(Candidate(None, (), start, error.at, False, self.role(start), reason))
+            end = max(start, error.at)
+            self.candidates.append(Candidate(None, (), start, end, False, *self.placement(start, end), refused=reason))
         self.work += error.read_to - start
         if self.work > _MOST_WORK * len(self.text):
             return max(start + 1, error.read_to)
@@ -218,19 +212,14 @@ class _Search:
                 return line
         return max(start + 1, error.at)
 
-    # -- what the text says of a value
+    # -- where a value stands
 
-    def role(self, start: int) -> Role:
+    def placement(self, start: int, end: int) -> Placement:
         if self.thought_since >= 0:
-            return "thought"
-        before = self.text[max(self.last, start - _NEAR) : start]
-        if _KEY_BEFORE.search(before[-40:]):
-            return "plain"  # a member of an object that could not be read: its key is no word of the model's
-        if self.candidates and taken_back(before):
-            return role_after_correction(before)
-        if _CODE.search(self.fence.lower()) and _IN_CODE.search(before[-80:]):
-            return "code"
-        return role_of(before)
+            return Placement("thought")
+        rest = self.text[end : end + NEAR].partition("\n")[0]
+        ends_line = not any(sign.isalnum() or sign in "?？" for sign in _FENCE_MARK.sub("", rest))
+        return place_of(self.text[max(self.last, start - NEAR) : start], ends_line=ends_line)
 
     def add(self, candidate: Candidate) -> None:
         between = self.text[self.last : candidate.start]
@@ -238,17 +227,17 @@ class _Search:
             return
         gap = bool(self.candidates) and bool(_GAP.match(between))
         before = between if self.candidates else self.text[: candidate.start]
-        role = self.role(candidate.start)
-        noted = candidate.repairs + self.surroundings(before, candidate) + self.set_aside(role)
-        self.candidates.append(replace(candidate, repairs=noted, role=role, gap=gap))
+        place, label, final = self.placement(candidate.start, candidate.end)
+        noted = candidate.repairs + self.surroundings(before, candidate) + self.set_aside(place)
+        self.candidates.append(replace(candidate, repairs=noted, place=place, label=label, final=final, gap=gap))
         self.last = candidate.end
 
-    def set_aside(self, role: Role) -> tuple[Repair, ...]:
+    def set_aside(self, found_at: Place) -> tuple[Repair, ...]:
         """The repair that leaves out a thought before an answer."""
-        if not self.thoughts or role == "thought":
+        if not self.thoughts or found_at == "thought":
             return ()
         start, end = self.thoughts[-1]
-        return (around("thought", self.text[start : min(end, start + _NEAR)]),)
+        return (around("thought", self.text[start : min(end, start + NEAR)]),)
 
     def stands_alone(self, candidate: Candidate) -> bool:
         """Words in brackets within a sentence are no JSON."""
@@ -257,23 +246,14 @@ class _Search:
         return not before or before.startswith(_FENCES) or before.endswith((":", "="))
 
     def surroundings(self, before: str, candidate: Candidate) -> tuple[Repair, ...]:
-        """The repair that leaves out the text around a value."""
-        after = self.text[candidate.end : candidate.end + _NEAR]
+        """The repair that leaves out the text around a value; a fence around all of it is the ordinary way to answer."""
+        after = self.text[candidate.end : candidate.end + NEAR]
         outside = before.strip() + after.strip()
         if not outside.strip(_INVISIBLE):
             return (around("invisible_character", ascii(cut_middle(outside))),) if outside else ()
-        rule = "fence" if any(fence in outside for fence in _FENCES) else "prose"
-        return (around(rule, before.strip() or after.strip()),)
-
-    def with_words_after(self) -> tuple[Candidate, ...]:
-        """Each candidate with the words right after it: a value that is taken back is no answer."""
-        ends = [*(one.start for one in self.candidates[1:]), len(self.text)][: len(self.candidates)]
-        return tuple(
-            replace(one, role="retracted")
-            if one.may_be_answer and taken_back(self.text[one.end : min(end, one.end + _NEAR)])
-            else one
-            for one, end in zip(self.candidates, ends, strict=True)
-        )
+        if not _FENCE_MARK.sub("", outside).strip(" \t\r\n" + _INVISIBLE):
+            return ()
+        return (around("prose", before.strip() or after.strip()),)
 
     def unbracketed(self) -> str:
         """The text without thoughts and fences, where it holds no value in brackets."""
@@ -298,3 +278,8 @@ def _unfenced(text: str) -> str:
 
 def _too_many() -> Violation:
     return Violation("", "too_many_values", f"more than {MOST_CANDIDATES} values", "one value")
+
+
+def _unfinished_thought(beginning: str) -> Violation:
+    message = "the reply ends inside a thought, before any answer"
+    return Violation("", "truncated", message, "a whole reply", beginning)
