@@ -21,7 +21,7 @@ def may_echo(text: str, value: Json, plan: CoercionPlan) -> bool:
         or '"[' in text
         or "..." in text
         or (not text.isascii() and "…" in text)
-        or (bool(plan.offered) and is_offered(value, plan))
+        or (bool(plan.offered) and is_handed_back(value, plan))
         or (bool(plan.examples) and is_example(value, plan))
     )
 
@@ -38,7 +38,7 @@ def is_schema_echo(value: Json, plan: CoercionPlan) -> bool:
 
 def is_placeholder(value: Json, plan: CoercionPlan) -> bool:
     """Whether the value hands back what the schema offered."""
-    return is_offered(value, plan) or is_example(value, plan) or _names_itself(value)
+    return is_handed_back(value, plan) or is_example(value, plan) or _names_itself(value)
 
 
 def is_template(value: Json) -> bool:
@@ -72,7 +72,7 @@ def _is_own_name(name: str, inside: str) -> bool:
     return bool(own) and (set(own) <= set(words) or set(words) <= _TYPE_WORDS)
 
 
-def is_offered(value: Json, plan: CoercionPlan) -> bool:
+def is_handed_back(value: Json, plan: CoercionPlan) -> bool:
     """Whether a text is the description or the title of its own field; never a member of an enum."""
     left: list[tuple[str, Json]] = [("", value)]
     while left:

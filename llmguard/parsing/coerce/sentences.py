@@ -119,7 +119,7 @@ def scalar_in_prose(text: str, reader: CandidateReader) -> CandidateResult | Non
                 found.append((phrase, result))
         if not found:
             continue
-        finals = [each for each in found if wording.FINAL.match(_MARKS.sub("", each[0].sentence))]
+        finals = [each for each in found if _is_final(each[0].sentence)]
         found = finals or found
         phrase, result = found[-1]
         if any(not same_json(one.value, result.value) for _, one in found):
@@ -207,6 +207,13 @@ def _dated(lines: list[str], text: str) -> Iterator[Phrase]:
 
 
 _FORMS: tuple[Callable[[list[str], str], Iterator[Phrase]], ...] = (_labelled, _first_or_last, _emphasised, _dated)
+
+
+def _is_final(sentence: str) -> bool:
+    """Whether a label calls it final; a correction takes back what was before it, and is no label of a scalar."""
+    plain = _MARKS.sub("", sentence)
+    return bool(wording.FINAL.match(plain)) and not wording.RETRACTS.match(plain)
+
 
 # ------------------------------------------------------------------------------------------------- what speaks against
 

@@ -192,8 +192,8 @@ FINAL = Pattern(
     r"[^\w]*+(?:(?:here|this) (?:is|are)|here['’]s)?\s*+(?:(?:the|my|hier ist|voici|la|le|el|il|a|die|das)\s+)*+(?:"
     + _table(
         r"(?:final|corrected|revised|correct) (?:and (?:final|corrected|correct) )?"
-        r"(?:answer|json|result|output|version|response|object|value)(?: is)?|final|corrected",
-        r"(?:endgültig\w*|korrigiert\w*) (?:antwort|json|ergebnis|ausgabe|version|fassung)|korrigiert",
+        r"(?:answer|json|result|output|version|response|object|value)(?: is)?|final|corrected|correction",
+        r"(?:endgültig\w*|korrigiert\w*) (?:antwort|json|ergebnis|ausgabe|version|fassung)|korrigiert|korrektur",
         r"(?:réponse|version|résultat) (?:finale?|définitive|corrigée?)|json corrigé|corrigé",
         r"(?:respuesta|versión|resultado) (?:final|definitiv[oa]|corregid[oa])|json corregido",
         r"(?:risposta|versione|risultato) (?:finale|definitiv[oa]|corrett[oa])|json corretto",
