@@ -11,6 +11,7 @@ import typer
 from llmguard.cli.arguments import LOG_URL, AsJson, LogUrl, Since, Until, calls_of_guard
 from llmguard.cli.replay_view import impact_view
 from llmguard.cli.terminal import NEGATIVE, emit, fail, say, styled
+from llmguard.models.openai.strict_schema import ServerSchema
 from llmguard.operations.logs import existing_log
 from llmguard.operations.schemas import SchemaCheck, SchemaComparison, check_schema, compare_schemas
 from llmguard.schema.providers import NAMES
@@ -20,16 +21,23 @@ schema_app = typer.Typer(no_args_is_help=True, help="Look at output schemas.")
 
 @schema_app.command("check", epilog="Example: llmguard schema check schemas/invoice.json")
 def check(
-    file: Annotated[Path, typer.Argument(help="A JSON Schema.", metavar="FILE", show_default=False)],
+    file: Annotated[
+        Path, typer.Argument(help="A JSON Schema, or a Python type: module:Type.", metavar="FILE", show_default=False)
+    ],
+    sent: Annotated[bool, typer.Option("--sent", help="Also print the schema in the form that is sent.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a schema means; exit status 1 if it has an error or a warning."""
+    """Show what a schema means, and in which form it is sent to which provider; exit status 1 if it has an error or a
+    warning."""
     result = check_schema(file)
     if as_json:
         emit(result.to_json())
     else:
         _show(result)
-        _show_refusals(result.refused)
+        if result.sent is not None:
+            _show_sent(result.sent, result.refused)
+            if sent:
+                emit(result.sent.json_schema)
     if not result.ok:
         raise typer.Exit(NEGATIVE)
 
@@ -47,12 +55,12 @@ def _show(result: SchemaCheck) -> None:
         say(styled(f"{result.file}: nothing to object to", "green"))
 
 
-def _show_refusals(refused: Mapping[str, Sequence[str]]) -> None:
+def _show_sent(sent: ServerSchema, refused: Mapping[str, Sequence[str]]) -> None:
     """No mistakes of the schema: where strict decoding does not take it, llmguard sends it as a hint and validates alone."""
+    say(styled(f"OpenAIModel: {sent.summary}", "dim"))
     for provider, name in NAMES.items():
         sentences = refused.get(provider, ())
-        if sentences:
-            say(styled(f"{name} will refuse:", "dim"))
+        say(styled(f"{name} will refuse:" if sentences else f"{name} takes it", "dim"))
         for each in sentences[:SHOWN_REFUSALS]:
             say(styled(f"  {each}", "dim"))
         if len(sentences) > SHOWN_REFUSALS:

@@ -32,15 +32,21 @@ def import_user_module(name: str, folder: Path) -> ModuleType:
         raise _import_failed(name, error) from None
 
 
-def guard_by_name(name: str, folder: Path) -> Guard[Json]:
-    """The guard at `module:attribute`, where attribute may have dots."""
+def object_by_name(name: str, folder: Path, instead: str = "") -> object:
+    """What stands at `module:attribute`, where attribute may have dots. `instead`: what the module has, for the message."""
     module_name, _, attribute = name.partition(":")
-    module = import_user_module(module_name, folder)
-    target: object = module
+    target: object = import_user_module(module_name, folder)
     for part in attribute.split("."):
         if not hasattr(target, part):
-            raise UsageError(f"module {module_name!r} has no {attribute!r}. {_guards_in(module)}")
+            raise UsageError(f"module {module_name!r} has no {attribute!r}. {instead}".rstrip())
         target = getattr(target, part)
+    return target
+
+
+def guard_by_name(name: str, folder: Path) -> Guard[Json]:
+    """The guard at `module:attribute`, where attribute may have dots."""
+    module = import_user_module(name.partition(":")[0], folder)
+    target = object_by_name(name, folder, _guards_in(module))
     guard = target.guard if isinstance(target, Guarded) else target
     if not isinstance(guard, Guard):
         raise UsageError(f"{name!r} is a {type(guard).__name__}, and no guard. {_guards_in(module)}")

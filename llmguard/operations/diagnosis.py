@@ -11,12 +11,16 @@ from typing import Literal, TypeAlias
 
 from llmguard.core.canonical import Json
 from llmguard.core.errors import LLMGuardError, LogError, UsageError
+from llmguard.core.model import Model, WrappedModel
 from llmguard.core.redaction import redact_text
+from llmguard.engine.ladder import ModelRung
 from llmguard.guard.guard import Guard
 from llmguard.guard.options import DEFAULT_LOG
 from llmguard.log import locate
 from llmguard.log.sqlite.database import has_wal_reset_bug, sqlite_version
 from llmguard.models.local import LocalModelUnavailable, find_weights
+from llmguard.models.openai.model import OpenAIModel
+from llmguard.models.openai.strict_schema import build_server_schema
 from llmguard.models.token_counts import counter
 from llmguard.operations.find_guard import Target, find_guard
 
@@ -113,6 +117,7 @@ def _guard_findings(guard: Guard[Json]) -> Iterator[tuple[Level, str]]:
         yield "note", warning
     for note in (each for rung in policy.ladder for each in rung.notes()):
         yield note.level, note.text
+    yield from _sent_schemas(guard)
     for check in policy.effect_checks:
         if check.timeout_s is None:
             yield "note", f"check {check.name!r} asks the world and has no timeout_s"
@@ -120,6 +125,25 @@ def _guard_findings(guard: Guard[Json]) -> Iterator[tuple[Level, str]]:
         yield "note", "has no deadline_s: a call may take for ever"
     if ending := policy.ladder[-1].ending_note(bool(policy.checks)):
         yield ending.level, ending.text
+
+
+def _sent_schemas(guard: Guard[Json]) -> Iterator[tuple[Level, str]]:
+    """In which form each model of OpenAI's API gets the schema, and why not as strict."""
+    sent = build_server_schema(guard.policy.output)
+    for rung in guard.policy.ladder:
+        model = _innermost(rung.model) if isinstance(rung, ModelRung) else None
+        if isinstance(model, OpenAIModel):
+            output = model.settings["output"]
+            if output in ("prompted", "json_object"):
+                yield "ok", f"{rung.label}: the schema is said in words, as output={output!r} asks"
+            else:
+                yield "ok" if sent.is_strict else "note", f"{rung.label}: the schema is {sent.summary}"
+
+
+def _innermost(model: Model) -> Model:
+    while isinstance(model, WrappedModel):
+        model = model.inner
+    return model
 
 
 # ------------------------------------------------------------------------------------------------- the machine

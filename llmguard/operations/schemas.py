@@ -10,24 +10,30 @@ from typing import Unpack
 from llmguard.core.canonical import Json
 from llmguard.core.errors import UsageError
 from llmguard.core.outcome import MODEL_STATUSES
+from llmguard.guard.discovery import object_by_name
 from llmguard.guard.loaders import load_schema
 from llmguard.log import OutcomeStore
+from llmguard.models.openai.strict_schema import ServerSchema, build_server_schema
 from llmguard.operations.backtest.schema_impact import SchemaImpact, schema_impact
 from llmguard.operations.logged_calls import CallsOfGuard
+from llmguard.schema import Schema
 from llmguard.schema.changes import Change
 from llmguard.schema.diff import diff
+from llmguard.schema.navigate import SchemaDocument
 from llmguard.schema.outline import outline
-from llmguard.schema.providers import PROVIDERS, refusals
+from llmguard.schema.providers import PROVIDERS, Provider, document_refusals, refusals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchemaCheck:
-    """`meaning`: one line per field. `refused`: for each provider what its strict decoding does not take."""
+    """`meaning`: one line per field. `sent`: the form in which `OpenAIModel` sends the schema, None where it has an error.
+    `refused`: for each provider what its strict decoding does not take of that. `file`: or `module:Type`."""
 
     file: Path
     errors: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     meaning: tuple[str, ...] = ()
+    sent: ServerSchema | None = None
     refused: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
@@ -42,33 +48,63 @@ class SchemaCheck:
             "errors": list(self.errors),
             "warnings": list(self.warnings),
             "meaning": list(self.meaning),
+            "sent": _sent_as_json(self.sent) if self.sent else None,
             "refused_in_strict_decoding": {name: list(sentences) for name, sentences in self.refused.items()},
         }
 
 
+def _sent_as_json(sent: ServerSchema) -> dict[str, Json]:
+    return {
+        "strict": sent.is_strict,
+        "changes": list(sent.changes),
+        "obstacles": list(sent.obstacles),
+        "schema": sent.json_schema,
+    }
+
+
 def check_schema(file: Path) -> SchemaCheck:
-    """Compile a schema file, and describe it.
+    """Compile the schema of a file, or of a Python type at `module:Type`, and describe it.
 
     Raises:
-        UsageError: the file does not exist.
+        UsageError: there is no such file or type.
 
     >>> _ = Path("age.json").write_text('{"type": "integer", "minimum": 0}')
     >>> check = check_schema(Path("age.json"))
     >>> check.ok, check.meaning
     (True, ('integer, at least 0',))
     """
-    if not file.is_file():
-        raise UsageError(f"schema file {str(file)!r} does not exist.")
+    source = _source(file)
     try:
-        schema = load_schema(file, file.stem)
+        schema = load_schema(source, file.stem)
+        sent = build_server_schema(schema.response_format(file.stem))
         return SchemaCheck(
             file=file,
             warnings=tuple(schema.warnings),
             meaning=tuple(outline(schema.json_schema)),
-            refused={each: tuple(str(refusal) for refusal in refusals(schema, each)) for each in PROVIDERS},
+            sent=sent,
+            refused={each: _refused(schema, sent, each) for each in PROVIDERS},
         )
     except UsageError as error:
         return SchemaCheck(file=file, errors=(str(error),))
+
+
+def _source(file: Path) -> object:
+    """The file, or the Python type that is named instead."""
+    if file.is_file():
+        return file
+    module, _, attribute = str(file).partition(":")
+    if not module or not attribute:
+        raise UsageError(f"schema file {str(file)!r} does not exist. A Python type is named as `package.module:Type`.")
+    return object_by_name(str(file), Path.cwd())
+
+
+def _refused(schema: Schema, sent: ServerSchema, provider: Provider) -> tuple[str, ...]:
+    """What a provider refuses of the form that is sent; where that is a hint, what of the schema has no strict form."""
+    if not sent.is_strict:
+        places = {obstacle.partition(": ")[0] for obstacle in sent.obstacles}
+        found = refusals(schema, provider)
+        return tuple(str(refusal) for refusal in [each for each in found if each.place in places] or found)
+    return tuple(str(refusal) for refusal in document_refusals(SchemaDocument(sent.json_schema), provider))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import pytest
 from typer.testing import CliRunner
 
+from llmguard import Guard, OpenAIModel
 from llmguard.cli import app
+from llmguard.operations.diagnosis import examine_guard
 
 OLD = {"type": "object", "properties": {"total": {"type": "integer"}}, "required": ["total"]}
 
@@ -56,3 +60,41 @@ def test_check_tells_what_each_provider_refuses(tmp_path: Path) -> None:
         "OpenAI structured outputs (strict) will refuse:"
         in CliRunner().invoke(app, ["schema", "check", str(file)]).stdout
     )
+
+
+def test_check_prints_what_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a Python type or a file: whether it is sent as strict, what is changed for that, and to which provider; else why not."""
+    (tmp_path / "own_types.py").write_text(
+        "from pydantic import BaseModel\n"
+        "class Note(BaseModel):\n    text: str\n    author: str = 'x'\n"
+        "class Bag(BaseModel):\n    counts: dict[str, int]\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    note = CliRunner().invoke(app, ["schema", "check", "own_types:Note", "--sent"])
+    assert note.exit_code == 0
+    flat = " ".join(note.stdout.split())
+    assert "OpenAIModel: sent as strict; changed: objects are closed" in flat
+    assert "OpenAI structured outputs (strict) takes it" in flat
+    assert json.loads(note.stdout.splitlines()[-1])["required"] == ["text", "author"]
+    (found,) = [json.loads(CliRunner().invoke(app, ["schema", "check", "own_types:Bag", "--json"]).stdout)]
+    assert found["sent"]["strict"] is False
+    assert found["sent"]["obstacles"] == ["#/properties/counts: names of members that are not known beforehand"]
+    assert [each.split(":")[1].strip() for each in found["refused_in_strict_decoding"]["openai"]] == [
+        "#/properties/counts"
+    ]
+    missing = CliRunner().invoke(app, ["schema", "check", "own_types:Nothing"])
+    assert "has no 'Nothing'" in str(missing.exception) or "has no 'Nothing'" in missing.output
+
+
+def test_doctor_says_how_a_schema_is_sent() -> None:
+    """For each model behind OpenAI's API: as strict and what was changed, as a hint and why, or in words."""
+
+    def found(schema: object, **options: Any) -> list[str]:
+        model = OpenAIModel("m", api_key="key", **options)
+        guard = Guard("sent", prompt="?", schema=schema, models=[model], log=None)
+        return [f"{each.level} {each.text}" for each in examine_guard(guard) if each.text.startswith("m: ")]
+
+    assert found(int) == ["ok m: the schema is sent as strict, as it is"]
+    assert found(OLD)[0].startswith("note m: the schema is sent as a hint, for strict decoding takes no form of it: #")
+    assert found(int, output="prompted") == ["ok m: the schema is said in words, as output='prompted' asks"]

@@ -46,6 +46,13 @@ class ServerSchema:
         """The schema as it was given, wrapped if it is sent so: by it the reply is read."""
         return self.hint.json_schema if self.hint else self.json_schema
 
+    @property
+    def summary(self) -> str:
+        """How it is sent, and why not as strict, in one sentence."""
+        if self.obstacles:
+            return f"sent as a hint, for strict decoding takes no form of it: {'; '.join(self.obstacles)}"
+        return f"sent as strict; changed: {', '.join(self.changes)}" if self.changes else "sent as strict, as it is"
+
     def instruction_for(self, technique: str) -> str:
         """The schema in words, for a technique that does not send it, or where the last reply was of another form."""
         if technique == "prompted":
