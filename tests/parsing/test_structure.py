@@ -504,3 +504,31 @@ def test_an_item_with_such_a_word_is_an_item(last: str) -> None:
     assert reading('{"a": ["1 car", "2 other cars"]}', obj(a=list_of(TEXT))).value == {"a": ["1 car", "2 other cars"]}
     schema = obj(a=list_of({"enum": ["Ida", "and more"]}))
     assert reading('{"a": ["Ida", "and more"]}', schema).value == {"a": ["Ida", "and more"]}
+
+
+@pytest.mark.parametrize(
+    ("schema", "reply"),
+    [
+        (obj(items=list_of(TEXT)), '{"items": {"items": ["x"]}}'),
+        (list_of(list_of(INTEGER)), "[[1, 2], 3, 4]"),
+        (obj(a=list_of({"type": "object"})), '{"a": {}}'),
+        (obj(a=list_of(TEXT)), '{"a": "N.A."}'),
+        (obj(a=TEXT, b=TEXT), '{"a": ""x"", "b": "y"}'),
+        (list_of(TEXT), '["a", // "b",\n "c"]'),
+        ({"properties": {"a": TEXT, "b": TEXT}}, '{"a": "x", // b: "y"\n}'),
+        ({"properties": {"a": TEXT, "b": TEXT}}, '{"a": "x", // b is missing\n}'),
+        (list_of(INTEGER), "x = [1, 2] * 2"),
+        (obj(n=INTEGER), "result = json.loads('{\"n\": 20}')\nresult['n'] = 25"),
+        (obj(n=INTEGER), 'self.result = {"n": 20}\nself.result["n"] = 25'),
+        (list_of(obj(a=TEXT)), '[{"a": "x"}, {"a": "and 3 more"}]'),
+        ({"additionalProperties": TEXT}, '{"a": "x", "...": "and so on"}'),
+    ],
+)
+def test_further_slips_of_the_same_kinds_are_refused(schema: Json, reply: str) -> None:
+    """A wrapper named as its member, a row without brackets, quotes doubled on both sides, members and items in comments, code."""
+    assert reading(reply, schema).failure
+
+
+def test_the_info_line_of_a_fence_is_no_part_of_a_text() -> None:
+    """It may be several words; the text begins on the next line."""
+    assert reading("```python setup.py\nrun()\n```", TEXT).value == "run()"

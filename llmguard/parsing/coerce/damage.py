@@ -3,7 +3,8 @@ another choice, or a call is of another function."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 
 from llmguard.core.canonical import Json
 from llmguard.core.outcome import Violation
@@ -108,13 +109,17 @@ def _called(candidate: Candidate, plan: CoercionPlan, name: str) -> Violation | 
 
 
 def _commented(candidate: Candidate, plan: CoercionPlan) -> Violation | None:
-    """A comment that names a member of an enum, where another was chosen: `"priority": "low" // urgent for some`."""
+    """A comment that names a member of an enum, where another was chosen (`"priority": "low" // urgent for some`), or a property
+    that the object around it lacks, as in a member that was commented out."""
     for pointer, words in candidate.comments:
         around, _, _ = pointer.rpartition("/")
         found, holder = _node_at(plan, around), value_at(candidate.value, as_tokens(around))
         if found is None:
             continue
         said = f" {normalized_words(words.strip('/*#<!-> '))} "
+        if isinstance(holder, dict) and (lacking := _lacking(found[0], holder, said)):
+            message = f"a comment names {lacking!r}, which is missing"
+            return Violation(pointer, "ambiguous_comment", message, "the member itself", words[:80])
         for chosen, members in _choices(found[0], holder, plan):
             own = normalized_words(chosen) if isinstance(chosen, str) else ""
             named = [one for one in members if isinstance(one, str) and f" {normalized_words(one)} " in said]
@@ -122,6 +127,14 @@ def _commented(candidate: Candidate, plan: CoercionPlan) -> Violation | None:
                 message = f"a comment names {named[0]!r} beside the value"
                 return Violation(pointer, "ambiguous_comment", message, "one value", words[:80])
     return None
+
+
+def _lacking(node: Node, holder: Mapping[str, Json], said: str) -> str | None:
+    present = {name for key in holder for name in node.property_for(key)}
+    spelled = re.sub(r"[:=]", " ", said)
+    return next(
+        (name for name in node.properties if name not in present and f" {normalized_words(name)} " in spelled), None
+    )
 
 
 def _choices(node: Node, holder: Json, plan: CoercionPlan) -> Iterator[tuple[Json, tuple[Json, ...]]]:

@@ -32,12 +32,16 @@ _SAYS_MORE = Pattern(
     r"|[(\[]*(?:etc\.?|et cetera|and so on|usw\.?|u\. ?a\.?|u\. ?v\. ?m\.?|и т\. ?д\.?|и др\.?|osv\.?|itd\.?|ecc\.?|enz\.?)[)\]]*"
     r"|(?:\.{3}|…).*|\+ ?[0-9]{1,4}"
     r"|[(\[<].*(?:omitted|truncated|continue[sd]?|abbreviated|brevity|left out|ausgelassen|gekürzt|omis|omitid[oa]s).*[)\]>]"
+    r"|et al\.?|more\W+|(?:list |to be )?continue[ds]?\W*|partial list.*|(?:not all|only) .*(?:shown|listed|included)\W*"
+    rf"|(?:together|along) with {_COUNT}\s+{_MORE}.*|{_AND}\s+(?:dozens|hundreds|thousands|lots|plenty|then|counting)(?!\w).*"
+    r"|among others\W*|[(\[<]\W*(?:more|etc|others)?\W*[)\]>]"
     r"|(?:rest|remaining|remainder|further|other|more)\b.*(?:omitted|truncated|left out|follow|continue).*"
     r"|等等?|等[0-9]+.*|(?:还有|另外|以及)(?:其他)?[0-9]*.*|など|ほか.*|他[0-9]+.*|외 ?[0-9]+.*|등",
     IGNORECASE,
 )
+_DOTS = Pattern(r"\.{3,}|…")
 _COUNTED = Pattern(r"\+?\s*[0-9]")
-_TEXT_ENDS_LIST = Pattern(r"""["']\s*+,?\s*+\]""")
+_TEXT_ENDS_LIST = Pattern(r"""["']\s*+,?\s*+\}?\s*+,?\s*+\]""")
 
 
 def may_say_more(text: str) -> bool:
@@ -57,20 +61,30 @@ def omission(value: Json, plan: CoercionPlan) -> Violation | None:
     while left:
         path, item = left.pop()
         if isinstance(item, dict):
+            if dots := next((key for key in item if _DOTS.fullmatch(key)), None):
+                return Violation(
+                    as_pointer((*path, dots)), "omitted_items", "stands for members left out", "every member"
+                )
             left += (((*path, key), inner) for key, inner in item.items() if isinstance(inner, dict | list))
         elif isinstance(item, list):
             last = item[-1] if item else None
-            if isinstance(last, str) and _is_omission(last, item, plan):
+            texts = [last] if isinstance(last, str) else [*last.values()] if isinstance(last, dict) else []
+            if says := next((text for text in texts if _is_omission(text, item, plan)), None):
                 at = as_pointer((*path, str(len(item) - 1)))
-                return Violation(at, "omitted_items", "says that items were left out", "every item", last)
+                return Violation(at, "omitted_items", "says that items were left out", "every item", says)
             left += (
                 ((*path, str(number)), inner) for number, inner in enumerate(item) if isinstance(inner, dict | list)
             )
     return None
 
 
-def _is_omission(last: str, items: list[Json], plan: CoercionPlan) -> bool:
-    if len(last) > MAX_CHARS or last in plan.literals or not _SAYS_MORE.fullmatch(last.strip()):
+def _is_omission(last: Json, items: list[Json], plan: CoercionPlan) -> bool:
+    if (
+        not isinstance(last, str)
+        or len(last) > MAX_CHARS
+        or last in plan.literals
+        or not _SAYS_MORE.fullmatch(last.strip())
+    ):
         return False
     counted = _COUNTED.match(last)  # where other items are counted too, "2 other cars" is one of them
     return not counted or not any(isinstance(item, str) and _COUNTED.match(item) for item in items[:-1])

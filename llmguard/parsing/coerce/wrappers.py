@@ -54,7 +54,9 @@ _NOTHING_ELSEWHERE = word_set(
     "keine keiner keines keins kein nichts leer aucun aucune rien néant vide ninguno ninguna nada vacío nenhum nenhuma vazio"
     " nessuno nessuna niente nulla vuoto geen niets leeg brak żaden żadne nic inget inga ingen ingenting ingenting tom"
     " ei mitään žádný žádné nic hiç yok нет ничего отсутствует нету немає пусто κανένα τίποτα"
-    " nothing no nobody empty n/a na null nil unknown unspecified various multiple several many all any other others etc"
+    " nothing no nobody empty n/a na tba tbd tbc null nil unknown unspecified various multiple several"
+    " many all any other others etc 없음 없다 무 해당없음 모름 yoktur hiçbiri"
+    " zero 0 - x xx"
 )
 """One word for none, or for an unknown number, is no item. `ABSENT` has the English ones that stand for one value."""
 
@@ -104,13 +106,13 @@ def is_offered(tool: str, offered: str) -> bool:
 
 def _is_wrapper(key: str, request: FitRequest, node: Node, name: str) -> bool:
     words = normalized_words(key)
+    if normalized_key(key) == normalized_key(request.name):
+        return False  # a member's own name: what is in it is another object, of which this is a part
     if words in GENERIC or ("array" in node.types and words in GENERIC_OF_LISTS):
         return True
     if node.members is not None and words in GENERIC_OF_MEMBERS:
         return True
-    own = {normalized_key(node.title)} - {normalized_key(request.name)}
-    if not request.path:
-        own |= {normalized_key(name)}
+    own = {normalized_key(node.title), "" if request.path else normalized_key(name)}
     return normalized_key(key) in own - {""}
 
 
@@ -118,7 +120,8 @@ def wrapped(request: FitRequest, node: Node, plan: CoercionPlan) -> Fittings:
     """One value where a list is expected, or a value without the object of one member around it."""
     fits: list[Fit] = []
     value = request.value
-    if "array" in node.types and not isinstance(value, list) and value is not None and _is_one(value, node, plan):
+    is_item = request.path.rpartition("/")[2].isdecimal()  # a row of a table that lost its brackets is not the row
+    if "array" in node.types and not isinstance(value, list) and not is_item and _is_one(value, node, plan):
         fit = yield request._replace(value=[value])
         fits.append(fit.after(lossless_repair(request.path, receipt_value(value), "[…]", "one_for_list")))
     name = _only_member(node)
@@ -131,8 +134,8 @@ def wrapped(request: FitRequest, node: Node, plan: CoercionPlan) -> Fittings:
 
 def _is_one(value: Json, node: Node, plan: CoercionPlan) -> bool:
     """Whether a value is certainly one item of a list: an object, a number, a member of an enum, or a single word."""
-    if node.prefix:
-        return False  # a tuple has places, and one value does not say which
+    if value is None or value == {} or node.prefix:
+        return False  # nothing; and a tuple has places, of which one value does not say which it is for
     if not isinstance(value, str):
         return True
     item = plan.node(node.items) if node.items else Node()
@@ -145,7 +148,8 @@ def _is_one(value: Json, node: Node, plan: CoercionPlan) -> bool:
 
 
 def _is_one_word(text: str) -> bool:
-    nothing = text.lower() in ABSENT or text.lower().rstrip(".!") in _NOTHING_ELSEWHERE | NOTHING
+    word = text.lower()
+    nothing = word in ABSENT or word.replace(".", "").rstrip("!") in _NOTHING_ELSEWHERE | NOTHING
     return bool(_ONE_WORD.match(text)) and not nothing and not _WITHOUT_SPACES.search(text)
 
 

@@ -10,16 +10,17 @@ NEAR = 4_000
 """Characters after a value that are searched for uses of its name. Code in a reply is shorter."""
 
 _ASSIGNED = Pattern(
-    r"(?:^|[\s;({,])([A-Za-z_$][\w$]{0,60})\s{0,20}(?::\s?[^=\n]{1,60})?(?::=|=)\s{0,20}"
-    r"(?:await\s|new\s|dict\(|\()?\s*\Z"
+    r"(?:^|[\s;({,])\$?([A-Za-z_][\w$.]{0,60})\s{0,20}(?::\s?[^=\n]{1,60})?(?::=|=)\s{0,20}"
+    r"(?:(?:await|new)\s)?(?:[A-Za-z_][\w.]{0,40}\(|\()?\s?[rbf]?(?:['\"`]{3}|['\"`])?\s*\Z"
 )
-_USED_AT_ONCE = Pattern(r"\s*+\)?(?:\.[A-Za-z_]\w*+\s*+\(|\[[\"'])")
+_USED_AT_ONCE = Pattern(r"\s*+['\"`]{0,3}\)?(?:\.[A-Za-z_]\w*+\s*+\(|\[[\"'])")
+_COMPUTED = Pattern(r"[ \t]*+(?:[-+*/|&%^]|<<|>>)[ \t]*+[\w({\[\"'$]|\[")
 _SHOWN_BEFORE = Pattern(
     r"(?:\b(?:return|yield|export default|echo|puts)\s+|\b(?:print|pprint|printf|println|echo|log|info|dump|dumps|stringify|write"
     r"|send|json|display|submit|render)\(\s*)\Z"
 )
 _SHOWN_AFTER = Pattern(r"\s*+(?:[),;]|\n|\Z)")
-_USED = r"(?<![\w$.]){name}(?![\w$])(?=\s*+(?:\[|\.\s*+[A-Za-z_]|=(?!=)|[-+*/|&^%?]{{1,2}}=|\+\+|--|[),]))"
+_USED = r"(?<![\w.]){name}(?![\w$])(?=\s*+(?:\[|\.\s*+[A-Za-z_]|=(?!=)|[-+*/|&^%?]{{1,2}}=|\+\+|--|[),|]))"
 _DELETED = r"(?:\bdel|\bdelete|\*\*|\.\.\.)\s*+{name}(?![\w$])"
 
 
@@ -36,6 +37,8 @@ def is_changed_by_code(text: str, start: int, end: int) -> bool:
     assigned = _ASSIGNED.search(line)
     if not assigned:
         return False
+    if _COMPUTED.match(text, end):
+        return True
     name, after = escape(assigned[1]), text[end : end + NEAR]
     if Pattern(_DELETED.format(name=name)).search(after):
         return True

@@ -15,8 +15,10 @@ from llmguard.parsing.syntax.strings import OPENING, Unreadable
 _READ = 400
 """Characters of a comment that are searched for words: a long one is prose, and says it at its beginning."""
 
-_MAY_BE_STRUCTURE = Pattern(rf"[\[\]{{}}]|[{OPENING}][^\n{OPENING}]{{1,200}}+[{OPENING}”’»]\s*+[:=]|,\s*+[{OPENING}]")
-"""Brackets, a quoted key, or the next text: on one line with the value, they may belong to it."""
+_MAY_BE_STRUCTURE = Pattern(
+    rf"[\[\]{{}}]|(?:\A\s*+|,\s*+)[{OPENING}]|[{OPENING}][^\n{OPENING}]{{1,200}}+[{OPENING}”’»]\s*+(?:[:=,]|\Z)(?<!\w['’])"
+)
+"""Brackets, a quoted key, or another text of a list: on one line with the value, they may belong to it."""
 
 _DOUBT = (
     r"approx\w*|roughly|maybe|perhaps|or|probabl\w*|possibl\w*|likely|might|could|guess\w*|estimat\w*|uncertain\w*|unsure"
@@ -33,6 +35,16 @@ _CHANGE = (
     r"|eigentlich|tatsächlich|statt|sondern|falsch|korrigiert|geändert|weitere|andere|en fait|plutôt|corrigé\w*|faux|autres"
     r"|en realidad|corregid\w*|incorrect[oa]|más|otros|invece|corretto|sbagliato|altri|na verdade|errado|mais|outros"
     r"|eigenlijk|fout|właściwie|на самом деле|неверно|ещё|ещe|других"
+)
+_REVOKED = (
+    r"old|void|cancel\w*|ignor\w*|typo|fix\w*|unless|obsolete|deprecated|outdated|expired|superseded|disputed|rounded|net|gross"
+    r"|incl\w*|excl\w*|before|after|minus|plus|times|negative|half|halved|twice|doubled?|tripled?|pairs?|sets? of|discount\w*"
+    r"|hourly|daily|weekly|monthly|quarterly|yearly|annual\w*|netto|brutto|vor|nach|zzgl|abzgl|inkl|exkl|alt|veraltet|storniert"
+)
+_NUMBERS = (
+    r"zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w+teen|twenty|thirty|forty|fifty|sixty|seventy|eighty"
+    r"|ninety|null|zwei|drei|vier|fünf|sechs|sieben|acht|neun|zehn|elf|zwölf|deux|trois|quatre|cinq|sept|huit|neuf|dix|dos|tres"
+    r"|cuatro|cinco|seis|siete|ocho|nueve|diez|due|tre|quattro|cinque|sette|otto|nove|dieci"
 )
 _NEGATION = (
     r"not|no|never|none|nor|cannot|\w+n['’]t|without|except\w*|exclud\w*|nicht|kein\w*|nie|ohne|außer|pas|jamais|sans|nunca|sin"
@@ -52,7 +64,7 @@ _UNITS = (
     r"|stunden?|tage?n?|wochen?|monate?n?|jahre?n?|heures?|jours?|semaines?|mois|ans?|horas?|días?|semanas?|meses|años?"
 )
 _DOUBTFUL = Pattern(
-    rf"\d|[%‰°$€£¥₹?~≈±<>…]|\.\.\.|(?<!\w)(?:{_DOUBT}|{_CHANGE}|{_NEGATION}|{_SCALE}|{_UNITS})(?!\w)"
+    rf"\d|[%‰°$€£¥₹?~≈±<>…]|\.\.\.|(?<!\w)(?:{_DOUBT}|{_CHANGE}|{_REVOKED}|{_NUMBERS}|{_NEGATION}|{_SCALE}|{_UNITS})(?!\w)"
     r"|[不没沒非未约約或另改误誤]|可能|大概|实际|實際|应该|應該|更正"
     r"|万|億|亿|百万|千|ない|おそらく|実際|訂正|아니|않|아마|실제|약 ",
     IGNORECASE,

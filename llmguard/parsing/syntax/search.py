@@ -272,7 +272,10 @@ def _unfenced(text: str) -> str:
     for mark in _FENCES:
         if stripped.startswith(mark) and stripped.endswith(mark) and stripped.count(mark) == 2:
             first, _, rest = stripped[3:-3].partition("\n")
-            return rest if rest and len(first.split()) <= 1 else stripped[3:-3].removeprefix("json")
+            is_info = bool(rest) and not any(
+                sign in first for sign in "{[\"'"
+            )  # CommonMark 4.5: it may be several words
+            return rest if is_info else stripped[3:-3].removeprefix("json")
     return text
 
 

@@ -241,6 +241,8 @@ class _Scan:
             raise Unreadable(
                 "ambiguous_string", "a string has quotes in it that leave its end in doubt", self.start, at
             )
+        if self.inner[:1] == [self.start + 1] and self.inner[-1] == at - 1:
+            raise Unreadable("ambiguous_string", "the quotes of a string are doubled", self.start, at)
         edges = [self.start, *self.inner, at]
         for one, other in pairwise(edges):
             between = self.text[one + 1 : other]
