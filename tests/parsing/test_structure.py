@@ -525,7 +525,7 @@ def test_an_item_with_such_a_word_is_an_item(last: str) -> None:
     ],
 )
 def test_further_slips_of_the_same_kinds_are_refused(schema: Json, reply: str) -> None:
-    """A wrapper named as its member, a row without brackets, quotes doubled on both sides, members and items in comments, code."""
+    """A wrapper named as its member, a row without brackets, quotes doubled on both sides, members in comments, code."""
     assert reading(reply, schema).failure
 
 

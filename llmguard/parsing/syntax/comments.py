@@ -11,7 +11,9 @@ from re import IGNORECASE
 
 from llmguard.core.patterns import Pattern
 from llmguard.parsing.syntax.strings import OPENING, Unreadable
+from llmguard.values.units import units_of
 
+_WORD = Pattern(r"[^\W\d_]+(?:/[^\W\d_]+)?")
 _READ = 400
 """Characters of a comment that are searched for words: a long one is prose, and says it at its beginning."""
 
@@ -56,15 +58,18 @@ _SCALE = (
     r"|tys|тыс\w*|млн|млрд|per|each|cents?|percent|prozent|pour ?cent|por ?ciento|dollars?|euros?|pounds?|usd|eur"
     r"|gbp|jpy|chf|cny|inr"
 )
-_UNITS = (
-    r"kg|g|mg|µg|lbs?|oz|ounces?|grams?|kilograms?|kilos?|tons?|tonnes?|stones?|km|cm|mm|nm|ft|feet|foot|inch(?:es)?|yards?|yds?"
-    r"|met(?:er|re)s?|kilomet(?:er|re)s?|centimet(?:er|re)s?|millimet(?:er|re)s?|mph|kmh|km/h|lit(?:er|re)s?|ml|gallons?|pints?"
-    r"|ms|secs?|seconds|mins?|minutes?|hrs?|hours?|days?|weeks?|months?|quarters?|years?|yrs?|decades?|celsius|fahrenheit|kelvin"
-    r"|kb|mb|gb|tb|bytes?|bits?|watts?|kw|mw|kwh|volts?|amps?|hz|khz|mhz|ghz|degrees?|radians?|calories|kcal|joules?"
-    r"|stunden?|tage?n?|wochen?|monate?n?|jahre?n?|heures?|jours?|semaines?|mois|ans?|horas?|días?|semanas?|meses|años?"
+_PERIODS = (
+    r"feet|foot|stones?|years?|months?|weeks?|quarters?|decades?|wochen?|monate?n?|jahre?n?|heures?|jours?|semaines?|mois|ans?|horas?"
+    r"|días?|semanas?|meses|años?"
 )
+_ALSO_WORDS = frozenset(
+    "in all try top mad won real second point points pt pts bar bars mop pen cup gel sos lei piece pieces pcs pc mole moles knot"
+    " knots rand ron bob ang cop top amd mil ft fr rm rs rp kr t d s a c l h v w j k b".split()
+)
+"""Symbols and codes that are a word of a language too: in a comment they are that."""
+
 _DOUBTFUL = Pattern(
-    rf"\d|[%‰°$€£¥₹?~≈±<>…]|\.\.\.|(?<!\w)(?:{_DOUBT}|{_CHANGE}|{_REVOKED}|{_NUMBERS}|{_NEGATION}|{_SCALE}|{_UNITS})(?!\w)"
+    rf"\d|[%‰°$€£¥₹?~≈±<>…]|\.\.\.|(?<!\w)(?:{_DOUBT}|{_CHANGE}|{_REVOKED}|{_NUMBERS}|{_NEGATION}|{_SCALE}|{_PERIODS})(?!\w)"
     r"|[不没沒非未约約或另改误誤]|可能|大概|实际|實際|应该|應該|更正"
     r"|万|億|亿|百万|千|ない|おそらく|実際|訂正|아니|않|아마|실제|약 ",
     IGNORECASE,
@@ -84,4 +89,9 @@ def rule_of_comment(words: str, opener: str, at: int) -> str:
             message = "a comment holds brackets or members that may belong to the value"
             raise Unreadable("ambiguous_comment", message, at, at + len(words))
         return "doubtful_comment"
-    return "doubtful_comment" if _DOUBTFUL.search(inside) else "comment"
+    return "doubtful_comment" if _DOUBTFUL.search(inside) or _names_a_unit(inside) else "comment"
+
+
+def _names_a_unit(inside: str) -> bool:
+    words = (match[0] for match in _WORD.finditer(inside))
+    return any(word.casefold() not in _ALSO_WORDS and units_of(word) for word in words)
