@@ -116,22 +116,22 @@ def _commented(candidate: Candidate, plan: CoercionPlan) -> Violation | None:
         found, holder = _node_at(plan, around), value_at(candidate.value, as_tokens(around))
         if found is None:
             continue
-        said = f" {normalized_words(words.strip('/*#<!-> '))} "
-        if isinstance(holder, dict) and (lacking := _lacking(found[0], holder, said)):
+        text = f" {normalized_words(words.strip('/*#<!-> '))} "
+        if isinstance(holder, dict) and (lacking := _lacking(found[0], holder, text)):
             message = f"a comment names {lacking!r}, which is missing"
             return Violation(pointer, "ambiguous_comment", message, "the member itself", words[:80])
         for chosen, members in _choices(found[0], holder, plan):
             own = normalized_words(chosen) if isinstance(chosen, str) else ""
-            named = [one for one in members if isinstance(one, str) and f" {normalized_words(one)} " in said]
+            named = [one for one in members if isinstance(one, str) and f" {normalized_words(one)} " in text]
             if any(normalized_words(one) not in own for one in named):
                 message = f"a comment names {named[0]!r} beside the value"
                 return Violation(pointer, "ambiguous_comment", message, "one value", words[:80])
     return None
 
 
-def _lacking(node: Node, holder: Mapping[str, Json], said: str) -> str | None:
+def _lacking(node: Node, holder: Mapping[str, Json], text: str) -> str | None:
     present = {name for key in holder for name in node.property_for(key)}
-    spelled = re.sub(r"[:=]", " ", said)
+    spelled = re.sub(r"[:=]", " ", text)
     return next(
         (name for name in node.properties if name not in present and f" {normalized_words(name)} " in spelled), None
     )
