@@ -19,6 +19,7 @@ from llmguard.parsing.coerce.quotations import NO_INPUTS, Inputs
 from llmguard.parsing.coerce.rules import ReadingRules
 from llmguard.parsing.coerce.schema_plan import CoercionPlan, plan_of
 from llmguard.parsing.syntax import Candidate
+from llmguard.parsing.syntax.code import without_showing
 from llmguard.parsing.syntax.wording import LABELS
 from llmguard.schema import Schema
 from llmguard.values.words import normalized_words
@@ -103,7 +104,7 @@ class CandidateReader:
         """Why the text after a candidate forbids it."""
         value = result.value
         others = frozenset(text.casefold() for text in self.plan.literals)
-        rule, words = objection(after, value, others, self.inputs)
+        rule, words = objection(without_showing(after), value, others, self.inputs)
         if not rule:
             return None
         message, expected = _OBJECTIONS[rule]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from re import escape
+from re import MULTILINE, escape
 
 from llmguard.core.patterns import Pattern
 
@@ -20,6 +20,11 @@ _SHOWN_BEFORE = Pattern(
     r"|send|json|display|submit|render)\(\s*)\Z"
 )
 _SHOWN_AFTER = Pattern(r"\s*+(?:[),;]|\n|\Z)")
+_SHOWS = Pattern(
+    r"^[ \t]*+(?:(?:return|yield|export default)[ \t]+[A-Za-z_][\w.]{0,60}+|(?:[A-Za-z_]\w*+\.)?(?:print|pprint|log|dump|display"
+    r"|write)\((?:[\w.]{1,40}+\()?[A-Za-z_][\w.]{0,60}+(?:,\s*(?:indent\s*=\s*|null,\s*)?[0-9])?\){1,2}+)[ \t]*+;?[ \t]*+$",
+    MULTILINE,
+)
 _USED = r"(?<![\w.]){name}(?![\w$])(?=\s*+(?:\[|\.\s*+[A-Za-z_]|=(?!=)|[-+*/|&^%?]{{1,2}}=|\+\+|--|[),|]))"
 _DELETED = r"(?:\bdel|\bdelete|\*\*|\.\.\.)\s*+{name}(?![\w$])"
 
@@ -27,8 +32,8 @@ _DELETED = r"(?:\bdel|\bdelete|\*\*|\.\.\.)\s*+{name}(?![\w$])"
 def is_changed_by_code(text: str, start: int, end: int) -> bool:
     """Whether the value from `start` to `end` is given a name that later code uses, except to show it; or is used at once.
 
-    >>> code = 'r = {"total": 20}\\\\nr["total"] = 25'
-    >>> is_changed_by_code(code, 4, 17), is_changed_by_code('r = {"total": 20}\\\\nprint(r)', 4, 17)
+    >>> code = 'r = {"total": 20}\\nr["total"] = 25'
+    >>> is_changed_by_code(code, 4, 17), is_changed_by_code('r = {"total": 20}\\nprint(r)', 4, 17)
     (True, False)
     """
     if _USED_AT_ONCE.match(text, end):
@@ -47,3 +52,12 @@ def is_changed_by_code(text: str, start: int, end: int) -> bool:
         if not (is_shown and _SHOWN_AFTER.match(after, use.end())):
             return True
     return False
+
+
+def without_showing(text: str) -> str:
+    """The text without lines of code that only print or return a name.
+
+    >>> without_showing("\\nprint(json.dumps(result, indent=2))\\nDone.")
+    '\\n\\nDone.'
+    """
+    return _SHOWS.sub("", text) if "(" in text or "return" in text or "yield" in text else text
