@@ -532,3 +532,15 @@ def test_further_slips_of_the_same_kinds_are_refused(schema: Json, reply: str) -
 def test_the_info_line_of_a_fence_is_no_part_of_a_text() -> None:
     """It may be several words; the text begins on the next line."""
     assert reading("```python setup.py\nrun()\n```", TEXT).value == "run()"
+
+
+@pytest.mark.parametrize("call", ["{}({{}})", "<function={}>{{}}</function>", "return {}({{}});"])
+def test_a_call_around_a_value_must_be_of_the_guard_or_hand_it_on(call: str) -> None:
+    """As code or as a tag: the tool that was offered, or a function that shows a value as it is."""
+    schema = obj(order=TEXT)
+    for name in ("orders", "print", "submit"):
+        assert reading(call.format(name).replace("{}", '{"order": "A1"}'), schema, name="orders").value == {
+            "order": "A1"
+        }
+    for name in ("cancel_order", "orders.cancel", "undo"):
+        assert reading(call.format(name).replace("{}", '{"order": "A1"}'), schema, name="orders").failure

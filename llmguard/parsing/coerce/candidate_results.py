@@ -18,11 +18,12 @@ from llmguard.parsing.coerce.omissions import omission
 from llmguard.parsing.coerce.quotations import NO_INPUTS, Inputs
 from llmguard.parsing.coerce.rules import ReadingRules
 from llmguard.parsing.coerce.schema_plan import CoercionPlan, plan_of
+from llmguard.parsing.coerce.wrappers import is_in_other_call
 from llmguard.parsing.syntax import Candidate
 from llmguard.parsing.syntax.code import without_showing
 from llmguard.parsing.syntax.wording import LABELS
 from llmguard.schema import Schema
-from llmguard.values.words import normalized_words
+from llmguard.values.words import normalized_key, normalized_words
 
 _ONE = "one JSON value, and no text that says otherwise"
 _OBJECTIONS = {
@@ -89,6 +90,9 @@ class CandidateReader:
             if not all(word in self.plan.words or word in LABELS for word in words):
                 return False
         elif candidate.place != "own":
+            return False
+        before = text[max(0, candidate.start - 200) : candidate.start]
+        if before and is_in_other_call(before, self.plan.call_names | {normalized_key(self.rules.name)}):
             return False
         return not self.quotes_inputs(candidate, text)
 

@@ -9,7 +9,7 @@ from llmguard.core.canonical import Json
 from llmguard.parsing.coerce.nodes import Node, node_of
 from llmguard.schema.navigate import applied
 from llmguard.schema.verdicts import Verdicts
-from llmguard.values.words import normalized_words
+from llmguard.values.words import normalized_key, normalized_words
 
 MAX_PLANS = 64
 """Schemas whose plans are kept: a program has a few guards, and each part that is asked again is a schema too."""
@@ -34,6 +34,11 @@ class CoercionPlan:
             title = location.keywords.get("title")
             names |= {*location.properties, *([title] if isinstance(title, str) else [])}
         return frozenset(names)
+
+    @cached_property
+    def call_names(self) -> frozenset[str]:
+        """What a call may be of that shows a value of the schema."""
+        return frozenset(normalized_key(name) for name in self.names)
 
     @property
     def root(self) -> Node:

@@ -41,6 +41,17 @@ _CALL_DETAILS = word_set("type id call_id index toolUseId")
 _CALL_ENVELOPES: Final = ("function", "tool_call", "tool_calls", "function_call", "functionCall", "tool_use", "toolUse")
 """The one key around a call, or beside its type and id."""
 
+_OPENED_CALL = Pattern(
+    r"<function=([\w.-]{1,60})>\s*\Z|<(?:invoke|function|tool)\s+name=[\"']?([\w.-]{1,60})[\"']?\s*>\s*\Z"
+    r"|((?<![\w.])(?:[A-Za-z_][\w.]{0,60}\(\s*){1,3})['\"`]{0,3}\Z"
+)
+_CALL_CHARS = 200
+_HANDS_ON = word_set(
+    "print pprint printf println echo log dump dumps load loads parse stringify write display show dict list tuple object json"
+    " submit respond reply answer result output return finalanswer emit send"
+)
+"""Functions that hand a value on as it is: printing, JSON's own, and words for giving an answer."""
+
 HOLD_ARGUMENTS = frozenset((*_CALL_ARGUMENTS, *_CALL_ENVELOPES))
 CALL_KEYS = HOLD_ARGUMENTS | frozenset(_CALL_NAMES) | _CALL_DETAILS
 """Every key that a tool call may have."""
@@ -102,6 +113,20 @@ def is_offered(tool: str, offered: str) -> bool:
     (True, False)
     """
     return bool(offered) and normalized_key(tool.removeprefix("functions.")) == normalized_key(offered)
+
+
+def is_in_other_call(before: str, own: frozenset[str]) -> bool:
+    """Whether the text before a value opens a call, as a tag or as code, of something else than what hands a value on or has
+    one of the `own` names (`normalized_key`): `cancel_order({…`, `<function=cancel_order>{…`.
+
+    >>> [is_in_other_call(text, frozenset({"triage"})) for text in ("cancel(", "triage(", "print(json.dumps(", "<function=x>")]
+    [True, False, False, True]
+    """
+    opened = _OPENED_CALL.search(before[-_CALL_CHARS:])
+    if not opened:
+        return False
+    names = [name.rpartition(".")[2] for name in (opened[1] or opened[2] or opened[3] or "").split("(") if name.strip()]
+    return any(normalized_key(name) not in own | _HANDS_ON for name in names)
 
 
 def _is_wrapper(key: str, request: FitRequest, node: Node, name: str) -> bool:
