@@ -154,6 +154,7 @@ def quote_spans(value: Json, inputs: Mapping[str, Json], *pointers: str, source:
 _NUMERAL = re.compile(r"\d+(?:[.,'’_\u00a0\u202f\u2009]\d+)*(?:[eE][+-]?\d{1,3}(?!\w))?")
 _SPACED_NUMERAL = re.compile(r"(?<![\d.,])\d{1,3}(?: \d{3})+(?:[.,]\d+)?(?!\d)")
 _SCALE = re.compile(r"([ \u00a0\u202f-]?)([^\W\d_]{1,10})\b")
+_BEFORE_SCALE = " \u00a0\u202f-"
 _NEGATIVE = ("-", "−", "(", "–")
 _LONGEST_NUMERAL = 60  # bounds the work on a text of digits; no real number has as many
 
@@ -178,7 +179,11 @@ def _numerals(text: str) -> Iterator[tuple[Fraction, ...]]:
 
 def _meanings(match: re.Match[str], text: str) -> Iterator[Fraction]:
     """Each number that a numeral may mean with the words and signs beside it."""
-    numbers = [Fraction(literal) for literal in readings(match[0])] or list(_parts(match[0]))
+    numeral = match[0]
+    if numeral.isascii() and numeral.isdecimal():
+        numbers = [Fraction(int(numeral))]
+    else:
+        numbers = [Fraction(literal) for literal in readings(numeral)] or list(_parts(numeral))
     percent = text[match.end() : match.end() + 2].lstrip().startswith(("%", "％"))
     negative = text[max(0, match.start() - 2) : match.start()].rstrip().endswith(_NEGATIVE)
     for number in numbers:
@@ -194,6 +199,8 @@ def _meanings(match: re.Match[str], text: str) -> Iterator[Fraction]:
 
 def _scales(text: str, at: int) -> tuple[int, ...]:
     """What the word after a numeral multiplies it by; 1 too where the word may be a unit, or a letter that stands apart."""
+    if text[at : at + 1] not in _BEFORE_SCALE and not text[at : at + 1].isalpha():
+        return (1,)
     match = _SCALE.match(text, at)
     units = units_of(match[2]) if match else NO_UNITS
     scales = tuple(SCALES[unit] for unit in sorted(units & SCALES.keys()))

@@ -34,7 +34,7 @@ _LOOKALIKES = {
 """Typographic hyphens and quotation marks, and full-width ASCII (U+FF01 to U+FF5E), as their plain forms."""
 
 _BETWEEN_LETTERS = Pattern(r"(?<=[^\W\d_])[-_\s]++(?=[^\W\d_])")
-_GAPS = Pattern(r"[\s_]++")
+_GAPS = Pattern(r"(?<=[^\s_])[\s_]++(?=[^\s_])")
 _BETWEEN_DIGITS = Pattern(r"(?<=\d)[\s_]++(?=\d)")
 _MEASURE = Pattern(r"(?<=\d)[\s_]?([^\W\d_]{1,5}(?:/[a-z]{1,2})?)(?!\w)")
 _LATIN_MARKS = range(0x300, 0x370)
@@ -120,13 +120,13 @@ def without_case(text: str) -> str:
 def _spaced(text: str) -> str:
     """One blank for each separator between letters; blanks beside a digit go, but not those between two digits."""
     words = _BETWEEN_LETTERS.sub(" ", _CAMEL.sub(" ", plain_form(text)))
-    return _cased(_GAPS.sub(" ", words).strip())
+    return _cased(_GAPS.sub(" ", words))
 
 
 def _joined(text: str) -> str:
     """Without separators; between two digits one stays."""
     parts = _BETWEEN_DIGITS.sub("\x00", _BETWEEN_LETTERS.sub("", plain_form(text)))
-    return _GAPS.sub("", _cased(parts)) if parts[:1] != "_" and parts[-1:] != "_" else _cased(parts)
+    return _cased(_GAPS.sub("", parts))
 
 
 def _unaccented(text: str) -> str:
@@ -137,7 +137,8 @@ def _unaccented(text: str) -> str:
 
 
 LIKENESS: tuple[Callable[[str], str], ...] = (str, plain_form, _cased, _spaced, _joined, _unaccented)
-"""Ways to compare a text with a name, the strictest first: the first that has a match decides."""
+"""Ways to compare a text with a name, the strictest first: the first that has a match decides. What is alike by one is alike by
+those after it."""
 
 
 def meanings_of(text: str, options: Sequence[tuple[str, Json]]) -> list[Json]:
@@ -146,7 +147,9 @@ def meanings_of(text: str, options: Sequence[tuple[str, Json]]) -> list[Json]:
     >>> meanings_of("On hold", [("ON_HOLD", 1), ("SHIPPED", 2)]), meanings_of("-1", [("1", 1)])
     ([1], [])
     """
-    for level in LIKENESS:
+    widest, likely = LIKENESS[-1], LIKENESS[-1](text)
+    options = [option for option in options if widest(option[0]) == likely]
+    for level in LIKENESS if options else ():
         normalized = level(text)
         if matches := {
             (type(meaning), meaning): meaning for spelling, meaning in options if level(spelling) == normalized

@@ -18,7 +18,7 @@ from llmguard.schema import compile_schema
 from llmguard.values.dates import days_in, read_date
 from llmguard.values.numbers import ExpectedNumber, ParsedNumber, field_units, read_number
 from llmguard.values.rejection import Rejection
-from llmguard.values.words import read_member, read_truth
+from llmguard.values.words import LIKENESS, read_member, read_truth
 from llmguard.voting.normal_forms import amount_in, text_form
 
 NAMES = (
@@ -141,3 +141,13 @@ def test_no_text_breaks_a_reader(text: str) -> None:
     assert isinstance(days_in(text), frozenset)
     assert amount_in(text) is None or isinstance(amount_in(text), tuple)
     read_member(text, ["A", "b-c", "é"], {})
+
+
+SPELLINGS = st.text("aB_ -1é\u0301.MmW3", max_size=7)
+
+
+@given(SPELLINGS, SPELLINGS)
+def test_likeness_only_widens(one: str, other: str) -> None:
+    """What is alike by one level is alike by the last, so that the last one alone tells that nothing matches."""
+    alike = [level(one) == level(other) for level in LIKENESS]
+    assert alike[-1] or not any(alike)

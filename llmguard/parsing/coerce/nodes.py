@@ -46,6 +46,10 @@ class Node(NamedTuple):
     def property_for(self, key: str) -> list[str]:
         """The properties that `key` may mean, by their likeness (`values.words`) or by an alias."""
         cleaned = bare_name(key)
+        if (
+            not self.keys or LIKENESS[-1](cleaned) not in self.keys[-1]
+        ):  # the widest likeness: what differs there differs everywhere
+            return []
         for level, names in zip(LIKENESS, self.keys, strict=False):
             if properties := names.get(level(cleaned)):
                 return properties

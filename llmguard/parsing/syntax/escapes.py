@@ -18,13 +18,18 @@ _WORD = Pattern(
 """Commands of LaTeX that begin with t, n or r (Lamport, "LaTeX", tables 3.3 to 3.15). The table only flags: what it lacks is read
 as JSON says."""
 
+_OF_LINE_FEEDS = (r"\nab", r"\neq", r"\nu", r"\not", r"\nmi")
+"""How the words of `_WORD` begin that begin with a line feed: a valid reply is full of these."""
+
 _PATH = Pattern(r'"[A-Za-z]:(?:\\\\?[\w .\-]{1,60}){0,10}?(?<!\\)(?:\\\\)*+\\[tnr]\w')
 _EXCERPT = 30
 
 
 def control_escape_in(text: str, start: int, end: int) -> bool:
     """Whether JSON text has an escaped backspace or form feed before a letter."""
-    return text.find("\\", start, end) >= 0 and bool(_CONTROL.search(text, start, end))
+    if text.find("\\b", start, end) < 0 and text.find("\\f", start, end) < 0:
+        return False
+    return bool(_CONTROL.search(text, start, end))
 
 
 def doubtful_escape_in(text: str) -> str:
@@ -33,5 +38,8 @@ def doubtful_escape_in(text: str) -> str:
     >>> doubtful_escape_in(r'{"formula": "\\theta"}'), doubtful_escape_in(r'{"note": "one\\nother"}')
     ('\\\\theta"}', '')
     """
-    match = _WORD.search(text) or _PATH.search(text)
+    may_be_word = "\\t" in text or "\\r" in text or any(beginning in text for beginning in _OF_LINE_FEEDS)
+    match = _WORD.search(text) if may_be_word else None
+    if match is None and ":\\" in text:
+        match = _PATH.search(text)
     return text[match.start() : match.start() + _EXCERPT] if match else ""
