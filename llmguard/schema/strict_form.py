@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from llmguard.core.canonical import Json, encode
 from llmguard.schema.form import bounds_in_words
-from llmguard.schema.keywords import as_fragment, as_pointer, from_fragment, word_set
+from llmguard.schema.keywords import as_fragment, as_pointer, as_tokens, from_fragment, word_set
 from llmguard.schema.navigate import SchemaDocument
 from llmguard.schema.providers import document_refusals
 from llmguard.schema.words import as_list, brief
@@ -62,7 +62,7 @@ def strict_form(schema: Json, *, closes: bool) -> StrictForm:
     """
     if not strict_refusals(schema):
         return StrictForm(schema)
-    writing = _Writing(closes)
+    writing = _Writing(closes, _used_definitions(schema))
     written = writing.schema(schema, "")
     obstacles = tuple(dict.fromkeys(writing.obstacles)) or strict_refusals(written)
     if obstacles:
@@ -75,11 +75,30 @@ def strict_refusals(schema: Json) -> tuple[str, ...]:
     return tuple(f"{refusal.place}: {refusal.what}" for refusal in document_refusals(SchemaDocument(schema), "openai"))
 
 
+def _used_definitions(schema: Mapping[str, Json]) -> frozenset[str]:
+    """The pointers of the root's definitions that something refers to; the schema of a part still holds those of the whole."""
+    used: set[str] = set()
+    waiting: list[Json] = [{key: value for key, value in schema.items() if key not in ("$defs", "definitions")}]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, list):
+            waiting += one
+        elif isinstance(one, dict):
+            waiting += one.values()
+            target = from_fragment(one["$ref"]) if isinstance(one.get("$ref"), str) else None
+            keyword, *name = as_tokens(target or "")[:2] or [""]
+            pointer = as_pointer((keyword, *name))
+            if name and keyword in ("$defs", "definitions") and pointer not in used:
+                used.add(pointer)
+                waiting.append(schema.get(keyword, {}).get(name[0]))
+    return frozenset(used)
+
+
 class _Writing:
     """Writes the form, and notes what it changes and where it cannot go on."""
 
-    def __init__(self, closes: bool) -> None:
-        self._closes = closes
+    def __init__(self, closes: bool, used: frozenset[str]) -> None:
+        self._closes, self._used = closes, used
         self.changes: list[str] = []
         self.obstacles: list[str] = []
 
@@ -146,6 +165,7 @@ class _Writing:
                 written[keyword] = {
                     name: self.schema(each, pointer + as_pointer((keyword, name)))
                     for name, each in schema[keyword].items()
+                    if pointer or as_pointer((keyword, name)) in self._used
                 }
 
     def _branches(self, schema: Mapping[str, Json], written: dict[str, Json], pointer: str) -> None:

@@ -117,3 +117,9 @@ def test_a_wait_is_no_wait_where_no_try_follows() -> None:
     """The words of a refused request may be the user's own."""
     body = json.dumps({"error": {"message": "no such tool: 'try again in 9 seconds'"}}).encode()
     assert failure_from_status(HTTPExchange(400, {}, body), parse_error_details(body), NOW).retry_after_s is None
+
+
+def test_the_longest_wait_that_is_asked_for_counts() -> None:
+    """A header of 1 s beside "retry after 20 seconds" in the body, as Azure writes it."""
+    assert read_wait_s({"retry-after": "1"}, {"retry_after": 2}, "Please retry after 20 seconds.", NOW) == 20.0
+    assert read_wait_s({"retry-after": "30"}, None, "Please retry after 20 seconds.", NOW) == 30.0

@@ -343,3 +343,13 @@ def test_what_words_would_say_badly_is_a_hint(inner: Any) -> None:
     form = tightened(outer)
     assert (form.json_schema, form.changes) == (outer, ())
     assert form.obstacles and form.obstacles[0].startswith("#/properties/a")
+
+
+def test_a_definition_that_nothing_uses_is_no_obstacle() -> None:
+    """The schema of the fields that are asked for again holds the definitions of all fields."""
+    free, plain = {"type": "object"}, an_object(n={"$ref": "#/$defs/N"})
+    definitions = {"Free": free, "Plain": plain, "N": {"type": "integer", "default": 1}}
+    form = tightened({**an_object(a={"$ref": "#/$defs/Plain"}), "$defs": definitions})
+    assert (form.obstacles, list(form.json_schema["$defs"])) == ((), ["Plain", "N"])
+    used = tightened({**an_object(a={"$ref": "#/$defs/Free"}), "$defs": definitions})
+    assert used.obstacles == ("#/$defs/Free: an object is open to other properties",)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from llmguard.core.canonical import Json
 from llmguard.core.messages import NO_USAGE, TRANSPORT, FailureKind, ModelFailure, Usage
@@ -134,7 +134,12 @@ def failure_from_error(error: Json, usage: Usage) -> ModelFailure:
     message, status = str(fields.get("message", ""))[:_READ_LIMIT], _status_of_code(fields.get("code"))
     details = ErrorDetails(message, _codes(fields), "", status)
     kind = _failure_kind(details.status or 500, details)
-    return ModelFailure(kind, redacted_line(f"an error with status 200: {details.message or error}"), usage=usage)
+    return ModelFailure(
+        kind,
+        redacted_line(f"an error with status 200: {details.message or error}"),
+        retry_after_s=read_wait_s({}, fields, message, datetime.now(UTC)) if kind in TRANSPORT else None,
+        usage=usage,
+    )
 
 
 def _codes(error: Json) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """How long a server asks to wait before the next try: said by a header, by a member of the body, or in words.
 
-What says it most exactly is read first: a `Retry-After` header, a member made for it, the sentence "try again in 1.2s", and
-last the time at which a used-up limit is full again. Nothing that is read shortens a wait that the guard makes anyway.
+A `Retry-After` header, a member made for it and the sentence "try again in 1.2s" are asked for as such: the longest counts.
+Where there is none of them, the time counts at which a used-up limit is full again. Nothing that is read shortens a wait that
+the guard makes anyway.
 """
 
 from __future__ import annotations
@@ -56,12 +57,16 @@ _RESETS = (
 
 def read_wait_s(headers: Mapping[str, str], reply: Json, message: str, now: datetime) -> float | None:
     """The seconds that the server asks to wait; None where it asks for none. `reply`: its body, parsed."""
-    asked = read_retry_after_s(headers, now)
-    if asked is None:
-        asked = max(_members(reply, now, _MAX_LEVELS), default=None)
-    if asked is None:
-        asked = read_wait_in_words_s(message)
-    return asked if asked is not None else max(_resets(headers, now), default=None)
+    asked = [
+        *_present(read_retry_after_s(headers, now)),
+        *_members(reply, now, _MAX_LEVELS),
+        *_present(read_wait_in_words_s(message)),
+    ]
+    return max(asked or _resets(headers, now), default=None)
+
+
+def _present(seconds: float | None) -> tuple[float, ...]:
+    return () if seconds is None else (seconds,)
 
 
 def read_retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
