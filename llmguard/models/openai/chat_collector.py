@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from operator import attrgetter
 
 from llmguard.core.canonical import Json
 from llmguard.models.openai.reply import is_complete_end, join_parts, text_of_arguments
@@ -201,7 +202,11 @@ class _Calls:
         return None if last is not None and is_named and last.looks_whole else last
 
     def to_json(self) -> list[Json]:
-        return [call.to_json() for call in self._calls]
+        """In the order of their indexes, where each has one."""
+        calls = self._calls
+        if all(isinstance(call.index, int) for call in calls):
+            calls = sorted(calls, key=attrgetter("index"))
+        return [call.to_json() for call in calls]
 
 
 class _Call:
@@ -209,6 +214,10 @@ class _Call:
         self._fields = fields
         self._function: dict[str, Json] = {}
         self._arguments: list[Json] = []
+
+    @property
+    def index(self) -> Json:
+        return self._fields.get("index") if isinstance(self._fields, dict) else None
 
     @property
     def id(self) -> Json:

@@ -68,7 +68,7 @@ class ResponseCollector:
         whole = dict(self._response)
         if not any(_holds_text(item) for item in _list(whole.get("output"))):
             whole["output"] = [item.to_json() for _, item in sorted(self._items.items())] or whole.get("output")
-        if whole.get("status") in ("queued", "in_progress"):  # the stream ended with [DONE]
+        if not self.has_ended and whole.get("status") in ("queued", "in_progress"):  # the stream ended with [DONE]
             del whole["status"]
         return self._with_logprobs(whole)
 

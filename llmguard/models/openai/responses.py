@@ -87,9 +87,8 @@ def _failure_without_output(reply: Json, output: Json, status: Json) -> ModelFai
         return failure_from_error(error, usage)
     if not isinstance(reply, dict):
         return malformed_reply(f"expected an object with output, found {type(reply).__name__}")
-    return malformed_reply(
-        f"expected a finished response, found status {status!r} and output {str(output)[:200]}", usage
-    )
+    found = f"status {status!r}" if isinstance(output, list) else f"status {status!r} and output {str(output)[:200]}"
+    return malformed_reply(f"expected a finished response, found {found}", usage)
 
 
 def _messages(items: list[Json]) -> list[Json]:

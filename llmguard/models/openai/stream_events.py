@@ -9,6 +9,7 @@ from typing import Protocol
 
 from llmguard.core.canonical import Json
 from llmguard.core.model import Emit
+from llmguard.models.openai.server_errors import error_in_body, is_plainly_error
 from llmguard.models.transport.event_stream import EventStreamParser, ServerSentEvent
 from llmguard.models.transport.exchange import parse_json_body
 
@@ -53,20 +54,23 @@ class StreamReader:
         self._parser = EventStreamParser()
         self._texts: list[str] = []
         self._chunks: list[bytes] = []
-        self.has_events = self.stopped = self._is_done = False
+        self.has_events = self.stopped = self._is_done = self._is_over = self._is_cut = False
         self._damage = ""
 
     def add(self, chunk: bytes) -> bool:
         """Read the next bytes; False where no more are needed: the stream was stopped, has ended, or cannot be read."""
         self._chunks.append(chunk)
-        return all(self._read_event(event) for event in self._parser.feed(chunk))
+        self._is_over = self._is_over or not all(self._read_event(event) for event in self._parser.feed(chunk))
+        return not self._is_over
 
     def finish(self) -> None:
         """No more bytes come."""
-        if not (self.stopped or self._is_done or self._damage):
+        if not self._is_over:
             for event in self._parser.finish():
                 self._read_event(event)
-        if not self.is_whole and b"{" in self._parser.stray_line:
+            if self._damage:  # by where the connection ended
+                self._damage, self._is_cut = "", True
+        if self.has_events and self._parser.stray_line and not self.stopped:
             self._read_stray_line(self._parser.stray_line)
 
     @property
@@ -87,7 +91,7 @@ class StreamReader:
     @property
     def is_whole(self) -> bool:
         """Whether the end of the reply has come, and not merely the end of the connection."""
-        return self._is_done or self.collector.has_ended
+        return not self._is_cut and (self._is_done or self.collector.has_ended)
 
     def _read_event(self, event: ServerSentEvent) -> bool:
         data = event.data.strip()
@@ -130,13 +134,16 @@ class StreamReader:
         return not (self.stopped or self.damage or self.collector.needs_no_more)
 
     def _read_stray_line(self, line: bytes) -> None:
-        """An error that stands in the stream without a field, or as the field `error` (llama.cpp)."""
+        """An error that stands in the stream without a field, or in the field `error` (llama.cpp); else damage."""
         try:
             value = parse_json_body(line[line.index(b"{") :])
         except ValueError:
-            return
-        if self.has_events:
-            self.collector.add_error(value)
+            value = None
+        if isinstance(value, dict) and (line.startswith(b"error:") or error_in_body(value) or is_plainly_error(value)):
+            self.collector.add_error(value.get("error") or value)
+        else:
+            start = line[:80].decode("utf-8", "replace")
+            self._damage = self._damage or f"a line of the stream is no part of an event: {start!r}"
 
 
 def _is_object(line: bytes) -> bool:

@@ -33,7 +33,8 @@ class EventStreamParser:
         self._name = ""
         self._is_begun = self._after_return = False
         self.stray_line = b""
-        """The last line that has no field of the standard: some servers write an error there, as it is."""
+        """The first line that holds JSON under no field of the standard, which ignores it. It may be an error that the server
+        wrote as it is, or a damaged event."""
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
         """The events that end in `chunk`."""
@@ -65,7 +66,7 @@ class EventStreamParser:
             self._data.append(value)
         elif name == b"event":
             self._name = value.decode("utf-8", "replace")
-        elif name not in (b"", b"id", b"retry"):
+        elif name not in (b"", b"id", b"retry") and not self.stray_line and b"{" in line:
             self.stray_line = line
         return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -85,12 +86,18 @@ def _inflater(content_encoding: str) -> Json:
 def parse_json_body(body: bytes) -> Json:
     """The JSON of a body; ValueError where it is invalid.
 
-    orjson refuses what some servers send and Python reads: a lone surrogate, NaN in an unimportant field.
+    orjson refuses what some servers send and Python reads: a lone surrogate, NaN in an unimportant field. And it makes a float of
+    an integer of more than 64 bits, which may stand in the arguments of a tool call that are sent as an object.
     """
-    try:
-        return orjson.loads(body)
-    except ValueError:
+    if not _LONG_NUMBER(body):
         try:
-            return json.loads(body)
-        except RecursionError:
-            raise ValueError("nested too deeply") from None
+            return orjson.loads(body)
+        except ValueError:
+            pass
+    try:
+        return json.loads(body)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+_LONG_NUMBER = re.compile(rb"[0-9]{19}").search
