@@ -90,7 +90,7 @@ def streaming_reply(batch: Batch, execution: CallExecution) -> StreamingReply | 
         return None
 
     def tell(growing: StreamingReply) -> None:
-        execution.displayed = growing
+        execution.displayed = growing.displayed
         display(growing)
 
     return StreamingReply(cast(Call, batch[0]), tell)

@@ -59,6 +59,18 @@ class TimeLeft:
         return True
 
 
+@dataclass(frozen=True, slots=True)
+class DisplayedReply:
+    """A reply of which partials were displayed. Holds nothing of the batch that it was requested in."""
+
+    address: str
+    _validator: StreamValidator
+
+    def value(self) -> Json:
+        """What was displayed last, once the reply has ended."""
+        return self._validator.snapshot()
+
+
 class StreamingReply:
     """A streamed reply, between the adapter that reads it and the viewer. A slow viewer misses steps, not the last one."""
 
@@ -81,10 +93,9 @@ class StreamingReply:
             self._tell(self)
         return goes_on
 
-    def value(self) -> Json:
-        """What was displayed last, once the reply has ended."""
-        with self._lock:
-            return self._validator.snapshot()
+    @property
+    def displayed(self) -> DisplayedReply:
+        return DisplayedReply(self.address, self._validator)
 
     def partial(self) -> Partial:
         with self._lock:
@@ -105,7 +116,7 @@ class CallExecution:
     waits: bool = True
     """False: back-off is evaluated and recorded, and not waited for (tests)."""
     waited: dict[str, float] = field(default_factory=dict)
-    displayed: StreamingReply | None = None
+    displayed: DisplayedReply | None = None
     """The reply whose partials were displayed last and are not void."""
     display: Callable[[StreamingReply | Void], None] | None = None
     """Where the async driver puts what is to be displayed."""

@@ -103,7 +103,7 @@ class ConcurrentBatch:
                 self.settle(number, perform_inline(self.batch[number], self.execution))
             while len(self.results) < len(self.batch):
                 if (growing := self.wait()) is not None:
-                    self.execution.displayed = growing
+                    self.execution.displayed = growing.displayed
                     yield growing.partial()
         except BaseException:  # Ctrl-C, or a closed stream: no one waits any more
             for stop in self.stops.values():
