@@ -55,9 +55,10 @@ MAX_CHARS = 80
 
 _PLAIN = Pattern(r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+\Z")
 _SHAPE = Pattern(
-    r"(?P<sign>[+\-−]?)\s?(?:(?P<before>[^\d\s+\-−.,()~<>≈±≤≥'\"]{1,4}\.?)\s?)?(?P<inner>[\-−]?)"
+    r"(?P<sign>-|[+−]\s?)?(?:(?P<before>[^\d\s+\-−.,()~<>≈±≤≥'\"]{1,4}\.?)\s?)?(?P<inner>[\-−]?)"
     r"(?P<digits>[0-9](?:[0-9.,'’_\u00a0\u202f\u2009 ]*[0-9])?)(?P<after>\D.*+)?\Z"
 )
+"""No blank after a hyphen: "- 5" may be an item of a list."""
 _GROUPED = Pattern(r"[0-9]{1,3}(?:(\D)[0-9]{3})(?:\1[0-9]{3})*+\Z")
 _LAKH = Pattern(r"[0-9]{1,2}(?:,[0-9]{2}(?=,))++,[0-9]{3}\Z")
 _GROUPING = Pattern(r"[’'_\u00a0\u202f\u2009]")
@@ -121,7 +122,7 @@ def read_quantity(text: str) -> Quantity | Rejection:
     if not literals:
         message = f"the marks in {numeral!r} leave its size in doubt"
         return _says_more(stripped) or Rejection("ambiguous_number", message)
-    negative = (shape["sign"] or shape["inner"]) in ("-", "−")
+    negative = (shape["sign"] or shape["inner"]).strip() in ("-", "−")
     mark = next((sign for sign in reversed(numeral) if sign in ",."), "")
     return Quantity(_signed(literals, negative), shape["before"] or "", "" if after == "." else after, mark)
 

@@ -252,3 +252,37 @@ def test_a_type_judges_what_its_own_validators_take(reply: str, fits: bool) -> N
 def test_a_date_with_another_word_is_no_date(text: str) -> None:
     """A word that begins like a weekday is none."""
     assert member("when", DATE, text) == "not_a_date"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "> 60",
+        ">60",
+        ">= 60",
+        "x >= 60",
+        "< 5",
+        "≥ 5",
+        "~5",
+        "≈ 5",
+        "± 5",
+        "- 5",
+        "- $5",
+        "5+",
+        '7"',
+        "6'",
+        "¬5",
+        "The answer is > 60",
+    ],
+)
+def test_a_bound_is_no_number(reply: str) -> None:
+    """A sign of comparison or doubt before a digit is part of what is said, and marks of quotation come off in pairs."""
+    assert read(ModelReply(reply), compile_schema(NUMBER)).failure is not None
+
+
+@pytest.mark.parametrize(
+    ("reply", "number"), [('"60"', 60), ("**60**", 60), ("`60`", 60), ("60.", 60), ("+5", 5), ("-5", -5), ("✅ 5", 5)]
+)
+def test_marks_around_a_number_in_pairs_say_nothing(reply: str, number: int) -> None:
+    """Quotation, emphasis, code, a full stop and an emoji."""
+    assert read(ModelReply(reply), compile_schema(NUMBER)).value == number

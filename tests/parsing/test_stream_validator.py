@@ -460,7 +460,7 @@ class TestByTheLetter:
         assert found is not None
         assert found.path == path
 
-    @given(st.integers(0, 150), st.sampled_from(["BILLING", "SALES"]), st.text(max_size=20))
+    @given(st.integers(0, 150), st.sampled_from(["BILLING", "SALES"]), st.text(LETTERS, max_size=20))
     def test_what_fits_is_not_refused(self, age: int, team: str, name: str):
         """Valid values pass, and are shown whole."""
         value = {"full_name": name, "age": age, "team": team, "nick": None, "choice": [1], "address": {"city": "Rome"}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable
+from dataclasses import replace
 from typing import NamedTuple, TypeAlias
 
 from llmguard.core.canonical import Json
@@ -44,11 +45,16 @@ Fittings: TypeAlias = Generator[FitRequest, Fit, list[Fit]]
 """The same, for a step that may have several results."""
 
 
+_EXTRACTED = frozenset(("currency_symbol",))
+"""Repairs after which something that the text says is not in the value: a sign of money whose currency nothing names."""
+
+
 def conversion_fit(request: FitRequest, read: Json | Rejection, rule: str) -> Fit:
     """A scalar read as another one, or why it was not."""
     if isinstance(read, Rejection):
         return rejected_fit(request, read)
-    return Fit(read, (lossless_repair(request.path, cut_middle(request.value), read, rule),))
+    repair = lossless_repair(request.path, cut_middle(request.value), read, rule)
+    return Fit(read, (replace(repair, kind="extracted") if rule in _EXTRACTED else repair,))
 
 
 def rejected_fit(request: FitRequest, rejection: Rejection) -> Fit:

@@ -22,7 +22,8 @@ FITTING_RULES = frozenset(
     " exact_number text_of_number stringified one_of_list one_for_list tool_call wrapper unwrapped"
     " named_tuple".split()
 )
-"""The repairs that the schema guides; all of them are lossless. Those of the text are in `syntax.KINDS`."""
+"""The repairs that the schema guides; all are lossless, but for `currency_symbol`, which is `extracted`. Those of the text are in
+`syntax.KINDS`."""
 
 BY_NAME_ONLY = frozenset(("drop_unknown", "salvage_items"))
 """Repairs that leave something out, made only where they are allowed by name: members that a closed object does not know, and

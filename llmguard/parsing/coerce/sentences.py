@@ -25,7 +25,7 @@ _MOST_EMPHASISED_WORDS = 80
 _MOST_PHRASES = 60
 
 _SAYS = Pattern(
-    r"[:：=→]|(?<!\w)(?:is|are|was|would be|will be|ist|sind|lautet|war|est|était|son|es|era|è|é|são|zijn|to"
+    r"(?<![<>!~≤≥≠≈])[:：=→]|(?<!\w)(?:is|are|was|would be|will be|ist|sind|lautet|war|est|était|son|es|era|è|é|são|zijn|to"
     r"|jest|это|är|er|blir)(?=[\s:])[ \t]*:?",
     IGNORECASE,
 )
@@ -87,8 +87,8 @@ _JOINED = Pattern(
     r"|omdat|ponieważ|потому)\s"
 )
 _MARKS = Pattern(r"[*_`]{1,3}")
-_SYMBOLS = Pattern(r"\A(?:[^\w\s$€£¥₹+\-.(#%\"'“„«`*]{1,4}+\s*+)+")
-_STARTS = Pattern(r"\A\s*+(?:[-*+•>#]+\s+|[0-9]{1,2}[.)]\s+(?=\S))")
+_SYMBOLS = Pattern(r"\A(?:[^\w\s$€£¥₹+\-−.(#%\"'“„«`*<>≤≥=≠≈≃~±/\\^|¬!]{1,4}+\s*+)+")
+_STARTS = Pattern(r"\A\s*+(?:[*•#]+\s+|[-+>]+\s+(?![$€£¥₹]?[0-9])|[0-9]{1,2}[.)]\s+(?=\S))")
 
 
 @dataclass(frozen=True, slots=True)
