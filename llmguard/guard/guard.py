@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Generic, TypeVar, Unpack, cast, overload
 
@@ -18,6 +18,7 @@ from llmguard.guard.loaders import PromptSource, SchemaSource
 from llmguard.guard.options import Options, guard_options
 from llmguard.log import MemoryLog, OutcomeStore, open_log
 from llmguard.log.protocol import refuse_incomplete_store
+from llmguard.runtime.observers import Observer
 from llmguard.runtime.session import Session, inputs_as_json, resumable
 from llmguard.runtime.stream import AsyncStream, Stream
 
@@ -72,7 +73,7 @@ class Guard(Generic[T]):
         settings = guard_options(options)
         self.log = store_for(settings.log, name)
         self.policy = build_policy(name, prompt, schema, settings, self.log)
-        self._hard_deadline, self._observers = settings.hard_deadline, tuple(settings.observers)
+        self._hard_deadline, self._observers = settings.hard_deadline, complete_observers(settings.observers, name)
         self._typed = self.policy.schema.python_type is not None
         for warning in (*self.policy.schema.warnings, *self.policy.prompt.warnings, *policy_warnings(self.policy)):
             warnings.warn(f"guard {name!r}: {warning}", stacklevel=2)
@@ -175,6 +176,16 @@ def store_for(log: str | OutcomeStore | None, name: str) -> OutcomeStore:
         return open_log(log)
     refuse_incomplete_store(log, f"guard {name!r}")
     return log
+
+
+def complete_observers(observers: Sequence[Observer], name: str) -> tuple[Observer, ...]:
+    """The observers; UsageError for one that lacks a method, before a call is made."""
+    for each in observers:
+        if isinstance(each, type) or not isinstance(each, Observer):
+            raise UsageError(
+                f"observers= of guard {name!r}: expected objects derived from llmguard.runtime.observers.Observer, got {each!r}."
+            )
+    return tuple(observers)
 
 
 def value_of(outcome: Outcome[T]) -> T:

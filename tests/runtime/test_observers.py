@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from llmguard import Guard, ModelFailure, check, constant
+from llmguard import Guard, ModelFailure, UsageError, check, constant
 from llmguard.core.canonical import Json
 from llmguard.core.effects import Effect
 from llmguard.core.outcome import Outcome
@@ -133,3 +133,10 @@ def test_a_rung_without_steps_is_a_call_without_steps() -> None:
     spans = Spans()
     Guard("c", prompt="p", schema=int, fallback=[constant(1)], observers=[spans], log=None).run()
     assert (spans.started, spans.ended) == (["call c"], [])
+
+
+@pytest.mark.parametrize("wrong", [1, Spans, print])
+def test_what_is_no_observer_is_refused_when_the_guard_is_built(wrong: object) -> None:
+    """A class in the place of an object, too."""
+    with pytest.raises(UsageError, match=r"observers= of guard 'age': expected objects derived from .*Observer, got"):
+        guard_of(wrong)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The guard whose log is judged again by `benchmarks.rejudge`, and the stricter one that judges it."""
+"""The guard whose log is replayed with `benchmarks.backtest`, and the stricter one that judges it."""
 
 from __future__ import annotations
 

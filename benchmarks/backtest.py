@@ -1,6 +1,6 @@
-"""100,000 logged outcomes judged again by a changed guard: seconds, CPU and memory.
+"""100,000 logged outcomes replayed with a changed guard: seconds, CPU and memory.
 
-    python -m benchmarks.rejudge [OUTCOMES]
+    python -m benchmarks.backtest [OUTCOMES]
 
 The log is made by the guard itself, over a scripted model. Its rows are those that `OutcomeLog` would write, by the
 log's own statements, but many calls to a transaction and without waiting for the disk: a minute instead of many.
@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.rejudge_guards import guard
+from benchmarks.backtest_guards import guard
 from llmguard.core.canonical import Json, decode
 from llmguard.core.outcome import Outcome
 from llmguard.core.record import CallStart, Step
@@ -41,7 +41,7 @@ class BulkLog:
     def __init__(self, path: Path) -> None:
         database = open_database(path)
         self.statements = compile_statements(database.engine.dialect)
-        self.connection: Any = database.writing()
+        self.connection: Any = database.writer_connection()
         database.set_durable(self.connection, False)
         self.openings: dict[str, tuple[Any, ...]] = {}
         self.calls: list[tuple[Any, ...]] = []
@@ -76,7 +76,7 @@ def make_log(path: Path, outcomes: int) -> None:
 
 
 def replaying(path: Path, folder: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "llmguard", "replay", "benchmarks.rejudge_guards:changed"]
+    command = [sys.executable, "-m", "llmguard", "replay", "benchmarks.backtest_guards:changed"]
     options = [
         "--log",
         f"sqlite:///{path}",
