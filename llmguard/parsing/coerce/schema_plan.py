@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from functools import cached_property, lru_cache
 
 from llmguard.core.canonical import Json
@@ -18,13 +19,14 @@ MAX_PLANS = 64
 class CoercionPlan:
     """What coercion knows of one schema. `literals`: the texts that the schema itself lists as values; `names`: the titles
     of its parts, and those of properties; `words`: all words of these; `offered`: name of a property -> its description and
-    title, which are no value of it; `examples`: whole objects that the schema offers."""
+    title, which are no value of it, `offered_texts` as JSON spells them; `examples`: whole objects that the schema offers."""
 
     def __init__(self, verdicts: Verdicts) -> None:
         self._verdicts = verdicts
         self._nodes: dict[tuple[str, str], Node] = {}
         self.literals = frozenset(_literals(verdicts))
         self.words, self.offered = _names(verdicts)
+        self.offered_texts = tuple(_as_written(said for texts in self.offered.values() for said in texts))
         self.examples = _examples(verdicts, self.literals)
 
     @cached_property
@@ -92,6 +94,11 @@ def _names(verdicts: Verdicts) -> tuple[frozenset[str], dict[str, frozenset[str]
     if said := _descriptions_of(root):
         offered[""] = said
     return frozenset(words), offered
+
+
+def _as_written(texts: Iterable[str]) -> set[str]:
+    """Texts as JSON may spell them, without their quotes."""
+    return {json.dumps(text, ensure_ascii=ascii)[1:-1] for text in texts for ascii in (True, False)}
 
 
 def _root(verdicts: Verdicts) -> Json:
