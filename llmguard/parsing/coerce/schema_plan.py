@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cached_property, lru_cache
 
-from llmguard.core.canonical import Json
+from llmguard.core.canonical import Json, encode
 from llmguard.parsing.coerce.nodes import Node, node_of
 from llmguard.schema.navigate import applied
 from llmguard.schema.verdicts import Verdicts
@@ -26,7 +25,7 @@ class CoercionPlan:
         self._nodes: dict[tuple[str, str], Node] = {}
         self.literals = frozenset(_literals(verdicts))
         self.words, self.offered = _names(verdicts)
-        self.offered_texts = tuple(_as_written(said for texts in self.offered.values() for said in texts))
+        self.offered_texts = tuple(encode(text).decode()[1:-1] for texts in self.offered.values() for text in texts)
         self.examples = _examples(verdicts, self.literals)
 
     @cached_property
@@ -94,11 +93,6 @@ def _names(verdicts: Verdicts) -> tuple[frozenset[str], dict[str, frozenset[str]
     if said := _descriptions_of(root):
         offered[""] = said
     return frozenset(words), offered
-
-
-def _as_written(texts: Iterable[str]) -> set[str]:
-    """Texts as JSON may spell them, without their quotes."""
-    return {json.dumps(text, ensure_ascii=ascii)[1:-1] for text in texts for ascii in (True, False)}
 
 
 def _root(verdicts: Verdicts) -> Json:
