@@ -176,7 +176,7 @@ They are counted, and are no failure."""
 def verdict(damaged: str, value: Json) -> str:
     """What the parser makes of a damaged text: right, refused, incomplete (a value that says that its end is missing), as
     it stands (the damage left valid JSON), or WRONG."""
-    answers = [one for one in parse_candidates(damaged).candidates if one.may_be_answer]
+    answers = [one for one in parse_candidates(damaged).candidates if one.place in ("own", "labelled")]
     if not answers or any(not same_json(each.value, answers[0].value) for each in answers):
         return "refused"
     first = answers[0]

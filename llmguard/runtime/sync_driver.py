@@ -109,6 +109,8 @@ class ConcurrentBatch:
             for stop in self.stops.values():
                 stop()
             raise
+        finally:
+            self.stops.clear()  # they hold the batch, and with it the model and its connections
         return tuple(self.results[number] for number in range(len(self.batch)))
 
     def begin(self) -> list[int]:

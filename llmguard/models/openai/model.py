@@ -198,7 +198,7 @@ class OpenAIModel:
             return _TOO_LATE
         query = self._query(request)
         transport, body = self._connect(), self._body(query)
-        result = transport.post(self._api.path, body, self._seconds_left(deadline))
+        result = transport.post(self._api.path, body, self._seconds_left(deadline), self._unasked_stream().add)
         return self._read_result(result, query, deadline)
 
     async def acall(self, request: ModelRequest, deadline: Deadline) -> ModelAnswer:
@@ -206,7 +206,7 @@ class OpenAIModel:
             return _TOO_LATE
         query = self._query(request)
         transport, body = self._connect(), self._body(query)
-        result = await transport.apost(self._api.path, body, self._seconds_left(deadline))
+        result = await transport.apost(self._api.path, body, self._seconds_left(deadline), self._unasked_stream().add)
         return self._read_result(result, query, deadline)
 
     def stream(self, request: ModelRequest, deadline: Deadline, emit: Emit) -> ModelAnswer:
@@ -340,7 +340,7 @@ class OpenAIModel:
 
     def _read_unasked_stream(self, exchange: HTTPExchange, query: _Query, error: ValueError) -> ModelAnswer:
         """A body that is no JSON: some servers stream unless they are told not to, or whatever they are told."""
-        reader = StreamReader(self._api.collector(), lambda text: True)
+        reader = self._unasked_stream()
         reader.add(exchange.body)
         reader.finish()
         if reader.has_events:
@@ -349,6 +349,10 @@ class OpenAIModel:
         kind = exchange.headers.get("content-type", "no content-type")
         message = f"expected JSON, found {kind} that begins {start!r} ({error})" if exchange.body else "no body"
         return replace(malformed_reply(message), raw=exchange.body)
+
+    def _unasked_stream(self) -> StreamReader:
+        """Reads a stream that comes for a plain reply, and ends the request where the stream ends."""
+        return StreamReader(self._api.collector(), lambda text: True)
 
     def _stream_reader(self, query: _Query, emit: Emit) -> StreamReader:
         """A wrapped value is emitted at the end, once it can be unwrapped."""

@@ -16,6 +16,17 @@ from llmguard.values.words import normalized_key, trimmed
 SHORT = 12
 """Words: an unknown text as short as this may take the value back in a language that no table knows; a longer one explains."""
 
+MOST_CHARS = 40_000
+"""Of the text after a value: a reply that goes on longer is no answer, and is not searched for what takes it back."""
+
+_MOST_OF_A_CONDITION = 5
+"""Words that a sentence with a condition may have beside it: "if something is wrong, just tell me" states nothing."""
+
+_FORM_WORDS = frozenset(
+    "json object schema format field fields key keys objekt schéma esquema objeto oggetto formato felder".split()
+)
+"""A sentence with one of these, and without a negation, is about the reply as such."""
+
 _MARKUP = Pattern(
     r"(?:```++|~~~++)[A-Za-z0-9_+.-]{0,20}+|<\|[^<>|\n]{1,40}+\|>"
     r"|</?[A-Za-z][\w.:-]{0,40}+(?:\s[^<>\n]{0,80}+)?/?>|\}\s*\$+"
@@ -24,12 +35,14 @@ _LINES_ON = Pattern(r"[\s*_`\"'”’)\]}|]*+([?？,，]|[^\W\d_A-ZÀ-ÞА-Я])"
 _SAME_LINE_ONLY = Pattern(r"[\u0600-\u06ff\u0900-\u097f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _LOWER = Pattern(r"[^\W\d_]")
 _BINDS = Pattern(
-    r"(?:\s+(?:value|field|key|label|answer)s?)?[\"'`*_]*\s*(?:[:=：→]|(?<!\w)(?:is|was|are|were|equals?"
+    r"(?:\s+(?:value|field|key|label|answer)s?)?(?:\s*\([^()\n]{1,30}\))?[\"'`*_]*\s*(?:[:=：→]|(?<!\w)(?:is|was|are|were|equals?"
     r"|should (?:be|have been|read|say)|must be|has to be"
     r"|comes? to|amounts? to|ist|sind|war|beträgt|lautet|est|sont|es|son|era|è|sono|é|são|zijn|jest|är|er)(?!\w))\s*"
     r"(?:(?:actually|really|rather|in fact|instead|now|eigentlich|tatsächlich|en fait|en realidad|not|nicht)\s+)*",
     IGNORECASE,
 )
+_MARKS_BEFORE = "$€£¥₹ *_`\"'(~"
+_CURRENCY = Pattern(r"\A[A-Z]{3}(?![A-Za-z])")
 _NUMBER = Pattern(r"[-+−]?[0-9](?:[0-9.,'’ ]{0,38}[0-9])?")
 _PLAIN_NUMBER = Pattern(r"[-+]?[0-9]++(?:\.[0-9]++)?+")
 _QUOTED_TEXT = Pattern(r"[\"“`'„«]([^\"”`'“»\n]{1,80}+)[\"”`'“»]")
@@ -79,6 +92,8 @@ def objection(after: str, value: Json, others: frozenset[str], inputs: Inputs) -
     >>> objection("Hope this helps!", {"total": 16}, frozenset(), Inputs())
     ('', '')
     """
+    if len(after) > MOST_CHARS:
+        return "unread_text", f"{len(after)} characters"
     text = _MARKUP.sub(" ", after)
     goes_on = _goes_on(text)
     sentences = sentences_of(text)
@@ -138,9 +153,11 @@ def _is_known(sentence: str) -> bool:
     if wording.COURTESY_AFTER.match(sentence):
         return True
     supposed = wording.CONDITION.sub(" ", sentence)
-    if supposed != sentence and (not words_of(supposed) or wording.COURTESY_AFTER.match(supposed)):
+    if supposed != sentence and len(words_of(supposed)) <= _MOST_OF_A_CONDITION and not any(map(str.isdigit, supposed)):
         return True
     if (courtesy := wording.COURTESY_BEFORE.match(sentence)) and courtesy.end() >= len(sentence):
+        return True
+    if any(word in _FORM_WORDS for word in words_of(sentence)) and not wording.NEGATES.search(sentence):
         return True
     return bool(wording.WITHOUT_MORE.search(sentence))
 
@@ -167,9 +184,12 @@ def _alone(sentence: str, leaves: Leaves, others: frozenset[str]) -> bool:
 
 def _says_otherwise(sentence: str, leaves: Leaves, others: frozenset[str]) -> bool:
     """Whether the sentence gives a named field another scalar, and nowhere its own."""
+    all_numbers: set[float | None] | None = None
     for match in _BINDS.finditer(sentence):
         own = _field_values(sentence[max(0, match.start() - _FAR) : match.start()], leaves)
-        if own and _differs(sentence[match.end() : match.end() + _FAR], sentence, own, others):
+        if own and all_numbers is None:
+            all_numbers = {_as_number(each[0]) for each in _NUMBER.finditer(sentence)}
+        if own and _differs(sentence[match.end() : match.end() + _FAR], all_numbers or set(), own, others):
             return True
     return False
 
@@ -183,11 +203,10 @@ def _field_values(before: str, leaves: Leaves) -> list[Json]:
     return []
 
 
-def _differs(after: str, sentence: str, own: list[Json], others: frozenset[str]) -> bool:
+def _differs(after: str, all_numbers: set[float | None], own: list[Json], others: frozenset[str]) -> bool:
     numbers = {float(one) for one in own if _is_number(one)}
-    if numbers and (found := _NUMBER.match(after.lstrip("$€£¥ *_`\"'(~"))):
-        said = {_as_number(each[0]) for each in _NUMBER.finditer(sentence)}
-        return _as_number(found[0]) not in numbers and not said & numbers
+    if numbers and (found := _NUMBER.match(_CURRENCY.sub("", after.lstrip(_MARKS_BEFORE)).lstrip(_MARKS_BEFORE))):
+        return _as_number(found[0]) not in numbers and not all_numbers & numbers
     first = trimmed(after).casefold()
     if any(isinstance(one, bool) for one in own):
         word = next(iter(words_of(first)), "")

@@ -30,6 +30,7 @@ _OBJECTIONS = {
     "sentence_goes_on": ("the value stands inside a sentence that goes on after it", _ONE),
     "taken_back": ("the text after the value takes it back or doubts it", _ONE),
     "contradicted": ("the text after the value gives another value for it", _ONE),
+    "unread_text": ("the text after the value is too long to be searched for what takes it back", _ONE),
     "unknown_remark": ("a short remark after the value may take it back", "one JSON value and nothing else"),
 }
 

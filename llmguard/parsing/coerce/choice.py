@@ -74,7 +74,7 @@ def _of_several(
         return _no_answer(valid[-1].candidate, where)
     finals = [one for one in presented if one.candidate.final]
     chosen = (finals or presented)[-1]
-    rest = finals or [one for one in valid if one in presented or not reader.quotes_inputs(one.candidate, text)]
+    rest = finals or [one for one in valid if not reader.quotes_inputs(one.candidate, text)]
     others = _distinct([one for one in rest if not same_json(one.value, chosen.value)])
     if others:
         return _ambiguous(len(others) + 1)

@@ -21,7 +21,8 @@ def may_echo(text: str, value: Json, plan: CoercionPlan) -> bool:
         or '"[' in text
         or "..." in text
         or (not text.isascii() and "…" in text)
-        or (bool(plan.offered) and is_handed_back(value, plan))
+        or (bool(plan.offered) and "\\u" in text and is_handed_back(value, plan))
+        or any(text_offered in text for text_offered in plan.offered_texts)
         or (bool(plan.examples) and is_example(value, plan))
     )
 

@@ -11,7 +11,7 @@ from llmguard.core.canonical import Json
 from llmguard.core.outcome import Violation
 from llmguard.core.patterns import Pattern
 from llmguard.parsing.coerce.schema_plan import CoercionPlan
-from llmguard.schema.keywords import as_pointer
+from llmguard.schema.keywords import as_pointer, word_set
 
 MAX_CHARS = 80
 """A longer item is one, whatever it says."""
@@ -41,17 +41,20 @@ _SAYS_MORE = Pattern(
 )
 _DOTS = Pattern(r"\.{3,}|…")
 _COUNTED = Pattern(r"\+?\s*[0-9]")
-_TEXT_ENDS_LIST = Pattern(r"""["']\s*+,?\s*+\}?\s*+,?\s*+\]""")
+_ALONE = word_set("etc Etc continue continues continued Continued")
+"""English words that say so alone. Any other one is an item."""
 
 
 def may_say_more(text: str) -> bool:
-    """Whether a list in the text ends with an item that may say so. On the hot path."""
-    if '"' not in text or "]" not in text:
-        return False
-    for end in _TEXT_ENDS_LIST.finditer(text):
-        opening = text.rfind('"', max(0, end.start() - MAX_CHARS - 1), end.start())
-        if opening >= 0 and _SAYS_MORE.fullmatch(text[opening + 1 : end.start()].strip()):
-            return True
+    """Whether a list in the text ends with a text that may say so. On the hot path, so by hand: most lists end with a word."""
+    before = ""
+    for part in text.split("]")[:-1]:
+        end = part.rstrip(" \t\r\n,}")
+        if end.endswith('"'):
+            last = before[before.rfind('"') + 1 :] + "]" if end == '"' else end[end.rfind('"', 0, -1) + 1 : -1]
+            if (not (last.isascii() and last.isalnum()) or last in _ALONE) and ("\\u" in last or _says_more(last)):
+                return True
+        before = part
     return False
 
 
@@ -78,13 +81,12 @@ def omission(value: Json, plan: CoercionPlan) -> Violation | None:
     return None
 
 
+def _says_more(text: str) -> bool:
+    return len(text) <= MAX_CHARS and bool(_SAYS_MORE.fullmatch(text.strip()))
+
+
 def _is_omission(last: Json, items: list[Json], plan: CoercionPlan) -> bool:
-    if (
-        not isinstance(last, str)
-        or len(last) > MAX_CHARS
-        or last in plan.literals
-        or not _SAYS_MORE.fullmatch(last.strip())
-    ):
+    if not isinstance(last, str) or last in plan.literals or not _says_more(last):
         return False
     counted = _COUNTED.match(last)  # where other items are counted too, "2 other cars" is one of them
     return not counted or not any(isinstance(item, str) and _COUNTED.match(item) for item in items[:-1])

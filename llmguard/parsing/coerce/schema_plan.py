@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
 
-from llmguard.core.canonical import Json
+from llmguard.core.canonical import Json, encode
 from llmguard.parsing.coerce.nodes import Node, node_of
 from llmguard.schema.navigate import applied
 from llmguard.schema.verdicts import Verdicts
@@ -18,13 +18,14 @@ MAX_PLANS = 64
 class CoercionPlan:
     """What coercion knows of one schema. `literals`: the texts that the schema itself lists as values; `names`: the titles
     of its parts, and those of properties; `words`: all words of these; `offered`: name of a property -> its description and
-    title, which are no value of it; `examples`: whole objects that the schema offers."""
+    title, which are no value of it, `offered_texts` as JSON spells them; `examples`: whole objects that the schema offers."""
 
     def __init__(self, verdicts: Verdicts) -> None:
         self._verdicts = verdicts
         self._nodes: dict[tuple[str, str], Node] = {}
         self.literals = frozenset(_literals(verdicts))
         self.words, self.offered = _names(verdicts)
+        self.offered_texts = tuple(encode(text).decode()[1:-1] for texts in self.offered.values() for text in texts)
         self.examples = _examples(verdicts, self.literals)
 
     @cached_property

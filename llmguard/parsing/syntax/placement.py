@@ -25,6 +25,10 @@ _MARKUP = Pattern(
     r"|(?<!\w)https?://[^\s]{1,200}+",
     IGNORECASE,
 )
+_FORMS = frozenset("format form structure schema shape".split())
+_IN_THE = Pattern(r"(?<!\w)no(?= (?:formato|esquema|json|seguinte|estilo|padrão))", IGNORECASE)
+"""Portuguese: "in the", no negation."""
+
 _STRUCK = ("~~", "<del>", "<strike>", "<s>")
 _FIRST_SPECIAL = Pattern(r"\s*+<s>\s*+\Z")
 _TAG = Pattern(r"\s*+<([A-Za-z_][\w.:-]{0,60}+)(?:\s[^<>\n]{0,80}+)?>\s*+\Z")
@@ -80,12 +84,20 @@ def is_refused(sentence: str) -> bool:
     """Whether a sentence that leads to a value denies it, or gives it to somebody else: its last clause, where that
     presents the value, else all of it."""
     clauses = [clause for clause in _clauses(sentence) if clause.strip()]
-    if clauses and len(clauses) > 1 and wording.PRESENTS.match(clauses[-1]):
+    if len(clauses) > 1 and (wording.PRESENTS.match(clauses[-1]) or _is_about_the_form(clauses[-1])):
         sentence = clauses[-1]
     plain = wording.YOU_ASKED.sub(" ", wording.WITHOUT_MORE.sub(" ", sentence))
+    if wording.PRESENTS.match(plain):
+        plain = _IN_THE.sub(" ", plain)
     return bool(
         wording.NEGATES.search(plain) or wording.ATTRIBUTES.search(plain) or wording.UNSPACED_ATTRIBUTES.search(plain)
     )
+
+
+def _is_about_the_form(clause: str) -> bool:
+    """Whether a clause says something of the answer as such, and is no single word: "the format is right"."""
+    words = [match[0] for match in _WORD.finditer(clause.casefold())]
+    return len(words) > 2 and any(word in wording.LABEL_NOUNS or word in _FORMS for word in words)
 
 
 def sentences_of(text: str) -> list[str]:

@@ -107,7 +107,9 @@ NEGATES = Pattern(
     IGNORECASE,
 )
 FORM_WORDS = (
-    r"comment\w*|expla\w+|markdown|prose|text\w*|words?|preamble|formatting|fences?|backticks?|code|ado"
+    r"comment\w*|knowledge|assumptions?|guess\w*|delay|changes?|loss|problem\w*|problème\w*|doubts?|doute"
+    r"|zweifel|expla\w+|markdown|prose|text\w*|words?|preamble"
+    r"|formatting|fences?|backticks?|code|ado"
     r"|additions?|extras?"
     r"|notes?|remarks?|fluff|erklärung\w*|erläuterung\w*|kommentar\w*|umschweife|zusätz\w*|texte?"
     r"|commentaires?|explications?"
@@ -116,7 +118,8 @@ FORM_WORDS = (
     r"|opmerking\w*|komentarz\w*|wyjaśnie\w+|текст\w*|пояснени\w*|комментари\w*|förklaring\w*|kommentarer"
 )
 WITHOUT_MORE = Pattern(
-    r"(?<!\w)(?:no|not|without|ohne|kein\w*|sans|aucun\w*|sin|ningun\w*|ningún|senza|nessun\w*|sem|nenhum\w*"
+    r"(?<!\w)nothing (?:else|more|further|to add)|(?<!\w)(?:no|not|without|ohne|kein\w*|sans|aucun\w*|sin"
+    r"|ningun\w*|ningún|senza|nessun\w*|sem|nenhum\w*"
     r"|zonder|geen|bez|без"
     rf"|utan|inga)(?:\s+[\w-]+){{0,3}}?\s+(?:{FORM_WORDS})",
     IGNORECASE,
@@ -220,8 +223,14 @@ CONDITION = Pattern(
 )
 """What a sentence only supposes: "if something is wrong" takes nothing back."""
 
+_BEFORE_A_CLAUSE = (
+    "and but so because since though although think thought believe suspect fear afraid say know see realise realize sure"
+).split()
+_NO_RELATIVE = "|".join(["(?<![a-z] )", *(f"(?<={word} )" for word in _BEFORE_A_CLAUSE)])
+"""Where "that" is no relative pronoun: "tags that are not in the text" says nothing of the value."""
+
 _SUBJECT = (
-    r"(?:that|this|it|which|these|those|above|(?:the|my|this|that|your)(?: [\w-]+){0,2}?"
+    rf"(?:(?:{_NO_RELATIVE})(?:that|which)|this|it|these|those|above|(?:the|my|this|that|your)(?: [\w-]+){{0,2}}?"
     r" (?:above|json|answer|result|output|response|reply|object|values?|label|verdict|total|classification"
     r"|data|numbers?|figures?))"
 )
@@ -308,7 +317,7 @@ RETRACTS = Pattern(
         r"|hatalı|doğru değil|aslında"
         r"|špatně|omyl|není správně|salah|téves|hibás|väärin|خطأ|تصحيح|غير صحيح|تجاهل|गलत|ग़लत",
     )
-    + r")(?!\w)|不对|不對|错了|錯了|有误|有誤|不正确|更正|等等|等一下|忽略|作废|应(?:该)?(?:是|为)|應該是"
+    + r")(?!\w)|错误的|錯誤的|不对|不對|错了|錯了|有误|有誤|不正确|更正|等等|等一下|忽略|作废|应(?:该)?(?:是|为)|應該是"
     r"|其实|其實|实际上|弄错|搞错|说错|算错|看错|并不是"
     r"|間違|誤り|訂正|違います|違った|正しくは|正しくありません|無視|待って|取り消|実は|やっぱり|틀렸|잘못|정정|아닙니다|무시|잠깐|실수|취소|사실은",
     IGNORECASE,
@@ -368,9 +377,15 @@ GIVES = Pattern(
 """What a refusal before the value is about, as against a caveat: "I cannot confirm this" and "I cannot open links"."""
 
 COURTESY_AFTER = _opening(
-    r"let me know|tell me|please (?:let me|tell|note|feel|reach|see)|feel free|(?:i )?hope (?:this|that|it"
+    r"all (?:done|set|good)\b|any questions|best,|i (?:can|could) (?:also|gladly|happily|provide|help|explain"
+    r"|add|adjust|convert|export)\b|you (?:can|may|could|are free to) (?:now |also |directly |simply )?(?:copy"
+    r"|use"
+    r"|paste|parse|load|import|save|feed|edit)"
+    r"|need (?:anything|more|help|something)|just (?:ask|let me|say|tell)|(?:please )?do(?: not"
+    r"|n['’]t) hesitate|there (?:is|are|was|were) no(?:thing)?\b"
+    r"|let me know|tell me|please (?:let me|tell|note|feel|reach|see)|feel free|(?:i )?hope (?:this|that|it"
     r"|you)|i['’]?(?: a)?m happy to|happy to"
-    r"|glad to|is there anything|(?:would you like|do you (?:need|want)|shall i|should i|can i"
+    r"|glad to|is there anything|would you like|(?:do you (?:need|want)|shall i|should i|can i"
     r"|may i)[^?\n]{0,80}?(?:help|assist|else|another"
     r"|more|further|other|adjust|format|explain|convert|process)|anything else|thank|you['’]?re welcome|enjoy"
     r"|have a (?:nice|great|good)"
@@ -385,13 +400,15 @@ COURTESY_AFTER = _opening(
     r"|rück)?fragen|falls|wenn (?:sie|du|etwas)"
     r"|melde\w*|vielen dank|danke|viel (?:erfolg|spaß)|das ist alles|das war alles|fertig|sonst noch"
     r"|kann ich (?:sonst|noch|ihnen)",
-    r"n['’]hésite|dites[- ]moi|dis[- ]moi|j['’]espère|si (?:vous|tu|besoin)|merci|bonne|voilà|c['’]est tout"
+    r"n['’]hésite|dites[- ](?:le[- ])?moi|dis[- ]moi|j['’]espère|si (?:vous|tu|besoin)|merci|bonne|voilà"
+    r"|c['’]est tout"
     r"|souhaite[zs]|avez[- ]vous besoin"
     r"|faites[- ]moi|je reste|puis-je",
     r"espero|av[ií]s[ae]|dime|dígame|si (?:necesit|tienes|tiene|dese|quier|hay)|gracias|no dude|eso es todo"
     r"|necesit\w+|quier\w+|algo más|hay algo"
     r"|hágame|hazme",
-    r"spero|fammi sapere|mi faccia|se (?:hai|ha|serve|desider|vuoi|ti|ci)|grazie|non esit|è tutto|hai bisogno"
+    r"spero|fammi sapere|fammelo|me lo faccia|mi faccia|se (?:hai|ha|serve|desider|vuoi|ti|ci)|grazie|non esit"
+    r"|è tutto|hai bisogno"
     r"|posso (?:aiut|fare)|c['’]è altro",
     r"av[ií]se|me (?:avise|diga)|se (?:precisar|quiser|tiver|desejar|houver)|obrigad|não hesite|é (?:tudo"
     r"|isso)|posso ajudar|precisa de|fico à",
@@ -402,15 +419,19 @@ COURTESY_AFTER = _opening(
     r"|lad mig|la meg|sig til|si ifra|takk?\b"
     r"|semoga|jika|terima kasih|hy vọng|nếu|cảm ơn|сподіваюся|якщо|дякую|doufám|pokud|děkuji|remélem|köszön"
     r"|toivottavasti|kerro|kiitos",
-    r"希望|如果|如有|如需|若|请告诉|請告訴|请随时|谢谢|感謝|感谢|还有|还需要|需要我|完成|以上です|お役に立て|何か|ご不明|ご質問|他に|よろしく|ありがとう|必要(?:で|が)"
-    r"|도움이|추가로|더 필요|감사|궁금|필요하|آمل|أخبرني|إذا|شكرا|هل|आशा|कृपया|यदि|अगर|धन्यवाद",
+    r"以上(?:信息|内容|数据|結果|结果)|希望|如果|如有|如需|若|请告诉|請告訴|请随时|谢谢|感謝|感谢|还有|还需要|需要我|完成|以上です|お役に立て|何か|ご不明|ご質問|他に|よろしく"
+    r"|ありがとう|必要(?:で|が)"
+    r"|도움이|문제가|알려|추가로|더 필요|감사|궁금|필요하|آمل|أخبرني|إذا|شكرا|هل|आशा|कृपया|यदि|अगर|धन्यवाद",
 )
 """A sentence after the value that is about neither it nor its subject."""
 
 EXPLAINS = Pattern(
-    r"[^\w]*+\*\*[^*\n]{1,60}+\*\*|[^\w¿]*+(?:"
+    r"[^\w]*+\*\*[^*\n]{1,60}+\*\*|\s*+#{1,6}\s|[^\w¿]*+(?:"
     + _table(
-        r"(?:quick |brief |short )?(?:note|notes|explanation|explanations|reason|reasons|reasoning|rationale"
+        r"(?:(?:a|few|some|couple|of|quick|brief|short|additional|other|key|important"
+        r"|further) ){0,3}(?:observations?|remarks?|points?|comments?"
+        r"|insights|caveats?|considerations|takeaways|highlights|background|note|notes|explanation"
+        r"|explanations|reason|reasons|reasoning|rationale"
         r"|justification|why|source|sources"
         r"|evidence|confidence|analysis|assumptions?|details|summary|breakdown|comment|p\.?s|legend|context)\b",
         r"(?:this|the|these|those|your|each|all|every|both|only|any)(?: [\w-]+){0,2}? (?:json|object|output"
@@ -422,7 +443,9 @@ EXPLAINS = Pattern(
         r"|read|found|identified|kept|followed|included|omitted|formatted|converted|added|made sure|ensured"
         r"|based|selected|determined|labell?ed|rated"
         r"|wrapped|returned|removed|skipped|counted|(?:did|could|will|have|do) not|(?:did|could|wo|have|do)n['’]t)\b",
-        r"based on\b|because\b|since\b|according to\b|in this (?:case|json)\b|here,? (?:the|i)\b|it (?:follows"
+        r"(?:generated|extracted|taken|derived|classified|computed|calculated|produced|created|based"
+        r"|sourced) (?:from|by|with|using|on|according)\b"
+        r"|based on\b|because\b|since\b|according to\b|in this (?:case|json)\b|here,? (?:the|i)\b|it (?:follows"
         r"|contains|includes|has|uses|matches|conforms)\b"
         r"|follows\b|conforms\b|validated?\b|where\b",
         r"hinweise?\b|anmerkung\w*|erklärung\w*|begründung\w*|grund\b|erläuterung\w*|quelle\b|dieses (?:json"
