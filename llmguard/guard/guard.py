@@ -42,8 +42,8 @@ class Guard(Generic[T]):
         consistency: take several samples and vote, at each model rung.
         audit: the share of calls that is drawn at random for review; such a call draws all its `n_max` samples.
         accept: `certified(alpha, delta)`: accept automatically only what a certificate of this guard covers.
-        repairs: what may be mended in a reply: kinds ("lossless", "syntactic", "lossy") and single repairs by name; a name
-            with "-" before it is forbidden. Two that leave something out are made only where they are given by name:
+        repairs: what may be mended in a reply: kinds ("lossless", "extracted", "syntactic", "lossy") and single repairs by
+            name; a name with "-" before it is forbidden. Two that leave something out are made only where they are given by name:
             "drop_unknown" (members that a closed object does not know) and "salvage_items" (items that do not fit).
         field_repairs: the same for the field at a JSON Pointer and all below it: `{"/total": ()}`.
         allow_truncated: a reply that was cut off gives those of its members that are whole, each cut marked as a repair.

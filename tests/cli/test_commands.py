@@ -107,7 +107,7 @@ def test_run_prints_the_value_alone_on_standard_output(shop: Path) -> None:
     """What happened goes to standard error, so that the value can be piped on."""
     result = run("run", "cli_shop:good", "--input", "text=seven")
     assert (result.exit_code, result.stdout) == (0, '{"n": 7}\n')
-    assert "prose Here: →   [lossless" in result.stderr
+    assert "prose Here: →   [extracted" in result.stderr
     assert "answered, after a repair, re-ask or further rung, by scripted" in result.stderr
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import process_time
 from typing import Any
 
 import pytest
@@ -592,3 +593,15 @@ def test_a_quotation_is_told_as_one() -> None:
     assert (wrong.rule, wrong.expected) == ("no_answer", "the value on a line of its own")
     (wrong,) = reading(f"{SIXTEEN}\n\nWait, no.", TOTAL).violations
     assert (wrong.rule, wrong.actual) == ("ambiguous", "Wait, no.")
+
+
+@pytest.mark.parametrize(
+    "filler", ["the value a is 1 because not so ", "i must just ", "no no-no ", "if it is ", "a: ", "*", "什么"]
+)
+def test_a_long_text_after_a_value_takes_linear_time(filler: str) -> None:
+    """Bounded and linear: what is longer than a person would write is refused unread."""
+    text = f"{SIXTEEN}\n\n{filler * (39_000 // len(filler))}"
+    began = process_time()
+    reading(text, TOTAL)
+    assert process_time() - began < 2
+    assert reading(f"{SIXTEEN}\n\n{'Explanation: so it is. ' * 2000}", TOTAL).violations[0].rule == "ambiguous"

@@ -9,8 +9,8 @@ import pytest
 from benchmarks.renderings import Trial, trials
 
 RENDERINGS = 300
-ALLOWED_WRONG = {"negation": 90, "part": 2, "retraction": 95}
-"""TO BE EMPTY: how many edits of each kind are read wrong until the choice of the answer is rebuilt."""
+ALLOWED_WRONG = {"part": 1}
+"""TO BE EMPTY: the end of a text in a list, cut out, is a text of its own."""
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def test_a_rendering_is_read_as_its_value_or_refused(tried: list[Trial]) -> None
 def test_a_rendering_is_seldom_refused(tried: list[Trial]) -> None:
     """What could not be decided is a small share; plain JSON and a fence around it are always decided."""
     plain = [trial for trial in tried if not trial.edit]
-    assert sum(bool(trial.read) for trial in plain) >= 0.6 * len(plain)
+    assert sum(bool(trial.read) for trial in plain) >= 0.97 * len(plain)
     assert [trial.reply for trial in plain if not trial.habits and not trial.read] == []
 
 

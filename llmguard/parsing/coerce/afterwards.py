@@ -27,6 +27,9 @@ _FORM_WORDS = frozenset(
 )
 """A sentence with one of these, and without a negation, is about the reply as such."""
 
+_SHOWS = Pattern(r"\W*(?:print|pprint|return|console\.log|echo|puts|export default)\b[\s(]*[\w.]{0,60}+[\s);]*\Z")
+"""Code that shows a value and leaves it as it is."""
+
 _MARKUP = Pattern(
     r"(?:```++|~~~++)[A-Za-z0-9_+.-]{0,20}+|<\|[^<>|\n]{1,40}+\|>"
     r"|</?[A-Za-z][\w.:-]{0,40}+(?:\s[^<>\n]{0,80}+)?/?>|\}\s*\$+"
@@ -150,6 +153,8 @@ def _is_excused(sentence: str) -> bool:
 
 
 def _is_known(sentence: str) -> bool:
+    if _SHOWS.match(sentence):
+        return True
     if wording.COURTESY_AFTER.match(sentence):
         return True
     supposed = wording.CONDITION.sub(" ", sentence)

@@ -20,7 +20,6 @@ from llmguard.parsing.coerce.rules import ReadingRules
 from llmguard.parsing.coerce.schema_plan import CoercionPlan, plan_of
 from llmguard.parsing.coerce.wrappers import is_in_other_call
 from llmguard.parsing.syntax import Candidate
-from llmguard.parsing.syntax.code import without_showing
 from llmguard.parsing.syntax.wording import LABELS
 from llmguard.schema import Schema
 from llmguard.values.words import normalized_key, normalized_words
@@ -107,9 +106,12 @@ class CandidateReader:
 
     def objection(self, result: CandidateResult, after: str) -> Violation | None:
         """Why the text after a candidate forbids it."""
-        value = result.value
+        return self.objection_to(result.value, after)
+
+    def objection_to(self, value: Json, after: str) -> Violation | None:
+        """Why the text after a value forbids it."""
         others = frozenset(text.casefold() for text in self.plan.literals)
-        rule, words = objection(without_showing(after), value, others, self.inputs)
+        rule, words = objection(after, value, others, self.inputs)
         if not rule:
             return None
         message, expected = _OBJECTIONS[rule]

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from re import MULTILINE
+
 from llmguard.core.outcome import Repair, Violation
+from llmguard.core.patterns import Pattern
 from llmguard.parsing.coerce.candidate_results import CandidateReader, CandidateResult
 from llmguard.parsing.coerce.echoes import is_template
 from llmguard.parsing.coerce.result import Reading, no_reading, valid_reading
 from llmguard.parsing.coerce.unbracketed import unbracketed_text, unbracketed_value
 from llmguard.parsing.syntax import Candidate, Parsed, same_json
+
+_CLOSERS_ALONE = Pattern(r"^[ \t]*[}\]]+[ \t]*,?[ \t]*$|[\"\w][}\]]+,\s*\Z", MULTILINE)
+_LEFT_OVER = Violation(
+    "", "left_over", "brackets before the value close nothing: it is a part of another one", "one JSON value"
+)
 
 
 def choose_answer(parsed: Parsed, reader: CandidateReader) -> Reading:
@@ -25,7 +33,7 @@ def choose_answer(parsed: Parsed, reader: CandidateReader) -> Reading:
     valid = [one for one in real if not one.violations]
     if not valid:
         return _invalid(real or results)
-    return _of_several(valid, real, parsed, reader)
+    return _of_several(valid, results, parsed, reader)
 
 
 def _no_answer(candidate: Candidate, where: str) -> Reading:
@@ -61,7 +69,7 @@ def _joined(answers: list[Candidate]) -> Candidate:
 
 
 def _of_several(
-    valid: list[CandidateResult], real: list[CandidateResult], parsed: Parsed, reader: CandidateReader
+    valid: list[CandidateResult], results: list[CandidateResult], parsed: Parsed, reader: CandidateReader
 ) -> Reading:
     """The one that stands as the answer, unless another one may be meant as well, or the text after it objects."""
     text = parsed.text or reader.text
@@ -78,9 +86,11 @@ def _of_several(
     others = _distinct([one for one in rest if not same_json(one.value, chosen.value)])
     if others:
         return _ambiguous(len(others) + 1)
-    if rivals := [one for one in real if one.violations and _competes(one, chosen, reader, text)]:
+    if rivals := [one for one in results if one.violations and not one.echo and _competes(one, chosen, reader, text)]:
         return _with_rival(rivals[-1], chosen)
-    if violation := reader.objection(chosen, _text_after(chosen.candidate, real, parsed, text)):
+    if _is_part(_text_before(chosen.candidate, results, parsed, text)):
+        return no_reading("unparsable", _LEFT_OVER, candidate=chosen.parsed)
+    if violation := reader.objection(chosen, _text_after(chosen.candidate, results, parsed, text)):
         return no_reading("ambiguous", violation, candidate=chosen.parsed)
     equal = [one for one in valid if same_json(one.value, chosen.value)]
     if len(equal) > 1:
@@ -97,9 +107,9 @@ def _distinct(results: list[CandidateResult]) -> list[CandidateResult]:
     return distinct
 
 
-def _text_after(chosen: Candidate, real: list[CandidateResult], parsed: Parsed, text: str) -> str:
+def _text_after(chosen: Candidate, results: list[CandidateResult], parsed: Parsed, text: str) -> str:
     """The text after a value, without thoughts and without other values."""
-    spans = [(one.candidate.start, one.candidate.end) for one in real if one.candidate is not chosen]
+    spans = [(one.candidate.start, one.candidate.end) for one in results if one.candidate is not chosen]
     leads = set(spans) if chosen.final else set()  # what leads to another value is about that one
     parts, position = [], chosen.end
     for start, end in sorted((*spans, *parsed.thoughts)):
@@ -108,6 +118,22 @@ def _text_after(chosen: Candidate, real: list[CandidateResult], parsed: Parsed, 
             parts.append(between.rpartition("\n")[0] if (start, end) in leads else between)
             position = end
     return "\n".join((*parts, text[position:])) if parts else text[position:]
+
+
+def _text_before(chosen: Candidate, results: list[CandidateResult], parsed: Parsed, text: str) -> str:
+    """The text before a value, without thoughts and without other values."""
+    spans = [(one.candidate.start, one.candidate.end) for one in results if one.candidate is not chosen]
+    parts, position = [], 0
+    for start, end in sorted((*spans, *parsed.thoughts)):
+        if end > position and start < chosen.start:
+            parts.append(text[position : max(position, start)])
+            position = end
+    return "\n".join((*parts, text[position : chosen.start]))
+
+
+def _is_part(before: str) -> bool:
+    """Whether the text before a value is the rest of a JSON value: brackets that close nothing, or a key."""
+    return bool(_CLOSERS_ALONE.search(before))
 
 
 def _competes(other: CandidateResult, chosen: CandidateResult, reader: CandidateReader, text: str) -> bool:

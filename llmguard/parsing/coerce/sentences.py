@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from re import IGNORECASE
+from re import IGNORECASE, MULTILINE
 
 from llmguard.core.canonical import Json
 from llmguard.core.outcome import Repair
@@ -13,7 +13,7 @@ from llmguard.parsing.coerce.afterwards import takes_back
 from llmguard.parsing.coerce.candidate_results import CandidateReader, CandidateResult
 from llmguard.parsing.syntax import Candidate, same_json, wording
 from llmguard.parsing.syntax.notes import around
-from llmguard.parsing.syntax.placement import sentences_of, word_count
+from llmguard.parsing.syntax.placement import place_of, sentences_of, word_count
 from llmguard.parsing.syntax.strict import NotStrict, load
 from llmguard.values.words import trimmed
 
@@ -72,6 +72,7 @@ _DATE = Pattern(
 _OR = r"or|oder|ou|lub|или|eller|veya|and|und"
 _OR_AFTER = Pattern(rf"[\s*_`\"'”»,]*+(?:{_OR})(?!\w)|[\s*_`]*+(?:或|または|또는)", IGNORECASE)
 _OR_BEFORE = Pattern(rf"(?<!\w)(?:{_OR})[\s*_`\"'“„«]*+\Z|(?:或|または|또는)[\s*_`]*+\Z", IGNORECASE)
+_ON = Pattern(r"(?<!\w)(?:on|dated|is|am|vom|den|le|el|il|em|op|dnia|på|är|er)\s+(?:the\s+)?\Z", IGNORECASE)
 _HEDGES = Pattern(
     r"(?<!\w)(?:anything but|all but|far from|might|may|could|maybe|perhaps|possibly|probably|presumably"
     r"|likely|either|unsure|uncertain|guess\w*|unclear|depends|arguably|almost"
@@ -88,6 +89,7 @@ _JOINED = Pattern(
 )
 _MARKS = Pattern(r"[*_`]{1,3}")
 _SYMBOLS = Pattern(r"\A(?:[^\w\s$€£¥₹+\-−.(#%\"'“„«`*<>≤≥=≠≈≃~±/\\^|¬!]{1,4}+\s*+)+")
+_FENCE_LINE = Pattern(r"^[ \t]*(?:```|~~~)[\w+.-]{0,20}[ \t]*$", MULTILINE)
 _STARTS = Pattern(r"\A\s*+(?:[*•#]+\s+|[-+>]+\s+(?![$€£¥₹]?[0-9])|[0-9]{1,2}[.)]\s+(?=\S))")
 
 
@@ -105,9 +107,9 @@ def scalar_in_prose(text: str, reader: CandidateReader) -> CandidateResult | Non
     """The one scalar that a short reply says in words; None where there is none, or may be another one."""
     if len(text) > MOST_CHARS or not text.strip() or reader.root.types & {"object", "array"}:
         return None
-    lines = [_STARTS.sub("", line) for line in sentences_of(text)]
+    lines = [_STARTS.sub("", line) for line in sentences_of(_FENCE_LINE.sub("", text))]
     lines = [line for line in lines if any(sign.isalnum() for sign in line)][: _MOST_PHRASES + 1]
-    while len(lines) > 1 and _is_courtesy(lines[0]):
+    while len(lines) > 1 and (_is_courtesy(lines[0]) or _leads_in(lines[0])):
         lines.pop(0)
     if not lines or len(lines) > _MOST_PHRASES:
         return None
@@ -200,9 +202,12 @@ def _emphasised(lines: list[str], text: str) -> Iterator[Phrase]:
 
 
 def _dated(lines: list[str], text: str) -> Iterator[Phrase]:
-    """The date of a sentence."""
+    """The date that ends a sentence after a preposition of a point in time: "issued on 5 March 2024."."""
     for number, line in enumerate(lines):
-        for match in _DATE.finditer(_MARKS.sub("", line)):
+        plain = _MARKS.sub("", line)
+        for match in _DATE.finditer(plain):
+            if not _ON.search(plain[: match.start()]) or plain[match.end() :].strip(" .!"):
+                continue
             yield Phrase(match[0], line, "\n".join(lines[:number]), "\n".join(lines[number + 1 :]))
 
 
@@ -324,6 +329,11 @@ def _read(phrase: str, text: str, reader: CandidateReader) -> CandidateResult | 
 def _is_courtesy(line: str) -> bool:
     courtesy = wording.COURTESY_BEFORE.match(line)
     return bool(courtesy) and courtesy is not None and courtesy.end() >= len(line)
+
+
+def _leads_in(line: str) -> bool:
+    """A line that only presents what is below it."""
+    return line.rstrip("*_ ").endswith((":", "：")) and place_of(f"{line}\n").place == "own"
 
 
 def _without_courtesy(line: str) -> str:

@@ -43,6 +43,8 @@ def unbracketed_text(parsed: Parsed, reader: CandidateReader) -> Reading:
     value = _strict(text) if value is None else value
     if value is not None:
         return _declined(value, _fitted(value, reader))
+    if (quoted := _quoted_first(text, reader)) is not None:
+        return _declined(quoted, _fitted(quoted, reader, (around("bare_text", text, quoted),)))
     if text.startswith('"') or not text or not encodable(text):
         return unparsable(reader.text)
     if reader.root.members is not None or reader.root.format:
@@ -53,6 +55,15 @@ def unbracketed_text(parsed: Parsed, reader: CandidateReader) -> Reading:
     if wrong := reader.schema.violations(text):
         return Reading(None, wrong, repairs, "schema", (text,))
     return _declined(text, valid_reading(text, repairs))
+
+
+def _quoted_first(text: str, reader: CandidateReader) -> str | None:
+    """The JSON string in the first line, where an explanation follows that leaves it as it is."""
+    first, _, rest = text.partition("\n")
+    value = _strict(first) if first.startswith('"') and rest.strip() else None
+    if not isinstance(value, str) or reader.objection_to(value, rest):
+        return None
+    return value
 
 
 def unbracketed_value(parsed: Parsed, reader: CandidateReader) -> Reading:

@@ -30,7 +30,8 @@ def _opening(*lines: str) -> Pattern:
 PRESENTS = Pattern(
     r"[^\w]*+(?:(?:and|so|but|therefore|thus|now|also|aber|et|y|e|и|und|mais|pero)\s+)?+(?:"
     + _table(
-        r"(?:here|below)(?: is| are|['’]s)\b|this is\b|these are\b|(?:please )?(?:find|see) (?:below|the)\b",
+        r"here(?: (?:you|we) (?:go|are)| it is| they are)?(?=\s*[:：])|(?:here|below)(?: is| are|['’]s)\b"
+        r"|this is\b|these are\b|(?:please )?(?:find|see) (?:below|the)\b",
         r"(?:the )?following (?:is|are)\b|it (?:looks like this|is as follows)\b|i (?:have "
         r"|['’]ve )?(?:extracted|classified)\b",
         r"hier (?:ist|sind|kommt|folgt)\b|nachfolgend\b|anbei\b|im folgenden\b|das ist\b|dies ist\b",
@@ -272,7 +273,7 @@ RETRACTS = Pattern(
         rf" {_BAD}|{_SUBJECT} (?:is|was|are|were|does|do|did|would|could|should|ca|wo)n['’]t"
         rf"|{_SUBJECT} (?:does|do|did|will|would|can) not"
         rf"|that['’]s (?:[\w'’-]+ ){{0,2}}?{_BAD}|it['’]s (?:[\w'’-]+ ){{0,1}}?{_BAD}",
-        r"should (?:be|have been|read|say) (?:[$€£\"'`]?[0-9]|changed|corrected|different|replaced|removed"
+        r"should (?:be|have been|read|say) (?:[$€£\"'`]?[0-9][0-9.,]*+|changed|corrected|different|replaced|removed"
         r"|ignored|disregarded|discarded|"
         r"rejected|treated|checked|verified|not)",
         r"not (?:the|a|an|my|your) (?:[\w-]+ ){0,2}?(?:answer|result|output|response|reply|value|verdict|label)",
