@@ -504,10 +504,22 @@ def _part_edits(rendering: Rendering, rng: random.Random) -> Iterator[Edit]:
     text = rendering.text()
     whole = rendering.sample.value
     cut = rng.randint(1, len(text) - 1)
-    is_all_but_one_closer = not text[cut:].strip(" \n,]}") and sum(map(text[cut:].count, "]}")) == 1
-    yield Edit("part", rendering.reply("\0").split("\0")[0] + text[:cut], (whole,) if is_all_but_one_closer else ())
+    yield Edit(
+        "part",
+        rendering.reply("\0").split("\0")[0] + text[:cut],
+        _whole_but_for_the_last_closer(text[:cut], whole, rendering.style),
+    )
     if text[:cut].rstrip()[-1:] not in ("{", "[", ","):
         yield Edit("part", rendering.reply(text[cut:]), (whole,))
+
+
+def _whole_but_for_the_last_closer(text: str, whole: Json, style: Style) -> tuple[Json, ...]:
+    """What the beginning of an object says where only its last closer is missing: its first members."""
+    if not isinstance(whole, dict):
+        return ()
+    beginnings = (dict(list(whole.items())[:count]) for count in range(1, len(whole) + 1))
+    wanted = text.rstrip(" \n,")
+    return tuple(first for first in beginnings if written(first, style)[:-1].rstrip(" \n,") == wanted)
 
 
 RETRACTIONS: Final = (

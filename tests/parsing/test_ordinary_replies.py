@@ -10,10 +10,8 @@ from benchmarks.readers import llmguard
 from benchmarks.scoreboard import Score, judge, load_ordinary, reask_rate
 from llmguard.schema import compile_schema
 
-MAX_REASKED = 0.21
-"""TO BE 0.03: the choice of the answer and the scalars in a sentence are being rebuilt."""
-MAX_WRONG = 2
-"""TO BE 0."""
+MAX_REASKED = 0.03
+"""Each of these costs a second request."""
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +29,7 @@ def test_ordinary_replies_are_read_at_the_first_ask(scores: list[Score]) -> None
 
 def test_none_of_them_is_read_wrong(scores: list[Score]) -> None:
     """A right reply that is read as another value is worse than one that is refused."""
-    assert len([score.case.id for score in scores if score.verdict == "silently wrong" or score.crashed]) <= MAX_WRONG
+    assert [score.case.id for score in scores if score.verdict == "silently wrong" or score.crashed] == []
 
 
 def test_the_corpus_is_what_it_says(scores: list[Score]) -> None:

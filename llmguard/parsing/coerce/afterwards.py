@@ -44,6 +44,7 @@ _BINDS = Pattern(
     r"(?:(?:actually|really|rather|in fact|instead|now|eigentlich|tatsächlich|en fait|en realidad|not|nicht)\s+)*",
     IGNORECASE,
 )
+_SHOULD = Pattern(r"should|must|has to", IGNORECASE)
 _MARKS_BEFORE = "$€£¥₹ *_`\"'(~"
 _CURRENCY = Pattern(r"\A[A-Z]{3}(?![A-Za-z])")
 _NUMBER = Pattern(r"[-+−]?[0-9](?:[0-9.,'’ ]{0,38}[0-9])?")
@@ -192,6 +193,8 @@ def _says_otherwise(sentence: str, leaves: Leaves, others: frozenset[str]) -> bo
     all_numbers: set[float | None] | None = None
     for match in _BINDS.finditer(sentence):
         own = _field_values(sentence[max(0, match.start() - _FAR) : match.start()], leaves)
+        if not own and _SHOULD.search(match[0]):  # whatever it is of, it is not what stands in the value
+            own = [one for one in leaves.all if _is_number(one)]
         if own and all_numbers is None:
             all_numbers = {_as_number(each[0]) for each in _NUMBER.finditer(sentence)}
         if own and _differs(sentence[match.end() : match.end() + _FAR], all_numbers or set(), own, others):

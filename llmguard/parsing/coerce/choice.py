@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from re import MULTILINE
-
+from llmguard.core.canonical import Json
 from llmguard.core.outcome import Repair, Violation
 from llmguard.core.patterns import Pattern
 from llmguard.parsing.coerce.candidate_results import CandidateReader, CandidateResult
@@ -12,10 +11,9 @@ from llmguard.parsing.coerce.result import Reading, no_reading, valid_reading
 from llmguard.parsing.coerce.unbracketed import unbracketed_text, unbracketed_value
 from llmguard.parsing.syntax import Candidate, Parsed, same_json
 
-_CLOSERS_ALONE = Pattern(r"^[ \t]*[}\]]+[ \t]*,?[ \t]*$|[\"\w][}\]]+,\s*\Z", MULTILINE)
-_LEFT_OVER = Violation(
-    "", "left_over", "brackets before the value close nothing: it is a part of another one", "one JSON value"
-)
+_BRACKET = Pattern(r"[\[\]{}]")
+_AFTER_COMMA = Pattern(r"(?:\A|\n)[ \t]*+,\s*+\Z")
+_MOST_SHOWN = 40
 
 
 def choose_answer(parsed: Parsed, reader: CandidateReader) -> Reading:
@@ -23,9 +21,13 @@ def choose_answer(parsed: Parsed, reader: CandidateReader) -> Reading:
     if reader.root.types == {"string"}:
         return unbracketed_text(parsed, reader)
     if not parsed.candidates:
-        return unbracketed_value(parsed, reader)
+        rest = _end_of_what_is_missing(parsed.unbracketed or reader.text)
+        return _left_over(rest, ()) if rest else unbracketed_value(parsed, reader)
     seen = [one for one in parsed.candidates if one.place != "thought"]
     if not seen:
+        reading = unbracketed_value(parsed, reader) if parsed.unbracketed else None
+        if reading is not None and reading.failure is None:
+            return reading
         return _no_answer(parsed.candidates[-1], "only inside its thoughts")
     lines = _are_lines(seen, reader)
     results = [reader.read(_joined(seen))] if lines else [reader.read(one) for one in seen]
@@ -88,8 +90,8 @@ def _of_several(
         return _ambiguous(len(others) + 1)
     if rivals := [one for one in results if one.violations and not one.echo and _competes(one, chosen, reader, text)]:
         return _with_rival(rivals[-1], chosen)
-    if _is_part(_text_before(chosen.candidate, results, parsed, text)):
-        return no_reading("unparsable", _LEFT_OVER, candidate=chosen.parsed)
+    if rest_of_it := _end_of_what_is_missing(_text_before(chosen.candidate, results, parsed, text)):
+        return _left_over(rest_of_it, chosen.parsed)
     if violation := reader.objection(chosen, _text_after(chosen.candidate, results, parsed, text)):
         return no_reading("ambiguous", violation, candidate=chosen.parsed)
     equal = [one for one in valid if same_json(one.value, chosen.value)]
@@ -131,9 +133,19 @@ def _text_before(chosen: Candidate, results: list[CandidateResult], parsed: Pars
     return "\n".join((*parts, text[position : chosen.start]))
 
 
-def _is_part(before: str) -> bool:
-    """Whether the text before a value is the rest of a JSON value: brackets that close nothing, or a key."""
-    return bool(_CLOSERS_ALONE.search(before))
+def _end_of_what_is_missing(before: str) -> str:
+    """The end of a text that closes a bracket which it never opened, or an entry: a value after it is a part of another."""
+    depth = 0
+    for match in _BRACKET.finditer(before):
+        depth += 1 if match[0] in "[{" else -1
+        if depth < 0:
+            return before[max(0, match.start() - _MOST_SHOWN) : match.end()]
+    return before.strip() if _AFTER_COMMA.search(before) else ""
+
+
+def _left_over(rest: str, parsed: tuple[Json, ...]) -> Reading:
+    message = f"the beginning is missing: {rest.strip()!r} is the end of what the text does not hold"
+    return no_reading("unparsable", Violation("", "left_over", message, "one JSON value", rest), candidate=parsed)
 
 
 def _competes(other: CandidateResult, chosen: CandidateResult, reader: CandidateReader, text: str) -> bool:

@@ -11,6 +11,7 @@ from llmguard.core.outcome import Repair
 from llmguard.core.patterns import Pattern
 from llmguard.parsing.coerce.afterwards import takes_back
 from llmguard.parsing.coerce.candidate_results import CandidateReader, CandidateResult
+from llmguard.parsing.coerce.qualifiers import qualifies, without_pictures
 from llmguard.parsing.syntax import Candidate, same_json, wording
 from llmguard.parsing.syntax.notes import around
 from llmguard.parsing.syntax.placement import place_of, sentences_of, word_count
@@ -88,7 +89,6 @@ _JOINED = Pattern(
     r"|omdat|ponieważ|потому)\s"
 )
 _MARKS = Pattern(r"[*_`]{1,3}")
-_SYMBOLS = Pattern(r"\A(?:[^\w\s$€£¥₹+\-−.(#%\"'“„«`*<>≤≥=≠≈≃~±/\\^|¬!]{1,4}+\s*+)+")
 _FENCE_LINE = Pattern(r"^[ \t]*(?:```|~~~)[\w+.-]{0,20}[ \t]*$", MULTILINE)
 _STARTS = Pattern(r"\A\s*+(?:[*•#]+\s+|[-+>]+\s+(?![$€£¥₹]?[0-9])|[0-9]{1,2}[.)]\s+(?=\S))")
 
@@ -240,8 +240,14 @@ def _is_alone(phrase: Phrase, result: CandidateResult, reader: CandidateReader, 
     head, _, rest_of_it = sentence.partition(phrase.said)
     if _OR_BEFORE.search(head) or _OR_AFTER.match(rest_of_it):
         return False
+    if qualifies(head, rest_of_it, quantity=not isinstance(result.value, bool) and _is_quantity(result.value, reader)):
+        return False
     tail = sentence.partition(phrase.said)[2].strip(" .,;!*_`\"'")
     return not (takes_back(tail) or _objection(phrase.after, result, reader) or _denied_before(phrase.before))
+
+
+def _is_quantity(value: Json, reader: CandidateReader) -> bool:
+    return reader.root.members is None and (isinstance(value, int | float) or bool(reader.root.format))
 
 
 def _denied_before(before: str) -> bool:
@@ -311,7 +317,7 @@ def _has_word(text: str, folded: str, member: str, own: str) -> bool:
 
 def _read(phrase: str, text: str, reader: CandidateReader) -> CandidateResult | None:
     """The words as a scalar of the schema."""
-    words = trimmed(_SYMBOLS.sub("", phrase))
+    words = trimmed(without_pictures(phrase))
     if not words or len(words) > MOST_SCALAR_CHARS:
         return None
     value: Json = words

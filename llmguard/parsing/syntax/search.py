@@ -257,7 +257,7 @@ class _Search:
 
     def unbracketed(self) -> str:
         """The text without thoughts and fences, where it holds no value in brackets."""
-        if self.candidates:
+        if any(one.place != "thought" for one in self.candidates):
             return ""
         parts, position = [], 0
         for start, end in self.thoughts:
