@@ -11,7 +11,7 @@ from pathlib import Path
 
 from llmguard.parsing.coerce import wrappers
 from llmguard.parsing.coerce.rules import BY_NAME_ONLY, FITTING_RULES
-from llmguard.parsing.syntax import KINDS
+from llmguard.parsing.syntax import KINDS, thoughts, wording
 from llmguard.values import units
 
 PAGE = Path(__file__).parent.parent / "docs" / "reading.md"
@@ -48,6 +48,16 @@ def repair_table() -> str:
     return table(("kind", "repairs"), *rows)
 
 
+def label_table() -> str:
+    return words(wording.LABELS) + "\n"
+
+
+def tag_table() -> str:
+    """The sources of the tags, as the module lists them."""
+    _, _, listed = (thoughts.__doc__ or "").partition("\n\n- ")
+    return "- " + listed.strip() + "\n"
+
+
 def unit_table() -> str:
     """A row of the code's table for each unit; then scales and currencies."""
     rows = [[cell.strip().replace("|", "") for cell in row.split("|")] for row in units._MEASURES.splitlines() if row]
@@ -62,7 +72,13 @@ def unit_table() -> str:
     )
 
 
-TABLES: dict[str, Callable[[], str]] = {"wrappers": wrapper_table, "repairs": repair_table, "units": unit_table}
+TABLES: dict[str, Callable[[], str]] = {
+    "wrappers": wrapper_table,
+    "repairs": repair_table,
+    "units": unit_table,
+    "labels": label_table,
+    "tags": tag_table,
+}
 
 
 def renewed(page: str) -> str:

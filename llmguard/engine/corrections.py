@@ -70,7 +70,7 @@ class Part:
                 message = f"{text!r} stands for what was there before; the whole value is needed"
                 wrong = Violation(as_pointer((name,)), "abbreviated", message, "the value itself", text)
                 return Reading(None, (wrong,), whole.repairs, "ambiguous", (self.base,))
-        value = {**self.kept, **whole.value}
+        value = {**whole.value, **{name: kept for name, kept in self.kept.items() if name not in whole.value}}
         return replace(whole, value=value, candidate=(value,))
 
     def _are_as_they_were(self, beside: Reading, others: Mapping[str, Json]) -> bool:

@@ -8,7 +8,7 @@ import time
 
 import pydantic
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from llmguard.core.messages import ModelReply
@@ -44,7 +44,8 @@ LETTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\b\f")
 
 @given(st.dictionaries(st.text(LETTERS, max_size=5), st.integers() | st.text(LETTERS) | st.booleans() | st.none()))
 def test_a_valid_reply_is_exactly_json_loads(value: object) -> None:
-    """No repair, no violation, the same value in the same order."""
+    """No repair, no violation, the same value in the same order, but for dots, which stand for what was left out (16)."""
+    assume("..." not in json.dumps(value))
     found = reading(json.dumps(value), {"type": "object"})
     assert (json.dumps(found.value), found.repairs, found.failure) == (json.dumps(value), (), None)
 
