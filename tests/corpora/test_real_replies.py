@@ -22,7 +22,7 @@ ALLOWED = {
     "value_violation": {"schema"},
     "placeholder_echo": {"schema", "truncated"},
     "schema_echo": {"schema", "unparsable", "truncated"},
-    "invalid_json": {"unparsable", "schema", "repaired"},
+    "invalid_json": {"unparsable", "schema", "repaired", "truncated"},  # what is open at the end was cut (reading.md)
     "no_json": {"unparsable"},
 }
 """What may come of a reply with this label."""
