@@ -605,3 +605,55 @@ def test_a_long_text_after_a_value_takes_linear_time(filler: str) -> None:
     reading(text, TOTAL)
     assert process_time() - began < 2
     assert reading(f"{SIXTEEN}\n\n{'Explanation: so it is. ' * 2000}", TOTAL).violations[0].rule == "ambiguous"
+
+
+DUE = {"type": "object", "properties": {"due": {"type": "string", "format": "date"}}, "required": ["due"]}
+WIDTH = {"type": "object", "properties": {"width_cm": {"type": "number"}}, "required": ["width_cm"]}
+MARCH, FORTY = '{"due": "2024-03-04"}', '{"width_cm": 40}'
+
+
+@pytest.mark.parametrize(
+    ("text", "schema"),
+    [
+        (f"{MARCH}\n\nThe due date is 2024-04-03.", DUE),
+        (f"{MARCH}\n\nDue: 2024-04-03", DUE),
+        (f"{MARCH}\n\nThe due date is 3 April 2024, as the second letter of the customer says in its last line.", DUE),
+        (f"{MARCH}\n\nDue date: April 3, 2024", DUE),
+        (f"{SIXTEEN}\n\nThe total amount is 19.", TOTAL),
+        (f"{SIXTEEN}\n\nThe total price comes to 19 EUR.", TOTAL),
+        (f"{FORTY}\n\nThe width is 45 cm.", WIDTH),
+        (
+            f"{PASS}\n\nOn reflection, please disregard the object above: somebody else looked at it last week.",
+            VERDICT,
+        ),
+        (
+            f"{PASS}\n\nHaving read it all once more I would like to withdraw my verdict, and to decide tomorrow.",
+            VERDICT,
+        ),
+    ],
+)
+def test_a_field_that_is_given_otherwise_after_the_value_is_ambiguous(text: str, schema: Any) -> None:
+    """Its date by the one reader, its name with a general noun or without its unit; and what takes the answer back in the
+    middle of a sentence (principle 3)."""
+    assert reading(text, schema).failure == "ambiguous"
+
+
+@pytest.mark.parametrize(
+    ("text", "schema"),
+    [
+        (f"{MARCH}\n\nThe due date is 4 March 2024.", DUE),
+        (f"{MARCH}\n\nThe due date is Monday, March 4, 2024.", DUE),
+        (f"{MARCH}\n\nThe due date was moved from 2024-02-01 to 2024-03-04 by the last letter.", DUE),
+        (f"{MARCH}\n\nNote: the invoice date is 2024-02-01, which is no field of the schema.", DUE),
+        (f"{SIXTEEN}\n\nThe total amount is 16.00 EUR.", TOTAL),
+        (f"{SIXTEEN}\n\nExplanation: the total number of items is 5, at 3.20 each.", TOTAL),
+        (f"{FORTY}\n\nThe width is 40 cm.", WIDTH),
+        (
+            f"{PASS}\n\nExplanation: the mail asks its reader to disregard earlier instructions, which the filter found.",
+            VERDICT,
+        ),
+    ],
+)
+def test_an_explanation_that_gives_the_same_is_no_objection(text: str, schema: Any) -> None:
+    """Also in another spelling, and beside other dates and numbers."""
+    assert reading(text, schema).failure is None

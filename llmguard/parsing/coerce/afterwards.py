@@ -11,6 +11,8 @@ from llmguard.parsing.coerce.quotations import Inputs
 from llmguard.parsing.coerce.stems import stems_of
 from llmguard.parsing.syntax import wording
 from llmguard.parsing.syntax.placement import sentences_of, word_count, words_of
+from llmguard.values.dates import read_date
+from llmguard.values.units import units_in_name
 from llmguard.values.words import normalized_key, trimmed
 
 SHORT = 12
@@ -38,7 +40,7 @@ _LINES_ON = Pattern(r"[\s*_`\"'”’)\]}|]*+([?？,，]|[^\W\d_A-ZÀ-ÞА-Я])"
 _SAME_LINE_ONLY = Pattern(r"[\u0600-\u06ff\u0900-\u097f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _LOWER = Pattern(r"[^\W\d_]")
 _BINDS = Pattern(
-    r"(?:\s+(?:value|field|key|label|answer)s?)?(?:\s*\([^()\n]{1,30}\))?[\"'`*_]*\s*(?:[:=：→]|(?<!\w)(?:is|was|are|were|equals?"
+    r"(?:\s+(?:value|field|key|label|answer|date|day|amount|sum|figure|number|price|cost)s?)?(?:\s*\([^()\n]{1,30}\))?[\"'`*_]*\s*(?:[:=：→]|(?<!\w)(?:is|was|are|were|equals?"
     r"|should (?:be|have been|read|say)|must be|has to be"
     r"|comes? to|amounts? to|ist|sind|war|beträgt|lautet|est|sont|es|son|era|è|sono|é|são|zijn|jest|är|er)(?!\w))\s*"
     r"(?:(?:actually|really|rather|in fact|instead|now|eigentlich|tatsächlich|en fait|en realidad|not|nicht)\s+)*",
@@ -57,6 +59,10 @@ _NOT = Pattern(
     IGNORECASE,
 )
 _TRUTH = {"true": True, "yes": True, "false": False, "no": False, "ja": True, "nein": False, "oui": True, "sí": True}
+_ISO_DATE = Pattern(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?![0-9])")
+_WORDS_OF_A_DATE = 4
+"""The most words that a date has: "Monday, 4 March 2024"."""
+
 _FAR = 80
 """Characters beside a word that names a field in which its value is looked for."""
 
@@ -68,22 +74,31 @@ class Leaves:
         self.by_name: dict[str, list[Json]] = {}
         self.all: list[Json] = []
         self.words: set[str] = set()
-        left: list[tuple[str, Json]] = [("", value)]
+        left: list[tuple[tuple[str, ...], Json]] = [((), value)]
         while left:
-            name, item = left.pop()
+            names, item = left.pop()
             if isinstance(item, dict):
                 for key, part in item.items():
                     self.words.update(stems_of(key.replace("_", " ")))
-                    left.append((normalized_key(key), part))
+                    left.append((_names_of(key), part))
             elif isinstance(item, list):
-                left += ((name, part) for part in item)
+                left += ((names, part) for part in item)
             else:
-                self.by_name.setdefault(name, []).append(item)
+                for name in names:
+                    self.by_name.setdefault(name, []).append(item)
                 self.all.append(item)
                 self.words.update(stems_of(str(item).replace("_", " ")))
         self.numbers = {float(one) for one in self.all if _is_number(one)}
         self.members = {one.casefold() for one in self.all if isinstance(one, str)}
         self.texts = {one.casefold() for one in self.all if isinstance(one, str) and 1 < len(one) <= 40}
+
+
+def _names_of(key: str) -> tuple[str, ...]:
+    """How sentences name a field: in its words, and without a unit at its end ("the width" for `width_cm`)."""
+    words = words_of(key.replace("_", " "))
+    if len(words) > 1 and units_in_name(" ".join(words)):
+        return normalized_key(key), "".join(words[:-1])
+    return (normalized_key(key),)
 
 
 def objection(after: str, value: Json, others: frozenset[str], inputs: Inputs) -> tuple[str, str]:
@@ -215,6 +230,9 @@ def _differs(after: str, all_numbers: set[float | None], own: list[Json], others
     numbers = {float(one) for one in own if _is_number(one)}
     if numbers and (found := _NUMBER.match(_CURRENCY.sub("", after.lstrip(_MARKS_BEFORE)).lstrip(_MARKS_BEFORE))):
         return _as_number(found[0]) not in numbers and not all_numbers & numbers
+    dates = {one[:10] for one in own if isinstance(one, str) and _ISO_DATE.match(one)}
+    if dates and (date := _date_at_the_start(after)):
+        return date not in dates and not any(one in after for one in dates)
     first = trimmed(after).casefold()
     if any(isinstance(one, bool) for one in own):
         word = next(iter(words_of(first)), "")
@@ -226,6 +244,15 @@ def _differs(after: str, all_numbers: set[float | None], own: list[Json], others
     return bool(
         texts and quoted and not any(quoted[1].casefold() in one or one in quoted[1].casefold() for one in texts)
     )
+
+
+def _date_at_the_start(text: str) -> str:
+    """The date that a text begins with, by the one reader; empty where it begins with none, or with one of two."""
+    words = text.split(maxsplit=_WORDS_OF_A_DATE)[:_WORDS_OF_A_DATE]
+    for count in range(len(words), 0, -1):
+        if isinstance(date := read_date(trimmed(" ".join(words[:count]).rstrip(",;:)"))), str):
+            return date
+    return ""
 
 
 def _denies(sentence: str, leaves: Leaves) -> bool:

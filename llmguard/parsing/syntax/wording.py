@@ -230,11 +230,12 @@ _BEFORE_A_CLAUSE = (
 _NO_RELATIVE = "|".join(["(?<![a-z] )", *(f"(?<={word} )" for word in _BEFORE_A_CLAUSE)])
 """Where "that" is no relative pronoun: "tags that are not in the text" says nothing of the value."""
 
-_SUBJECT = (
-    rf"(?:(?:{_NO_RELATIVE})(?:that|which)|this|it|these|those|above|(?:the|my|this|that|your)(?: [\w-]+){{0,2}}?"
+_THE_ANSWER = (
+    r"(?:the|my|this|that|your)(?: [\w-]+){0,2}?"
     r" (?:above|json|answer|result|output|response|reply|object|values?|label|verdict|total|classification"
-    r"|data|numbers?|figures?))"
+    r"|data|numbers?|figures?)"
 )
+_SUBJECT = rf"(?:(?:{_NO_RELATIVE})(?:that|which)|this|it|these|those|above|{_THE_ANSWER})"
 _BAD = (
     r"(?:wrong|incorrect|invalid|inaccurate|false|mistaken|untrue|off|bogus|nonsense|rubbish|a lie|outdated"
     r"|fake|a mistake|an error"
@@ -276,6 +277,7 @@ RETRACTS = Pattern(
         r"should (?:be|have been|read|say) (?:[$€£\"'`]?[0-9][0-9.,]*+|changed|corrected|different|replaced|removed"
         r"|ignored|disregarded|discarded|"
         r"rejected|treated|checked|verified|not)",
+        rf"(?:ignore|disregard|discard|forget|retract|withdraw|revoke) {_THE_ANSWER}(?: above| below)?",
         r"not (?:the|a|an|my|your) (?:[\w-]+ ){0,2}?(?:answer|result|output|response|reply|value|verdict|label)",
         r"scratch that|strike that|take (?:that|it|this) back|on second thought|let me (?:fix|correct|redo"
         r"|revise|reconsider|re-?check"
